@@ -1,0 +1,7 @@
+"""The embedded PostgreSQL."""
+
+from pathlib import Path
+
+
+def url(var: Path) -> str:
+    raise NotImplementedError

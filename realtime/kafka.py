@@ -1,0 +1,255 @@
+"""Kafka, as the rest of the project sees it. The only module that imports `confluent_kafka`.
+
+Brokers, topics and the group come from the settings at the moment a client is made: the embedded broker's
+port is known only once it runs.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient, NewTopic
+from django.conf import settings
+
+log = logging.getLogger(__name__)
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+class Message(NamedTuple):
+    """A message as it lay on the topic; `value` is None for a tombstone, `timestamp_ms` the broker's or producer's."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+
+
+class Topic(NamedTuple):
+    name: str
+    partitions: int
+    kept_ms: int
+
+
+class KafkaAway(Exception):
+    """No broker answered: wait and try again."""
+
+
+def topics() -> tuple[Topic, Topic]:
+    """The topics of the contract (kafka.md) under the names that the settings give them."""
+    return (
+        Topic(settings.KAFKA_TOPIC_TRANSACTIONS, partitions=10, kept_ms=7 * DAY_MS),
+        Topic(settings.KAFKA_TOPIC_COMPUTED_DATA, partitions=5, kept_ms=DAY_MS),
+    )
+
+
+def _connection() -> dict[str, str | int]:
+    if not settings.KAFKA_BOOTSTRAP_SERVERS:
+        raise KafkaAway("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `make run`, which brings one along")
+    return {
+        "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
+        "client.id": "hyperwatch",
+        "log_level": 3,
+        "reconnect.backoff.ms": 100,
+        "reconnect.backoff.max.ms": 2_000,
+        "socket.keepalive.enable": True,
+    }
+
+
+def existing_topics(timeout: float = 5.0) -> set[str]:
+    """The names of the topics there are; raises KafkaAway where no broker answers within `timeout` seconds."""
+    try:
+        return set(AdminClient(_connection()).list_topics(timeout=timeout).topics)
+    except confluent_kafka.KafkaException as error:
+        raise KafkaAway(str(error.args[0])) from error
+
+
+def create_topics(timeout: float = 10.0) -> list[str]:
+    """Creates the contract's topics that are missing and returns their names; raises KafkaAway."""
+    missing = [topic for topic in topics() if topic.name not in existing_topics(timeout)]
+    if not missing:
+        return []
+    made = AdminClient(_connection()).create_topics(
+        [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=settings.KAFKA_REPLICATION_FACTOR,
+                config={"compression.type": "gzip", "retention.ms": str(topic.kept_ms)},
+            )
+            for topic in missing
+        ]
+    )
+    for name, future in made.items():
+        try:
+            future.result(timeout)
+        except confluent_kafka.KafkaException as error:
+            # Another process may have been quicker.
+            if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
+                raise KafkaAway(f"topic {name} could not be created: {error.args[0]}") from error
+    return [topic.name for topic in missing]
+
+
+class Producer:
+    """Sends messages; each is acknowledged by all replicas or reported by `flush`."""
+
+    def __init__(self) -> None:
+        self._producer = confluent_kafka.Producer(
+            {**_connection(), "enable.idempotence": True, "linger.ms": 5, "compression.type": "gzip"}
+        )
+        self.acknowledged = 0
+        self.failures: list[str] = []
+
+    def send(self, topic: str, key: str | bytes | None, value: bytes | None) -> None:
+        """Queues a message; blocks while the local queue is full. A message over the client's limit is a failure."""
+        while True:
+            try:
+                self._producer.produce(topic, key=key, value=value, on_delivery=self._delivered)
+                self._producer.poll(0)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+            except confluent_kafka.KafkaException as error:
+                self.failures.append(str(error.args[0]))
+                return
+
+    def flush(self, timeout: float = 30.0) -> int:
+        """Waits until everything is acknowledged or failed; returns how many still wait after `timeout` seconds."""
+        return self._producer.flush(timeout)
+
+    def _delivered(self, error: confluent_kafka.KafkaError | None, _message: object) -> None:
+        if error is None:
+            self.acknowledged += 1
+        else:
+            self.failures.append(str(error))
+
+
+class Consumer:
+    """A member of the group: reads batches from the contract's topics and commits what was stored."""
+
+    def __init__(self) -> None:
+        self._consumer = confluent_kafka.Consumer(
+            {
+                **_connection(),
+                "group.id": settings.KAFKA_GROUP_ID,
+                "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
+                "heartbeat.interval.ms": settings.KAFKA_SESSION_TIMEOUT_MS // 4,
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "topic.metadata.refresh.interval.ms": 5_000,
+                "fetch.wait.max.ms": 100,
+                "queued.max.messages.kbytes": 64 * 1024,
+                "error_cb": self._on_error,
+            }
+        )
+        self._consumer.subscribe([topic.name for topic in topics()])
+        self._paused: list[confluent_kafka.TopicPartition] = []
+        self._last_error_at = 0.0
+
+    def read(self, limit: int, wait: float) -> list[Message]:
+        """What there is, at most `limit` messages; waits up to `wait` seconds for the first, for no further one."""
+        self._resume()
+        first = self._consumer.consume(1, wait)
+        rest = self._consumer.consume(limit - 1, 0) if first and limit > 1 else []
+        return [self._message(raw) for raw in [*first, *rest] if self._is_data(raw)]
+
+    def commit(self, batch: Sequence[Message]) -> None:
+        """Commits the places behind `batch`; a place that another member has taken over is theirs to commit."""
+        try:
+            self._consumer.commit(offsets=_places_behind(batch), asynchronous=False)
+        except confluent_kafka.KafkaException as error:
+            log.warning("offsets not committed, their messages will come again: %s", error.args[0])
+
+    def stay(self) -> None:
+        """Keeps the membership while the caller waits for something else: nothing is read, rebalances go on."""
+        if not self._paused:
+            self._paused = self._consumer.assignment()
+            self._consumer.pause(self._paused)
+        raw = self._consumer.poll(0)
+        if raw is not None and self._is_data(raw):
+            # A partition that came in a rebalance is not paused: put its message back.
+            place = confluent_kafka.TopicPartition(_topic(raw), _partition(raw), _offset(raw))
+            self._consumer.seek(place)
+            self._consumer.pause([place])
+            self._paused.append(place)
+
+    def rewind(self, batch: Sequence[Message]) -> None:
+        """Goes back to the first message of each partition in `batch`, to read it again."""
+        for (topic, partition), offset in _first_offsets(batch).items():
+            with contextlib.suppress(confluent_kafka.KafkaException):
+                self._consumer.seek(confluent_kafka.TopicPartition(topic, partition, offset))
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Messages not yet read, for each assigned partition, as far as the client knows without asking."""
+        lags = {}
+        for place in self._consumer.position(self._consumer.assignment()):
+            low, high = self._consumer.get_watermark_offsets(place, cached=True)
+            if high >= 0:
+                at = place.offset if place.offset >= 0 else low
+                lags[(place.topic, place.partition)] = max(0, high - max(at, 0))
+        return lags
+
+    def close(self) -> None:
+        """Leaves the group, so that others take over at once."""
+        self._consumer.close()
+
+    def _resume(self) -> None:
+        if self._paused:
+            assigned = {(place.topic, place.partition) for place in self._consumer.assignment()}
+            self._consumer.resume([p for p in self._paused if (p.topic, p.partition) in assigned])
+            self._paused = []
+
+    def _is_data(self, raw: confluent_kafka.Message) -> bool:
+        error = raw.error()
+        if error is None:
+            return True
+        self._on_error(error)
+        return False
+
+    def _on_error(self, error: confluent_kafka.KafkaError) -> None:
+        # librdkafka repeats itself for every broker and attempt: one line in five seconds is enough.
+        if time.monotonic() - self._last_error_at > 5:
+            self._last_error_at = time.monotonic()
+            log.warning("Kafka: %s; waiting for it", error)
+
+    @staticmethod
+    def _message(raw: confluent_kafka.Message) -> Message:
+        return Message(
+            _topic(raw), _partition(raw), _offset(raw), _bytes(raw.key()), _bytes(raw.value()), raw.timestamp()[1]
+        )
+
+
+def _topic(raw: confluent_kafka.Message) -> str:
+    return raw.topic() or ""
+
+
+def _partition(raw: confluent_kafka.Message) -> int:
+    return raw.partition() or 0
+
+
+def _offset(raw: confluent_kafka.Message) -> int:
+    return raw.offset() or 0
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _first_offsets(batch: Iterable[Message]) -> dict[tuple[str, int], int]:
+    first: dict[tuple[str, int], int] = {}
+    for message in batch:
+        place = (message.topic, message.partition)
+        first[place] = min(message.offset, first.get(place, message.offset))
+    return first
+
+
+def _places_behind(batch: Iterable[Message]) -> list[confluent_kafka.TopicPartition]:
+    last: dict[tuple[str, int], int] = {}
+    for message in batch:
+        last[(message.topic, message.partition)] = message.offset
+    return [confluent_kafka.TopicPartition(topic, part, offset + 1) for (topic, part), offset in last.items()]
