@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from hyperwatch.embedded import postgres
+from hyperwatch.embedded.held import is_held
 
 
 def database_url(var: Path) -> str:
@@ -21,7 +22,7 @@ def kafka_file(var: Path) -> Path:
 def kafka(var: Path) -> str:
     """`host:port` of the embedded broker that runs, or the empty string."""
     file = kafka_file(var)
-    return file.read_text().strip() if file.exists() else ""
+    return file.read_text().strip() if is_held(file) else ""
 
 
 def secret_key(var: Path) -> str:
