@@ -74,7 +74,9 @@ def create_topics(timeout: float = 10.0) -> list[str]:
     missing = [topic for topic in topics() if topic.name not in existing_topics(timeout)]
     if not missing:
         return []
-    made = AdminClient(_connection()).create_topics(
+    # The futures live only as long as the client that made them.
+    admin = AdminClient(_connection())
+    made = admin.create_topics(
         [
             NewTopic(
                 topic.name,
