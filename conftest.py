@@ -1,0 +1,54 @@
+"""What holds for every test: its environment, the services it may use, what is left out, and the order.
+
+The services themselves are in hyperwatch/tests/services.
+"""
+
+import os
+import shutil
+import signal
+
+import django
+import pytest
+from django.conf import settings
+
+from hyperwatch.tests.services import environment
+
+if settings.configured:
+    # Set in the shell or in pytest's options, it makes pytest-django read the settings before us.
+    raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: the tests bring an environment of their own")
+environment.isolate()
+django.setup()
+
+pytest_plugins = ["hyperwatch.tests.services.fixtures"]
+
+MARKER_OF_FIXTURE = {"redis_server": "redis", "apache_kafka": "kafka"}
+
+
+def pytest_configure() -> None:
+    # An ended terminal or a time limit must not leave servers behind: both take the way of Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    if os.environ.get("CI") == "true" and (missing := environment.missing()):
+        raise pytest.UsageError(f"with CI=true nothing may be left out: {missing}")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(environment.VAR_DIR, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_report_header() -> list[str]:
+    return environment.header()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = environment.missing()
+    for item in items:
+        for fixture, marker in MARKER_OF_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)

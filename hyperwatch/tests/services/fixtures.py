@@ -1,0 +1,98 @@
+"""The fixtures of the services, for every test in the project."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from hyperwatch.tests.services import commands, kafka, postgres, redis
+from hyperwatch.tests.services.commands import Start
+from hyperwatch.tests.services.environment import given
+from hyperwatch.tests.services.kafka import GivenKafka, KafkaBroker
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import GivenRedis, RedisServer
+from realtime.kafka import create_topics
+
+Folders = pytest.TempPathFactory
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[Database]:
+    with postgres.server() as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(_server: Database) -> None:
+    """pytest-django asks for this before it makes the tests' database: the server runs from here on."""
+
+
+@pytest.fixture(scope="session")
+def _migrated(_server: Database) -> Iterator[Database]:
+    template = _server.beside(f"template_{uuid.uuid4().hex[:12]}")
+    template.create()
+    try:
+        template.migrate()
+        yield template
+    finally:
+        template.drop()
+
+
+@pytest.fixture
+def fresh_database(_migrated: Database) -> Iterator[Database]:
+    """A migrated database of the test's own, for processes and for what commits."""
+    database = _migrated.copy()
+    yield database
+    database.drop()
+
+
+@pytest.fixture(scope="session")
+def _redis(tmp_path_factory: Folders) -> Iterator[RedisServer]:
+    folder = tmp_path_factory.mktemp("redis")
+    server = RedisServer(folder) if redis.available() else GivenRedis(given["REDIS_URL"], folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(_redis: RedisServer) -> RedisServer:
+    """A Redis that runs and is empty, whatever the test before did to it."""
+    _redis.heal()
+    _redis.flush()
+    return _redis
+
+
+@pytest.fixture(scope="session")
+def _kafka(tmp_path_factory: Folders) -> Iterator[KafkaBroker]:
+    folder = tmp_path_factory.mktemp("kafka")
+    jars = kafka.jars()
+    broker = KafkaBroker(jars, folder) if jars else GivenKafka(given["KAFKA_BOOTSTRAP_SERVERS"], folder)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def apache_kafka(_kafka: KafkaBroker, settings: Settings) -> KafkaBroker:
+    """A broker that runs, with topics and a group of the test's own, in the settings and in its `env`."""
+    _kafka.heal()
+    _kafka.take_names_of_own()
+    for name, value in _kafka.env.items():
+        setattr(settings, name, value)
+    create_topics()
+    return _kafka
+
+
+@pytest.fixture
+def web_server(fresh_database: Database, tmp_path: Path) -> Iterator[Start]:
+    """Starts `manage.py serve` on the fresh database: `web_server(REDIS_URL=…)`; ends it with the test."""
+    with commands.running("serve", "PORT", tmp_path, **fresh_database.env) as start:
+        yield start
+
+
+@pytest.fixture
+def consumer_process(fresh_database: Database, tmp_path: Path) -> Iterator[Start]:
+    """Starts `manage.py consume` on the fresh database: `consumer_process(**apache_kafka.env)`."""
+    with commands.running("consume", "CONSUMER_PORT", tmp_path, **fresh_database.env) as start:
+        yield start
