@@ -1,4 +1,4 @@
-"""Where the embedded parts are, for whoever asks, whether they run or not.
+"""Where the embedded parts are, for whoever asks, whether they run or not; and the installation's secret.
 
 Nothing here starts anything: settings are read by every command, in every shell.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hyperwatch.embedded import postgres
 from hyperwatch.embedded.held import is_held
+from hyperwatch.embedded.kept import kept
 
 
 def database_url(var: Path) -> str:
@@ -26,10 +27,5 @@ def kafka(var: Path) -> str:
 
 
 def secret_key(var: Path) -> str:
-    """The secret of this installation, made once and kept in `var`, for those who set none."""
-    file = var / "secret_key"
-    if not file.exists():
-        var.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(48))
-    return file.read_text()
+    """The secret of this installation, made once, for those who set none."""
+    return kept(var / "secret_key", lambda: secrets.token_urlsafe(48))

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +79,11 @@ class EmbeddedPostgres:
     @property
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def watch(self, stop: threading.Event) -> None:
+        """Returns when `stop` is set, or when the server has ended by itself."""
+        while self.is_alive and not stop.wait(0.5):
+            pass
 
     def stop(self) -> None:
         process, self._process = self._process, None
