@@ -1,0 +1,192 @@
+"""Fills, liquidations and movements of money as messages."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from realtime.market import wire
+from realtime.market.exchange import Fill, Liquidation
+from realtime.market.wallets import Wallet
+from realtime.streams import Topic
+
+
+class Kind(StrEnum):
+    ORDER = "ORDER"
+    DEPOSIT = "DEPOSIT"
+    WITHDRAW = "WITHDRAW"
+    LIQUIDATION = "LIQUIDATION"
+    LIQUIDATION_TRANSACTION = "LIQUIDATION_TRANSACTION"
+    LONG_SHORT_RATIO = "LONG_SHORT_RATIO"
+    LIQUIDATION_MAP = "LIQUIDATION_MAP"
+    POSITION_SUMMARY = "POSITION_SUMMARY"
+
+
+class Message(NamedTuple):
+    """What goes to Kafka, and what a reader may compare it by.
+
+    `identity` is the contract's (kafka.md, "Identity"), its time as the message writes it; `time_us` is
+    microseconds of the market's time since its start.
+    """
+
+    kind: Kind
+    topic: Topic
+    key: str
+    value: bytes
+    identity: tuple[str | int, ...]
+    time_us: int
+
+
+class Block(NamedTuple):
+    """What happens at one moment: the simulated chain's block number, and its time in three forms."""
+
+    number: int
+    time_us: int
+    unix_ms: int
+    timestamp: str
+
+
+def order(fill: Fill, block: Block) -> Message:
+    transaction = wire.Transaction(
+        tx_hash=fill.trade.hash,
+        block_number=block.number,
+        block_timestamp=block.timestamp,
+        user_address=fill.wallet.address,
+        coin=fill.book.coin.name,
+        side=_side_of(fill),
+        size=wire.money(abs(fill.delta)),
+        price=wire.money(fill.price),
+        leverage=wire.leverage(fill.leverage),
+        margin=wire.money(fill.margin),
+        fee=wire.money(fill.fee),
+        tx_type="ORDER",
+        raw_data=_raw_fill(fill, block),
+    )
+    return _transaction(Kind.ORDER, transaction, fill.trade.tid, block)
+
+
+def liquidation(taken: Liquidation, block: Block) -> Message:
+    """On the computed topic."""
+    data = wire.LiquidationData(
+        tx_hash=taken.trade.hash,
+        block_number=block.number,
+        block_timestamp=block.timestamp,
+        user_address=taken.wallet.address,
+        coin=taken.book.coin.name,
+        side=taken.side,
+        liquidated_size=wire.money(taken.size),
+        liquidation_price=wire.money(taken.price),
+        liquidation_value_usd=wire.money(taken.size * taken.price),
+        leverage=wire.leverage(taken.leverage),
+        margin=wire.money(taken.margin),
+        liquidator_address=_liquidator(taken),
+        raw_data=_raw_liquidation(taken, block),
+    )
+    coin, address = data.coin, data.user_address
+    value = wire.encode(wire.Computed("LIQUIDATION", coin, block.timestamp, data))
+    identity = (block.timestamp, coin, address, taken.side, taken.trade.tid)
+    return Message(Kind.LIQUIDATION, Topic.COMPUTED_DATA, coin, value, identity, block.time_us)
+
+
+def liquidation_transaction(taken: Liquidation, block: Block) -> Message:
+    """The same fact by the other road: a transaction that is stored as a liquidation too."""
+    transaction = wire.Transaction(
+        tx_hash=taken.trade.hash,
+        block_number=block.number,
+        block_timestamp=block.timestamp,
+        user_address=taken.wallet.address,
+        coin=taken.book.coin.name,
+        side=taken.side,
+        size=wire.money(taken.size),
+        price=wire.money(taken.price),
+        leverage=wire.leverage(taken.leverage),
+        margin=wire.money(taken.margin),
+        fee=wire.money(taken.fee),
+        tx_type="LIQUIDATION",
+        liquidator_address=_liquidator(taken),
+        liquidation_value_usd=wire.money(taken.size * taken.price),
+        raw_data=_raw_liquidation(taken, block),
+    )
+    return _transaction(Kind.LIQUIDATION_TRANSACTION, transaction, taken.trade.tid, block)
+
+
+def movement(kind: Kind, wallet: Wallet, amount: Decimal, tx_hash: str, block: Block) -> Message:
+    """A deposit (LONG: more USDC than before) or a withdrawal (SHORT). The sides OPEN and CLOSE are not for
+    these: a watched wallet would be told to have opened a position."""
+    transaction = wire.Transaction(
+        tx_hash=tx_hash,
+        block_number=block.number,
+        block_timestamp=block.timestamp,
+        user_address=wallet.address,
+        coin="USDC",
+        side="LONG" if kind is Kind.DEPOSIT else "SHORT",
+        size=wire.money(amount),
+        price="1.00000000",
+        fee="0.00000000",
+        tx_type=kind.value,
+        raw_data=wire.Movement(kind.value.lower(), wire.plain(amount)),
+    )
+    return _transaction(kind, transaction, None, block)
+
+
+def _transaction(kind: Kind, fact: wire.Transaction, tid: int | None, block: Block) -> Message:
+    place = (block.timestamp, fact.coin, fact.user_address, fact.side)
+    identity = (*place, fact.tx_hash, fact.size, fact.price, fact.tx_type) if tid is None else (*place, tid)
+    return Message(kind, Topic.TRANSACTIONS, fact.user_address, wire.encode(fact), identity, block.time_us)
+
+
+def _direction(start: Decimal, delta: Decimal) -> str:
+    """The venue's `dir`."""
+    if start * delta >= 0:
+        return "Open Long" if delta > 0 else "Open Short"
+    if abs(delta) <= abs(start):
+        return "Close Long" if start > 0 else "Close Short"
+    return "Long > Short" if start > 0 else "Short > Long"
+
+
+def _side_of(fill: Fill) -> str:
+    """The side of the position that the fill is about; of a flip, the new one's."""
+    return "LONG" if _direction(fill.start, fill.delta).endswith("Long") else "SHORT"
+
+
+def _raw_fill(fill: Fill, block: Block) -> wire.Order:
+    trade = fill.trade
+    return wire.Order(
+        coin=fill.book.coin.name,
+        px=wire.plain(fill.price),
+        sz=wire.plain(abs(fill.delta)),
+        side="B" if fill.delta > 0 else "A",
+        time=block.unix_ms,
+        startPosition=wire.plain(fill.start),
+        dir=_direction(fill.start, fill.delta),
+        closedPnl=wire.plain(fill.pnl),
+        hash=trade.hash,
+        oid=trade.taker_oid if fill.is_taker else trade.maker_oid,
+        crossed=fill.is_taker,
+        fee=wire.plain(fill.fee),
+        tid=trade.tid,
+    )
+
+
+def _raw_liquidation(taken: Liquidation, block: Block) -> wire.Order:
+    is_long = taken.side == "LONG"
+    price = wire.plain(taken.price)
+    return wire.Order(
+        coin=taken.book.coin.name,
+        px=price,
+        sz=wire.plain(taken.size),
+        side="A" if is_long else "B",
+        time=block.unix_ms,
+        startPosition=wire.plain(taken.size if is_long else -taken.size),
+        dir="Close Long" if is_long else "Close Short",
+        closedPnl=wire.plain(taken.pnl),
+        hash=taken.trade.hash,
+        oid=taken.trade.taker_oid,
+        crossed=True,
+        fee=wire.plain(taken.fee),
+        tid=taken.trade.tid,
+        liquidation=wire.Forced(taken.wallet.address, price, "backstop" if taken.liquidator else "market"),
+    )
+
+
+def _liquidator(taken: Liquidation) -> str | None:
+    return taken.liquidator.address if taken.liquidator else None

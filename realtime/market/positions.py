@@ -1,0 +1,86 @@
+"""A leveraged position with isolated margin: entry, profit and the price at which it is taken away."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+EIGHT_PLACES = Decimal("0.00000001")
+ZERO = Decimal(0)
+
+
+class Change(NamedTuple):
+    """What a fill did to the owner: profit realised, and margin put up (or, negative, given back)."""
+
+    pnl: Decimal
+    margin: Decimal
+
+
+class Position:
+    """`size` and `cost` (what is held, at the prices paid) are negative in a short; `liquidation_price` is
+    None where no price takes it away.
+
+    What is left after a part was closed is rounded to eight places and the closed part is the exact
+    difference, so that over all parties profits and losses cancel to the last digit.
+    """
+
+    __slots__ = ("cost", "leverage", "liquidation_price", "maintenance_ratio", "margin", "size")
+
+    def __init__(self, leverage: int, maintenance_ratio: Decimal | None) -> None:
+        self.size = self.cost = self.margin = ZERO
+        self.leverage = leverage
+        self.maintenance_ratio = maintenance_ratio
+        self.liquidation_price: Decimal | None = None
+
+    @property
+    def is_long(self) -> bool:
+        return self.size > 0
+
+    @property
+    def side(self) -> str:
+        return "LONG" if self.size > 0 else "SHORT"
+
+    @property
+    def entry_price(self) -> Decimal:
+        return self.cost / self.size
+
+    def unrealized_pnl(self, mark: Decimal) -> Decimal:
+        return self.size * mark - self.cost
+
+    def is_crossed(self, mark: Decimal) -> bool:
+        if self.liquidation_price is None:
+            return False
+        return mark <= self.liquidation_price if self.size > 0 else mark >= self.liquidation_price
+
+    def trade(self, delta: Decimal, price: Decimal) -> Change:
+        """Opens, adds, reduces or closes by the signed size `delta`; a flip is two trades."""
+        change = self._add(delta, price) if self.size * delta >= 0 else self._reduce(delta, price)
+        self.liquidation_price = self._liquidation_price()
+        return change
+
+    def _add(self, delta: Decimal, price: Decimal) -> Change:
+        margin = (abs(delta) * price / self.leverage).quantize(EIGHT_PLACES)
+        self.size += delta
+        self.cost += delta * price
+        self.margin += margin
+        return Change(ZERO, margin)
+
+    def _reduce(self, delta: Decimal, price: Decimal) -> Change:
+        left = (self.size + delta) / self.size
+        cost = (self.cost * left).quantize(EIGHT_PLACES)
+        margin = (self.margin * left).quantize(EIGHT_PLACES)
+        change = Change(-delta * price - (self.cost - cost), margin - self.margin)
+        self.size += delta
+        self.cost, self.margin = cost, margin
+        return change
+
+    def _liquidation_price(self) -> Decimal | None:
+        """Where what is left of the margin equals the maintenance margin.
+
+        Hyperliquid docs, "Liquidations": liq_price = price - side × margin_available / position_size /
+        (1 - l × side), with side 1 for a long and -1 for a short, l the maintenance ratio, and for isolated
+        margin margin_available = isolated_margin - maintenance margin. It holds at any price; at the entry
+        price, with cost = side × size × entry, it shortens to this.
+        """
+        if self.maintenance_ratio is None or not self.size:
+            return None
+        price = (self.cost - self.margin) / (self.size - self.maintenance_ratio * abs(self.size))
+        return price if price > 0 else None

@@ -1,0 +1,160 @@
+"""The simulated market as an endless run of messages."""
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from random import Random
+
+from realtime.market import events, states, traders
+from realtime.market.book import Book
+from realtime.market.coins import COINS
+from realtime.market.events import Block, Kind, Message
+from realtime.market.exchange import Exchange
+from realtime.market.positions import Position
+from realtime.market.prices import Path, Sky
+from realtime.market.schedule import Schedule
+from realtime.market.wallets import WHALES, Wallet, make_vault, make_wallets
+
+# Messages for each simulated second where the generator shall go as fast as it can: more than it manages, so
+# that its clock never overtakes the wall's.
+FASTEST = 100_000.0
+# Below a million, so that no movement of money looks like a large trade.
+LARGEST_MOVEMENT = Decimal(900_000)
+DEFAULT_COINS = 12
+DEFAULT_WALLETS = 300
+
+
+class Market:
+    """Wallets that trade, prices that move, positions that are taken away: all from a seed and a start time.
+
+    The same seed, start, coins, wallets and rate give the same messages, byte for byte, in any process.
+    Raises ValueError for numbers that cannot be.
+    """
+
+    def __init__(
+        self, *, seed: int, start: datetime, coins: int = DEFAULT_COINS, wallets: int = DEFAULT_WALLETS
+    ) -> None:
+        if not 1 <= coins <= len(COINS):
+            raise ValueError(f"the market has 1 to {len(COINS)} coins")
+        if wallets < 2:
+            raise ValueError("it takes two wallets to trade")
+        self.start = start.astimezone(UTC).replace(microsecond=start.microsecond // 1000 * 1000)
+        run = f"{seed} {self.start.isoformat()}"
+        self._rng = Random(run)  # noqa: S311 (no secret: the same seed shall draw the same)
+        self._people = make_wallets(self._rng, seed, wallets)
+        self._vault = make_vault(seed)
+        self.exchange = Exchange(self._rng, self._people, self._vault, run)
+        self.books = [Book(coin) for coin in COINS[:coins]]
+        self._paths = {book: Path(book.coin) for book in self.books}
+        self._weights = list(itertools.accumulate(book.coin.activity for book in self.books))
+        self._sky = Sky(self._rng)
+        self._busy = max(2, wallets // 2)
+        self._step = 0
+        self._time_us = 0
+        self._warm_up()
+
+    @property
+    def vault_address(self) -> str:
+        return self._vault.address
+
+    @property
+    def whales(self) -> list[tuple[str, str]]:
+        """(address, alias) of the richest wallets, which the demo watches."""
+        return [(w.address, f"Simulated whale {n}") for n, w in enumerate(self._people[:WHALES], start=1)]
+
+    def positions(self) -> dict[tuple[str, str], Position]:
+        """What is held now, by (coin, address)."""
+        return {
+            (book.coin.name, address): position
+            for book in self.books
+            for address, position in book.positions.items()
+        }
+
+    def messages(self, rate: float = FASTEST) -> Iterator[Message]:
+        """Endless; `rate` is messages in each simulated second, on average.
+
+        Everything in one block bears its time; the pause after it is as long as what it held.
+        """
+        schedule = Schedule(len(self.books))
+        while True:
+            block = self._block()
+            sent = [*self._due(schedule, block), *self._events(block)]
+            yield from sent
+            self._time_us += int(self._rng.expovariate(1.0) * len(sent) * 1_000_000 / rate)
+
+    def _block(self) -> Block:
+        self._step += 1
+        time = self.start + timedelta(microseconds=self._time_us)
+        timestamp = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
+        unix_ms = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+        return Block(self._step, self._time_us, unix_ms, timestamp)
+
+    def _due(self, schedule: Schedule, block: Block) -> Iterator[Message]:
+        for kind, number in schedule.due(block.time_us):
+            message = states.message(kind, self.books[number], block)
+            if message is not None:
+                yield message
+
+    def _events(self, block: Block) -> Iterator[Message]:
+        """One coin moves, what it crosses is taken away, and somebody trades."""
+        book = self._move()
+        yield from self._liquidate(book, block)
+        wallet = self._next_trader(book)
+        yield from self._balance(wallet, block)
+        delta = self._decide(wallet, book)
+        if delta:
+            for fill in self.exchange.order(book, wallet, delta):
+                yield events.order(fill, block)
+
+    def _move(self) -> Book:
+        self._sky.pass_step()
+        book = self._rng.choices(self.books, cum_weights=self._weights)[0]
+        book.mark = book.coin.price(self._paths[book].move(self._rng, self._step, self._sky.now))
+        book.mood = traders.drift_of_mood(self._rng, book.mood)
+        return book
+
+    def _liquidate(self, book: Book, block: Block) -> Iterator[Message]:
+        for address in book.crossed():
+            taken, fills = self.exchange.liquidate(book, address)
+            value = float(taken.size * taken.price)
+            self._paths[book].push(-value if taken.side == "LONG" else value)
+            by_transaction = self._rng.random() < 0.3
+            yield (events.liquidation_transaction if by_transaction else events.liquidation)(taken, block)
+            for fill in fills:
+                yield events.order(fill, block)
+
+    def _next_trader(self, book: Book) -> Wallet:
+        draw = self._rng.random()
+        if draw < 0.15 and self._vault.address in book.positions:
+            return self._vault
+        if draw < 0.22:
+            return self._rng.choice(self._people[:WHALES])
+        # The more positions there are, the more of the trading is about them.
+        if book.positions and self._rng.random() < len(book.positions) / self._busy:
+            return self.exchange.wallet(book.any_holder(self._rng))
+        return self._rng.choice(self._people)
+
+    def _decide(self, wallet: Wallet, book: Book) -> Decimal:
+        if wallet is self._vault:
+            position = book.positions.get(wallet.address)
+            return traders.reduce_inventory(self._rng, book, position) if position else Decimal(0)
+        return traders.decide(self._rng, wallet, book)
+
+    def _balance(self, wallet: Wallet, block: Block) -> Iterator[Message]:
+        """Who has lost most of it brings new money; who has won much takes some away."""
+        surplus = wallet.balance - wallet.capital
+        if wallet is self._vault or -wallet.capital * 8 < surplus * 10 < wallet.capital * 20:
+            return
+        amount = min(abs(surplus), LARGEST_MOVEMENT).quantize(Decimal("0.01"))
+        kind = Kind.DEPOSIT if surplus < 0 else Kind.WITHDRAW
+        wallet.balance += amount if kind is Kind.DEPOSIT else -amount
+        yield events.movement(kind, wallet, amount, self.exchange.numbers.hash(), block)
+
+    def _warm_up(self) -> None:
+        """Lets people take positions before the first message, so that there is something to see at once."""
+        before = self._block()
+        for _ in range(6 * min(self._busy, 800) * len(self.books)):
+            self._step += 1
+            for _message in self._events(before):
+                pass
