@@ -1,0 +1,46 @@
+# Needs Python 3.11 or later and make; everything else is installed into .venv.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3,$(shell $(name) -c $(IS_RECENT) 2>/dev/null && echo $(name))))
+IS_RECENT := 'import sys; sys.exit(sys.version_info < (3, 11))'
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check clean
+
+help: ## print this
+	@echo "Hyperwatch. make …"
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  %-7s %s\n", $$1, $$2 }'
+
+setup: .venv/run.stamp ## install what running needs
+
+run: .venv/run.stamp ## start everything; PORT=8081, DEMO=0 and every other setting may be given
+	@$(BIN)/python manage.py up
+
+test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/test.stamp ## formatting, lint, types, migrations
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+clean: ## remove what was installed and cached; data in var/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: install it, or say PYTHON=/where/it/is" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv || { rm -rf .venv; \
+	  echo "$(PYTHON) cannot make a virtual environment (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+
+.venv/run.stamp: requirements.txt | $(BIN)/python
+	@echo "Installing what running needs into .venv, once …"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/test.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
+	@echo "Installing what the tests need into .venv, once …"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@ .venv/run.stamp
