@@ -19,7 +19,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
 env.read_env(BASE_DIR / ".env", recurse=False)
 
-VAR_DIR: Path = env.path("VAR_DIR", str(BASE_DIR / "var"))
+VAR_DIR: Path = env.path("VAR_DIR", BASE_DIR / "var")
 
 # What a stranger may see
 DEBUG: bool = env.bool("DEBUG", False)
@@ -31,7 +31,13 @@ CORS_ALLOW_ALL_ORIGINS: bool = "*" in CORS_ALLOWED_ORIGINS or not CORS_ALLOWED_O
 if CORS_ALLOW_ALL_ORIGINS:
     CORS_ALLOWED_ORIGINS = []
 CORS_URLS_REGEX = r"^/(api|health)"
-CORS_EXPOSE_HEADERS = ["X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After"]
+CORS_EXPOSE_HEADERS = [
+    "X-Request-ID",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+]
 WEBSOCKET_ALLOWED_ORIGINS: list[str] = env.list("WEBSOCKET_ALLOWED_ORIGINS", ["*"])
 SECURE_CROSS_ORIGIN_OPENER_POLICY = None
 X_FRAME_OPTIONS = "DENY"
@@ -68,7 +74,9 @@ if REDIS_URL:
         }
     }
 else:
-    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}}
+    CHANNEL_LAYERS = {
+        "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
+    }
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # Kafka: unset means the embedded one, where one runs
@@ -95,7 +103,9 @@ ADMIN_USERNAME: str = env.str("ADMIN_USERNAME", "admin")
 ADMIN_PASSWORD: str = env.str("ADMIN_PASSWORD", "")
 ADMIN_EMAIL: str = env.str("ADMIN_EMAIL", "")
 
-LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]))
+LOG_LEVEL: str = env.str(
+    "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+)
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=OneOf(["console", "json"]))
 LOGGING_CONFIG = None
 configure_logging(LOG_LEVEL, LOG_FORMAT)
@@ -178,7 +188,10 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["hyperwatch.api.keys.ReadsOpenWritesByKey"],
-    "DEFAULT_THROTTLE_CLASSES": ["hyperwatch.api.throttling.ReadThrottle", "hyperwatch.api.throttling.WriteThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "hyperwatch.api.throttling.ReadThrottle",
+        "hyperwatch.api.throttling.WriteThrottle",
+    ],
     "DEFAULT_FILTER_BACKENDS": ["hyperwatch.api.filters.StrictFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "hyperwatch.api.pagination.PageOrCursor",
     "DEFAULT_SCHEMA_CLASS": "hyperwatch.api.schema.EnvelopeSchema",

@@ -1,0 +1,79 @@
+"""Long/short ratios as they arrive (kafka.md) and as they go out (R of rest.md)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+from msgspec import Raw
+
+from hyperwatch.formats import Decimals, utc
+from realtime.messages import Amount, Coin, Count, Ratio, decoder
+from realtime.streams import Fact, Row
+
+PLACES = Decimals(10, 4)
+TOLERANCE = Decimal("0.0001")
+
+
+class LongShortRatio(Row, frozen=True, kw_only=True):
+    """R of rest.md. The ratios are JSON numbers with 4 places, the values decimal texts with 8."""
+
+    coin: str
+    timestamp: datetime
+    long_ratio: Raw
+    short_ratio: Raw
+    long_position_value: str
+    short_position_value: str
+    total_position_value: str
+    long_accounts: int
+    short_accounts: int
+
+
+class _Ratio(msgspec.Struct):
+    long_ratio: Ratio
+    short_ratio: Ratio
+    long_position_value: Amount
+    short_position_value: Amount
+    total_position_value: Amount
+    long_accounts: Count
+    short_accounts: Count
+
+
+class _Message(msgspec.Struct):
+    coin: Coin
+    timestamp: datetime
+    data: _Ratio
+
+
+_read = decoder(_Message)
+
+
+def from_computed(message: bytes) -> Sequence[LongShortRatio]:
+    """The ratio of a LONG_SHORT_RATIO message; a pair that is off 1 by more than 0.0001 is refused."""
+    read = _read(message)
+    data = read.data
+    long, short = Decimal(data.long_ratio), Decimal(data.short_ratio)
+    if abs(1 - long - short) > TOLERANCE:
+        raise ValueError(f"long_ratio {long.normalize()} and short_ratio {short.normalize()} do not make 1")
+    long_ratio = PLACES.rounded(long)
+    return [
+        LongShortRatio(
+            coin=read.coin,
+            timestamp=utc(read.timestamp),
+            long_ratio=Raw(long_ratio.encode()),
+            short_ratio=Raw(PLACES.fixed(1 - Decimal(long_ratio)).encode()),
+            long_position_value=data.long_position_value,
+            short_position_value=data.short_position_value,
+            total_position_value=data.total_position_value,
+            long_accounts=data.long_accounts,
+            short_accounts=data.short_accounts,
+        )
+    ]
+
+
+def identity(row: LongShortRatio) -> tuple[object, ...]:
+    return (row.coin, row.timestamp)
+
+
+def fact(row: LongShortRatio) -> Fact:
+    return Fact(time=row.timestamp, coin=row.coin)

@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
+
+
+class RealtimeConfig(AppConfig):
+    name = "realtime"
+
+    def ready(self) -> None:
+        autodiscover_modules("stream")
+        from realtime.heads import ensure_streams
+
+        post_migrate.connect(ensure_streams, sender=self)

@@ -1,0 +1,72 @@
+"""Runs a member of the consumer group, and tells how it stands."""
+
+import asyncio
+import logging
+import threading
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from hyperwatch.formats import isoformat
+from realtime.ingest import PAUSES, Ingest
+from realtime.kafka import Consumer, KafkaAway, existing_topics, topics
+from realtime.publishing import Publisher
+
+log = logging.getLogger(__name__)
+
+
+class Consuming:
+    """A consumer from start to stop; `status` may be asked from another thread."""
+
+    def __init__(self, stop: threading.Event, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._stop = stop
+        self._loop = loop
+        self._consumer: Consumer | None = None
+        self._ingest: Ingest | None = None
+
+    def run(self) -> None:
+        """Works until the stop. Raises what no policy covers: a supervisor is to start it anew."""
+        if not self._topics_are_there():
+            return
+        self._consumer = Consumer()
+        self._ingest = Ingest(self._consumer, Publisher(self._loop), self._stop)
+        log.info("consuming %s as group %s", ", ".join(t.name for t in topics()), settings.KAFKA_GROUP_ID)
+        try:
+            self._ingest.run(settings.KAFKA_BATCH)
+        finally:
+            self._consumer.close()
+            connection.close()
+
+    def status(self) -> dict[str, Any]:
+        """Assigned partitions, messages not yet read, and when offsets were last committed."""
+        lag = self._consumer.lag() if self._consumer else {}
+        at: datetime | None = self._ingest.committed_at if self._ingest else None
+        return {
+            "status": "healthy" if self._consumer else "waiting for Kafka",
+            "assigned": sorted(f"{topic}[{partition}]" for topic, partition in lag),
+            "lag": sum(lag.values()),
+            "last_commit": isoformat(at) if at else None,
+        }
+
+    def _topics_are_there(self) -> bool:
+        """Waits for Kafka and the topics, however long; False where the stop comes first."""
+        for attempt in range(10**9):
+            try:
+                missing = {topic.name for topic in topics()} - existing_topics()
+                if not missing:
+                    return True
+                trouble = f"Kafka has no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"
+            except KafkaAway as away:
+                trouble = f"Kafka is away ({away})"
+            pause = PAUSES[min(attempt, len(PAUSES) - 1)]
+            log.warning("%s; next look in %s s", trouble, pause)
+            if self._stop.wait(pause):
+                break
+        return False
+
+
+def run_consumer(stop: threading.Event, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Consumes until `stop` is set; publishes on `loop`, or on one of its own."""
+    Consuming(stop, loop).run()

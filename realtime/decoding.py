@@ -1,0 +1,187 @@
+"""Bytes to typed rows, or a dead letter. The last place where bad data can exist."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+from django.conf import settings
+
+from hyperwatch.formats import isoformat
+from realtime.kafka import Message
+from realtime.models import Reason
+from realtime.streams import Decode, Derive, Fact, Row, Source, Stream, Topic, all_streams
+
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(minutes=10)
+
+
+class Refused(Exception):
+    """A message that cannot be stored, and why."""
+
+    def __init__(self, reason: Reason, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+        self.error = error
+
+
+class Incoming(NamedTuple):
+    """A row on its way into the store. `source` is the place of the fact that it derives from, in its stream."""
+
+    key: bytes
+    row: Row
+    fact: Fact
+    source_stream: str | None = None
+    source_ord: int | None = None
+
+
+class Letter(NamedTuple):
+    message: Message
+    reason: Reason
+    error: str
+
+
+# By stream and event key, in the order in which they came.
+Rows = dict[str, dict[bytes, Incoming]]
+
+
+@dataclass
+class Batch:
+    """What a batch of messages comes to: rows without repeats, rows that differ from an earlier one, refusals."""
+
+    rows: Rows = field(default_factory=lambda: defaultdict(dict))
+    differing: list[tuple[str, Row]] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+    def add(self, stream: str, incoming: Incoming) -> None:
+        first = self.rows[stream].setdefault(incoming.key, incoming)
+        if first is not incoming and first.row != incoming.row:
+            self.differing.append((stream, incoming.row))
+
+
+def event_key(identity: Iterable[object]) -> bytes:
+    """16 bytes of an identity: BLAKE2b (RFC 7693) over its texts, which contain no unit separator."""
+    texts = (isoformat(part) if isinstance(part, datetime) else str(part) for part in identity)
+    return blake2b("\x1f".join(texts).encode(), digest_size=16).digest()
+
+
+def decode_batch(messages: Sequence[Message], now: datetime) -> Batch:
+    """Rows and dead letters of `messages`; `now` is what the future is measured from."""
+    batch = Batch()
+    routes = _routes()
+    for message in messages:
+        try:
+            for stream, incoming in _decode(message, routes, now):
+                batch.add(stream, incoming)
+        except Refused as refused:
+            batch.letters.append(Letter(message, refused.reason, refused.error))
+    return batch
+
+
+def derive(rows: Rows) -> Rows:
+    """The rows that derive from `rows`. Asks the database what is watched at this moment."""
+    return {stream.name: _derive(stream, stream.derive, rows) for stream in all_streams() if stream.derive}
+
+
+def _derive(stream: Stream, derive: Derive, rows: Rows) -> dict[bytes, Incoming]:
+    places = [
+        (name, place, incoming)
+        for name in stream.derives_from
+        for place, incoming in enumerate(rows.get(name, {}).values())
+    ]
+    derived = {}
+    for source, row in derive([Source(name, incoming.fact) for name, _, incoming in places]):
+        name, place, incoming = places[source]
+        key = event_key((*stream.identity(row), name, incoming.key.hex()))
+        derived[key] = Incoming(key, row, stream.fact(row), name, place)
+    return derived
+
+
+class _Tagged(msgspec.Struct):
+    data_type: str
+
+
+_read_tag = msgspec.json.Decoder(_Tagged).decode
+_read_anything = msgspec.json.Decoder(float_hook=str).decode
+
+Routes = dict[tuple[str, str | None], list[tuple[Stream, Decode]]]
+
+
+def _routes() -> Routes:
+    """Which streams read a message, by the topic's name in the settings and the tag."""
+    names = {
+        Topic.TRANSACTIONS: settings.KAFKA_TOPIC_TRANSACTIONS,
+        Topic.COMPUTED_DATA: settings.KAFKA_TOPIC_COMPUTED_DATA,
+    }
+    routes: Routes = defaultdict(list)
+    for stream in all_streams():
+        for (topic, tag), decode in stream.reads.items():
+            routes[names[topic], tag].append((stream, decode))
+    return routes
+
+
+def _decode(message: Message, routes: Routes, now: datetime) -> list[tuple[str, Incoming]]:
+    value = _checked_bytes(message)
+    try:
+        return [
+            (stream.name, _incoming(stream, row, now))
+            for stream, decode in _readers(message.topic, value, routes)
+            for row in decode(value)
+        ]
+    except (ValueError, RecursionError) as error:
+        raise _refusal(value, error) from error
+
+
+def _checked_bytes(message: Message) -> bytes:
+    if message.value is None:
+        raise Refused(Reason.NOT_JSON, "the message has no value")
+    if len(message.value) > settings.MESSAGE_MAX_BYTES:
+        raise Refused(
+            Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.MESSAGE_MAX_BYTES} are taken"
+        )
+    return message.value
+
+
+def _readers(topic: str, value: bytes, routes: Routes) -> list[tuple[Stream, Decode]]:
+    value.decode()  # msgspec does not look into what it only skips
+    untagged = routes.get((topic, None))
+    if untagged:
+        return untagged
+    tag = _read_tag(value).data_type
+    readers = routes.get((topic, tag))
+    if not readers:
+        raise Refused(Reason.UNKNOWN_TYPE, f"data_type '{tag[:64]}' is not known")
+    return readers
+
+
+def _incoming(stream: Stream, row: Row, now: datetime) -> Incoming:
+    fact = stream.fact(row)
+    _check_time(fact.time, now)
+    return Incoming(event_key(stream.identity(row)), row, fact)
+
+
+def _check_time(time: datetime, now: datetime) -> None:
+    if time > now + AHEAD:
+        raise Refused(
+            Reason.IN_FUTURE, f"{isoformat(time)} is more than 10 minutes ahead of {isoformat(now)}"
+        )
+    if time < EARLIEST:
+        raise Refused(Reason.TOO_OLD, f"{isoformat(time)} is before 2020")
+
+
+def _refusal(value: bytes, error: Exception) -> Refused:
+    """The reason for what a decoder raised; it stops at the first trouble, so the whole is looked at again."""
+    try:
+        whole = _read_anything(value)
+    except RecursionError:
+        return Refused(Reason.BAD_VALUE, "nested too deeply")
+    except ValueError as broken:
+        return Refused(Reason.NOT_JSON, str(broken))
+    if not isinstance(whole, dict):
+        return Refused(Reason.NOT_AN_OBJECT, f"expected an object, got {type(whole).__name__}")
+    if "missing required field" in str(error):
+        return Refused(Reason.MISSING_FIELD, str(error))
+    return Refused(Reason.BAD_VALUE, str(error))

@@ -1,0 +1,50 @@
+"""Where the streams stand: heads, floors, the epoch, the newest of each coin."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db.models.functions import Lower
+
+from realtime.models import Epoch, NewestOfCoin, StreamHead
+from realtime.streams import all_streams
+
+
+class Place(NamedTuple):
+    head: int
+    floor: int
+
+
+def ensure_streams(**_signal: Any) -> None:
+    """Each registered stream has its row and the database its epoch, after any migrate or flush."""
+    names = [stream.name for stream in all_streams()]
+    StreamHead.objects.bulk_create([StreamHead(name=name) for name in names], ignore_conflicts=True)
+    Epoch.objects.get_or_create(id=1)
+
+
+def read_epoch() -> str:
+    return Epoch.objects.values_list("value", flat=True).get(id=1)
+
+
+def read_places() -> dict[str, Place]:
+    """Head and floor of every stream, by one indexed query."""
+    return {
+        name: Place(head, floor)
+        for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")
+    }
+
+
+def read_head(stream: str) -> int:
+    return StreamHead.objects.values_list("head", flat=True).get(name=stream)
+
+
+def newest_times(stream: str) -> dict[str, datetime]:
+    """The time of the newest fact of each coin."""
+    return dict(NewestOfCoin.objects.filter(stream=stream).values_list("coin", "time"))
+
+
+def known_coins(names: Iterable[str]) -> list[str]:
+    """The coins as the venue writes them, for names in any case; a name never seen stands for nothing."""
+    lower = {name.lower() for name in names}
+    coins = NewestOfCoin.objects.annotate(lower=Lower("coin")).filter(lower__in=lower)
+    return sorted(coins.values_list("coin", flat=True).distinct())

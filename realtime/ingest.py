@@ -1,0 +1,105 @@
+"""The way of a fact: read, decode, store and commit, publish, commit the offsets. In this order, here.
+
+What is read is stored before it is told, and told before it counts as read. So whatever dies in between is
+made good by what is stored: a message that comes again is known, and a hub that was not told reads the heads.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from django.db import InterfaceError, OperationalError, connection
+from prometheus_client import Counter, Histogram
+
+from realtime.checkpoints import checkpoint
+from realtime.decoding import Batch, Letter, decode_batch
+from realtime.kafka import Consumer, Message
+from realtime.models import Reason
+from realtime.store import RefusedByDatabase, Store, Stored
+
+log = logging.getLogger(__name__)
+
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+BATCHES = Histogram(
+    "hyperwatch_batch_messages", "Messages in a batch", buckets=(1, 10, 100, 500, 1000, 2000, 10000)
+)
+WAITS = Counter("hyperwatch_database_waits", "Times that storing waited for the database")
+
+
+class Ingest:
+    """One member of the consumer group. `now` is the clock that the future is measured by."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        publish: Callable[[Sequence[Stored]], None],
+        stop: threading.Event,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._consumer = consumer
+        self._publish = publish
+        self._stop = stop
+        self._now = now
+        self._store = Store()
+        self.committed_at: datetime | None = None
+
+    def run(self, batch_size: int) -> None:
+        """Works until it is stopped. Raises what no policy covers; nothing is committed for that."""
+        while not self._stop.is_set():
+            messages = self._consumer.read(batch_size, wait=0.2)
+            if messages:
+                BATCHES.observe(len(messages))
+                self._ingest(messages)
+
+    def _ingest(self, messages: Sequence[Message]) -> None:
+        checkpoint("read")
+        batch = decode_batch(messages, self._now())
+        checkpoint("decoded")
+        try:
+            stored = self._store_when_possible(batch)
+        except RefusedByDatabase as refused:
+            self._halve(messages, refused)
+            return
+        if stored is None:
+            return
+        checkpoint("stored")
+        self._publish(stored)
+        checkpoint("published")
+        self._consumer.commit(messages)
+        self.committed_at = self._now()
+        checkpoint("committed")
+
+    def _store_when_possible(self, batch: Batch) -> list[Stored] | None:
+        """What was new, or None where the stop came first: then it is stored by whoever reads it again."""
+        for attempt in range(10**9):
+            try:
+                return self._store.store(batch)
+            except (OperationalError, InterfaceError) as error:
+                pause = PAUSES[min(attempt, len(PAUSES) - 1)]
+                WAITS.inc()
+                log.warning("the database does not store (%s); next try in %s s", str(error).strip(), pause)
+                connection.close()
+                if self._stopped_while_waiting(pause):
+                    break
+        return None
+
+    def _stopped_while_waiting(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._stop.wait(0.1):
+            self._consumer.stay()
+        return self._stop.is_set()
+
+    def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> None:
+        """Finds the message that the database does not take: its neighbours are stored, it is put aside."""
+        if len(messages) > 1:
+            middle = len(messages) // 2
+            self._ingest(messages[:middle])
+            self._ingest(messages[middle:])
+            return
+        self._store_when_possible(
+            Batch(letters=[Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))])
+        )
+        self._consumer.commit(messages)

@@ -1,0 +1,108 @@
+"""The tables of the stream itself: heads, epoch, the newest of each coin, dead letters; and what every fact has."""
+
+import secrets
+
+from django.db import models
+from django.db.models.functions import MD5, Now
+
+from hyperwatch.fields import CoinField
+
+
+class StoredFact(models.Model):
+    """A row of a stream. `id` is its `seq`, given by the stream's head and never by a database sequence."""
+
+    id = models.BigIntegerField(primary_key=True)
+    event_key = models.BinaryField(max_length=16, unique=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class StreamHead(models.Model):
+    """Where a stream stands. Whoever stores locks this row first, which is what keeps `seq` without holes."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    head = models.BigIntegerField(default=0, help_text="the newest seq")
+    floor = models.BigIntegerField(default=0, help_text="the newest seq that retention has removed")
+
+    class Meta:
+        db_table = "streams"
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.head}"
+
+
+class NewestOfCoin(models.Model):
+    """The newest fact of each coin in each stream, by the fact's own time; kept in the storing transaction."""
+
+    stream = models.CharField(max_length=40)
+    coin = CoinField()
+    time = models.DateTimeField()
+    seq = models.BigIntegerField()
+
+    class Meta:
+        db_table = "newest_of_coin"
+        constraints = [models.UniqueConstraint(fields=["stream", "coin"], name="newest_of_coin_stream_coin")]
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.coin} at {self.seq}"
+
+
+def new_epoch() -> str:
+    return secrets.token_hex(8)
+
+
+class Epoch(models.Model):
+    """The name of the database's life: after a restore, `init_db --new-epoch` gives it another."""
+
+    value = models.CharField(max_length=32, default=new_epoch)
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "epoch"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Reason(models.TextChoices):
+    """Why a message was refused (kafka.md)."""
+
+    NOT_JSON = "NOT_JSON"
+    NOT_AN_OBJECT = "NOT_AN_OBJECT"
+    UNKNOWN_TYPE = "UNKNOWN_TYPE"
+    MISSING_FIELD = "MISSING_FIELD"
+    BAD_VALUE = "BAD_VALUE"
+    IN_FUTURE = "IN_FUTURE"
+    TOO_OLD = "TOO_OLD"
+    TOO_LARGE = "TOO_LARGE"
+    REFUSED_BY_DATABASE = "REFUSED_BY_DATABASE"
+
+
+class DeadLetter(models.Model):
+    """A message that was refused, its bytes unchanged; null bytes are a message without a value."""
+
+    topic = models.CharField(max_length=255)
+    partition = models.IntegerField()
+    offset = models.BigIntegerField()
+    key = models.BinaryField(null=True)
+    bytes = models.BinaryField(null=True)
+    reason = models.CharField(max_length=20, choices=Reason)
+    error = models.TextField()
+    sent_at = models.DateTimeField(null=True, help_text="the message's own Kafka timestamp")
+    failed_at = models.DateTimeField(db_default=Now(), db_index=True)
+    resent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "dead_letters"
+        ordering = ("-id",)
+        constraints = [
+            # A place names one message only as long as its topic lives: a topic made anew starts at 0 again.
+            models.UniqueConstraint(
+                "topic", "partition", "offset", MD5("bytes"), name="dead_letters_place", nulls_distinct=False
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.offset} {self.reason}"

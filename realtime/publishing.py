@@ -1,0 +1,78 @@
+"""Tells the hubs what was stored. The channel layer is a doorbell: it may lose a ring, and nothing is lost."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from channels.layers import get_channel_layer
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+
+from realtime.frames import make_event, pack
+from realtime.store import Stored
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 1.0
+QUIET = 2.0
+
+PUBLISHED = Counter("hyperwatch_published", "Facts told to the channel layer", ["stream"])
+UNTOLD = Counter(
+    "hyperwatch_untold", "Facts that the channel layer did not take; the hubs read them", ["stream"]
+)
+
+
+def group_of(stream: str) -> str:
+    """The channel layer's group for a stream: its name, never a coin's (`@107` is no group name)."""
+    return f"stream.{stream}"
+
+
+class Publisher:
+    """Publishes from a thread on an event loop that stays: the layer keeps its connections for each loop.
+
+    loop    the loop to publish on; without one it runs its own. The in-memory layer delivers late to a loop
+            other than the server's.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop or _running_loop()
+        self._quiet_until = 0.0
+
+    def __call__(self, stored: Sequence[Stored]) -> None:
+        """Tells what is new, one message a stream (or chunk); where the layer is away storing goes on."""
+        told = [new for new in stored if new.stream.frame_type is not None]
+        if not told:
+            return
+        if time.monotonic() < self._quiet_until or not self._send(told):
+            for new in told:
+                UNTOLD.labels(new.stream.name).inc(len(new.rows))
+            return
+        for new in told:
+            PUBLISHED.labels(new.stream.name).inc(len(new.rows))
+
+    def _send(self, stored: Sequence[Stored]) -> bool:
+        sending = asyncio.run_coroutine_threadsafe(_group_send(stored), self._loop)
+        try:
+            sending.result(PATIENCE)
+        except (RedisError, OSError, TimeoutError) as error:
+            sending.cancel()
+            self._quiet_until = time.monotonic() + QUIET
+            log.warning("the channel layer is away (%s); the hubs read what is new from the database", error)
+            return False
+        return True
+
+
+async def _group_send(stored: Sequence[Stored]) -> None:
+    layer = get_channel_layer()
+    for new in stored:
+        for packed in pack([make_event(new.stream, row) for row in new.rows]):
+            message = {"type": "stream.events", "stream": new.stream.name, "events": packed}
+            await layer.group_send(group_of(new.stream.name), message)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="publisher", daemon=True).start()
+    return loop

@@ -1,0 +1,156 @@
+"""Stores a batch: once, in order, in one transaction.
+
+COPY goes first and holds no lock: a client that stalls in it stops nobody. Then one string locks the streams'
+rows, stores and commits, so that the server never waits for this client while the lock is held.
+"""
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import psycopg2
+from django.db import connection
+from prometheus_client import Counter
+
+from realtime import store_sql as sql
+from realtime.checkpoints import checkpoint
+from realtime.columns import copy_lines
+from realtime.decoding import Batch, Incoming, Letter, Rows, derive
+from realtime.streams import Row, Stream, all_streams, get_stream
+
+log = logging.getLogger(__name__)
+
+STORED = Counter("hyperwatch_stored", "Facts stored", ["stream"])
+KNOWN = Counter("hyperwatch_known", "Facts that came again and changed nothing", ["stream"])
+DIFFERING = Counter(
+    "hyperwatch_differing", "Facts that came again with other values, which changed nothing", ["stream"]
+)
+REFUSED = Counter("hyperwatch_refused", "Messages that went to the dead letters", ["reason"])
+
+Offered = dict[str, list[Incoming]]
+Outcome = Sequence[tuple[str, int, int | None]]
+
+
+# Errors that lie in the data, by SQLSTATE: no number, no text, out of range; a null or a check; too large or deep.
+DATA_ERRORS = ("22", "23502", "23514", "54")
+
+
+class RefusedByDatabase(Exception):
+    """Something in the batch is not to be stored, however often it is tried."""
+
+
+class Stored(NamedTuple):
+    """What is new in a stream; the rows have their `seq`, ascending."""
+
+    stream: Stream
+    rows: list[Row]
+
+
+class Store:
+    """Stores batches over this thread's database connection."""
+
+    def __init__(self) -> None:
+        self._session: object = None
+
+    def store(self, batch: Batch) -> list[Stored]:
+        """Stores what is new in `batch`, and its dead letters; returns what was new, by stream, in `seq` order.
+
+        Raises RefusedByDatabase, or what the database raises; then nothing is stored. Where the connection
+        breaks in the commit, it is open whether it was: storing again stores nothing twice.
+        """
+        with self._transaction() as cursor:
+            offered = _offered({**batch.rows, **derive(batch.rows)})
+            _keep_letters(cursor, batch.letters)
+            for name, rows in offered.items():
+                _copy(cursor, get_stream(name), rows)
+            checkpoint("copied")
+            cursor.execute(sql.store_and_commit([get_stream(name) for name in offered]))
+            outcome = cursor.fetchall()
+        _count(batch, offered, outcome)
+        return _stored(offered, outcome)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        """A cursor in a transaction that its user commits; whatever else happens rolls it back."""
+        with connection.cursor() as cursor, connection.wrap_database_errors:
+            if self._session is not connection.connection:
+                _prepare(cursor)
+                self._session = connection.connection
+            cursor.execute(sql.BEGIN)
+            try:
+                yield cursor
+            except BaseException as error:
+                _roll_back()
+                if isinstance(error, psycopg2.Error) and (error.pgcode or "").startswith(DATA_ERRORS):
+                    raise RefusedByDatabase(str(error).strip()) from error
+                raise
+
+
+def _prepare(cursor: Any) -> None:
+    # A server that answers before the commit is on disk could give a number to another fact after a crash.
+    cursor.execute("SET synchronous_commit = on")
+    cursor.execute(sql.CREATE_STORED)
+    for stream in all_streams():
+        cursor.execute(sql.create_incoming(stream))
+
+
+def _roll_back() -> None:
+    try:
+        connection.connection.cursor().execute("ROLLBACK")
+    except psycopg2.Error:
+        connection.close()
+
+
+def _offered(rows: Rows) -> Offered:
+    """The rows by stream; a stream comes after those it derives from."""
+    names = [stream.name for stream in sorted(all_streams(), key=lambda stream: bool(stream.derives_from))]
+    return {name: list(rows[name].values()) for name in names if rows.get(name)}
+
+
+def _copy(cursor: Any, stream: Stream, rows: Sequence[Incoming]) -> None:
+    columns = sql.incoming_columns(stream)[2:]
+    if stream.derives_from:
+        columns = columns[:-2]
+    lines = copy_lines(_values(place, incoming, stream, columns) for place, incoming in enumerate(rows))
+    cursor.copy_expert(sql.copy_in(stream), io.StringIO(lines))
+
+
+def _values(place: int, incoming: Incoming, stream: Stream, columns: Sequence[str]) -> tuple[Any, ...]:
+    values = [getattr(incoming.row, name) for name in columns]
+    source = (incoming.source_stream, incoming.source_ord) if stream.derives_from else ()
+    return (place, incoming.key, *values, *source)
+
+
+def _keep_letters(cursor: Any, letters: Sequence[Letter]) -> None:
+    # In the order of their places: two consumers with the same letters would wait for each other in any other.
+    for message, reason, error in sorted(letters, key=lambda letter: letter.message[:3]):
+        sent_at = (
+            datetime.fromtimestamp(message.timestamp_ms / 1000, UTC) if message.timestamp_ms > 0 else None
+        )
+        cursor.execute(
+            sql.KEEP_LETTER,
+            (*message[:3], message.key, message.value, reason.value, error.replace("\0", "")[:2000], sent_at),
+        )
+
+
+def _count(batch: Batch, offered: Offered, outcome: Outcome) -> None:
+    for name, rows in offered.items():
+        new = sum(1 for stream, _, seq in outcome if stream == name and seq)
+        STORED.labels(name).inc(new)
+        KNOWN.labels(name).inc(len(rows) - new)
+    differing = [(name, offered[name][place].row) for name, place, seq in outcome if seq is None]
+    for name, row in batch.differing + differing:
+        DIFFERING.labels(name).inc()
+        log.warning("%s: a known fact came with other values, the first stands: %s", name, row)
+    for letter in batch.letters:
+        REFUSED.labels(letter.reason.value).inc()
+
+
+def _stored(offered: Offered, outcome: Outcome) -> list[Stored]:
+    rows: dict[str, list[Row]] = {name: [] for name in offered}
+    for name, place, seq in sorted((row for row in outcome if row[2]), key=lambda row: row[2] or 0):
+        rows[name].append(offered[name][place].row.numbered(seq or 0))
+    return [Stored(get_stream(name), new) for name, new in rows.items() if new]

@@ -1,0 +1,115 @@
+"""The statements that store a batch, made from what a stream says of itself.
+
+For each stream a session has a temporary table `incoming_<name>` with the rows offered, in order (`ord`), and one
+more, `stored`, with what became of them: `seq` where a row was new, null where one is known with other values.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from realtime.columns import table_columns
+from realtime.streams import Stream
+
+# After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
+CREATE_STORED = "CREATE TEMPORARY TABLE stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
+BEGIN = "BEGIN; TRUNCATE stored"
+COMMIT = "COMMIT; SELECT stream, ord, seq FROM stored"
+KEEP_LETTER = """
+INSERT INTO dead_letters (topic, partition, "offset", key, bytes, reason, error, sent_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+
+
+def incoming(stream: Stream) -> str:
+    return f"incoming_{stream.name}"
+
+
+def incoming_columns(stream: Stream) -> list[str]:
+    """What is copied into the temporary table, in this order."""
+    derived = ["source_stream", "source_ord"] if stream.derives_from else []
+    return ["ord", "event_key", *table_columns(stream), *stream.passengers, *derived]
+
+
+def create_incoming(stream: Stream) -> str:
+    """A temporary table with the types of the real one: what does not fit is refused while no lock is held."""
+    extra = {
+        **stream.passengers,
+        **({"source_stream": "text", "source_ord": "int"} if stream.derives_from else {}),
+    }
+    columns = ["0 AS ord", "event_key", *table_columns(stream)]
+    columns += [f"NULL::{kind} AS {name}" for name, kind in extra.items()]
+    return (
+        f"CREATE TEMPORARY TABLE {incoming(stream)} ON COMMIT DELETE ROWS "
+        f"AS SELECT {', '.join(columns)} FROM {stream.model._meta.db_table} WITH NO DATA"
+    )
+
+
+def copy_in(stream: Stream) -> str:
+    return f"COPY {incoming(stream)} ({', '.join(incoming_columns(stream))}) FROM STDIN"
+
+
+def lock(streams: Iterable[Stream]) -> str:
+    """A statement of its own, in name order.
+
+    The snapshot of the statement that numbers must be younger than the lock, or two consumers make holes; in
+    another order they would deadlock.
+    """
+    names = ", ".join(f"'{name}'" for name in sorted(stream.name for stream in streams))
+    return f"SELECT 1 FROM streams WHERE name IN ({names}) ORDER BY name FOR UPDATE"
+
+
+def store(stream: Stream) -> str:
+    """Drops what is known, numbers and inserts what is new, keeps the newest of each coin and the head.
+
+    OFFSET 0 keeps the probe a probe: a temporary table has no statistics, and the planner would scan the table.
+    There is no ON CONFLICT on the numbered insert: a violation there is a bug and must be loud.
+    """
+    columns = table_columns(stream)
+    listed = ", ".join(columns)
+    return f"""
+WITH probed AS MATERIALIZED (
+    SELECT i.*, known.differs FROM {incoming(stream)} i {_only_from_new(stream)}
+    LEFT JOIN LATERAL (
+        SELECT {_tuple(stream, "t")} IS DISTINCT FROM {_tuple(stream, "i")} AS differs
+        FROM {stream.model._meta.db_table} t WHERE t.event_key = i.event_key OFFSET 0
+    ) known ON true
+), fresh AS MATERIALIZED (
+    SELECT p.*, s.head + row_number() OVER (ORDER BY ord) AS seq
+    FROM probed p, streams s WHERE s.name = '{stream.name}' AND p.differs IS NULL
+), inserted AS (
+    INSERT INTO {stream.model._meta.db_table} (id, event_key, {listed})
+    SELECT seq, event_key, {listed} FROM fresh ORDER BY seq
+), newest AS (
+    INSERT INTO newest_of_coin (stream, coin, time, seq)
+    SELECT DISTINCT ON (coin) '{stream.name}', coin, {stream.time}, seq FROM fresh ORDER BY coin, {stream.time} DESC, seq DESC
+    ON CONFLICT (stream, coin) DO UPDATE SET time = excluded.time, seq = excluded.seq
+    WHERE (excluded.time, excluded.seq) > (newest_of_coin.time, newest_of_coin.seq)
+), moved AS (
+    UPDATE streams SET head = (SELECT max(seq) FROM fresh) WHERE name = '{stream.name}' AND EXISTS (SELECT 1 FROM fresh)
+)
+INSERT INTO stored SELECT '{stream.name}', ord, seq FROM fresh
+UNION ALL SELECT '{stream.name}', ord, NULL FROM probed WHERE differs"""
+
+
+def store_and_commit(streams: Sequence[Stream]) -> str:
+    """Lock, store and commit in one string; `streams` in the order in which they derive from one another."""
+    if not streams:
+        return COMMIT
+    statements = [lock(streams)]
+    for stream in streams:
+        statements += [store(stream), *([stream.then] if stream.then else [])]
+    return ";\n".join([*statements, COMMIT])
+
+
+def _only_from_new(stream: Stream) -> str:
+    if not stream.derives_from:
+        return ""
+    return "JOIN stored source ON source.stream = i.source_stream AND source.ord = i.source_ord AND source.seq > 0"
+
+
+def _tuple(stream: Stream, table: str) -> str:
+    # `json` has no equality of its own.
+    fields = [stream.model._meta.get_field(name) for name in table_columns(stream)]
+    texts = (
+        f"{table}.{field.column}{'::text' if field.get_internal_type() == 'JSONField' else ''}"
+        for field in fields
+    )
+    return f"({', '.join(texts)})"

@@ -1,0 +1,155 @@
+"""What a domain tells the stream about itself. A domain's `stream.py` makes a Stream and registers it.
+
+The rest of `realtime` knows domains by what is registered here and by nothing else.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import msgspec
+
+if TYPE_CHECKING:
+    from realtime.models import StoredFact
+
+
+class Topic(StrEnum):
+    """The topics of the contract, whatever the settings call them."""
+
+    TRANSACTIONS = "hyperliquid.transactions"
+    COMPUTED_DATA = "hyperliquid.computed_data"
+
+
+class Param(StrEnum):
+    """What a subscription may ask for (websocket.md)."""
+
+    COINS = "coins"
+    SIDE = "side"
+    MIN_VALUE_USD = "min_value_usd"
+    USER_ADDRESSES = "user_addresses"
+    TX_TYPES = "tx_types"
+    WHALE_IDS = "whale_ids"
+    ACTIVITY_TYPES = "activity_types"
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """What every stream's facts have in common: enough to route one, and to derive another from it.
+
+    `kind` is the transaction's or the activity's type; `size`, `price` and `value` are decimal texts; `value`
+    is in USD; `direction` is the venue's `dir` ("Open Long").
+    """
+
+    time: datetime
+    coin: str
+    address: str | None = None
+    side: str | None = None
+    kind: str | None = None
+    whale_id: int | None = None
+    value: str | None = None
+    size: str | None = None
+    price: str | None = None
+    hash: str | None = None
+    direction: str | None = None
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """The data of one stored fact: exactly what REST and WebSocket show of it, in the contract's order.
+
+    A stream's row struct names the columns of its table; `seq` is the table's `id` and 0 until it is stored.
+    `hidden` are the fields that are stored and not shown; they are UNSET in what goes out.
+    """
+
+    hidden: ClassVar[tuple[str, ...]] = ()
+
+    seq: int = 0
+
+    def numbered(self, seq: int) -> Self:
+        """The row as it goes out once it is stored."""
+        return msgspec.structs.replace(self, seq=seq, **dict.fromkeys(self.hidden, msgspec.UNSET))
+
+
+class Source(NamedTuple):
+    """A fact that another may derive from, and its stream."""
+
+    stream: str
+    fact: Fact
+
+
+Decode = Callable[[bytes], Sequence[Row]]
+# Each derived row comes with the place of its source in what was offered; it is stored if the source is new.
+Derive = Callable[[Sequence[Source]], Iterable[tuple[int, Row]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One numbered sequence of facts.
+
+    name        of the stream and its channel (`liquidations`)
+    frame_type  of its frames (`liquidation`); None for a stream that is stored but not pushed
+    is_state    only the newest of each coin counts, so a late one is stored and not sent
+    model       where the rows are stored; its columns are named after the row's fields
+    row         the struct of one fact's data
+    time        the field that holds the fact's own time
+    identity    what makes two rows the same fact; its texts become the event key
+    fact        what routes and derives
+    reads       the messages it reads: {(topic, tag): decode}. `decode` takes the message's bytes and returns
+                the rows in it; it raises msgspec's errors or ValueError for what cannot be
+    params      what a subscription to it may ask for
+    derives_from, derive
+                the streams whose newly stored facts it is made from, and how
+    passengers  columns of the incoming rows that are no columns of the table, with their SQL types, for
+    then        one more SQL statement after the insert. It sees the temporary tables
+                `incoming_<name>` (ord and the columns) and `stored` (stream, ord, seq)
+    follow      makes it follow wallets, [(address, alias)]
+    """
+
+    name: str
+    frame_type: str | None
+    is_state: bool
+    model: "type[StoredFact]"
+    row: type[Row]
+    time: str
+    identity: Callable[[Any], tuple[object, ...]]
+    fact: Callable[[Any], Fact]
+    reads: Mapping[tuple[Topic, str | None], Decode] = field(default_factory=dict)
+    params: frozenset[Param] = frozenset()
+    required_params: frozenset[Param] = frozenset()
+    derives_from: tuple[str, ...] = ()
+    derive: Derive | None = None
+    passengers: Mapping[str, str] = field(default_factory=dict)
+    then: str = ""
+    follow: Callable[[Sequence[tuple[str, str]]], None] | None = None
+
+
+_registered: dict[str, Stream] = {}
+
+
+def register(stream: Stream) -> Stream:
+    """Called once for each stream, when its app is ready."""
+    if stream.name in _registered:
+        raise ValueError(f"two streams are called {stream.name}")
+    _registered[stream.name] = stream
+    return stream
+
+
+def all_streams() -> list[Stream]:
+    """Every stream, in name order: the order in which locks are taken."""
+    return sorted(_registered.values(), key=lambda stream: stream.name)
+
+
+def channels() -> dict[str, Stream]:
+    """The streams that can be subscribed to, by channel."""
+    return {stream.name: stream for stream in all_streams() if stream.frame_type is not None}
+
+
+def get_stream(name: str) -> Stream:
+    return _registered[name]
+
+
+def follow_wallets(wallets: Sequence[tuple[str, str]]) -> None:
+    """Makes every stream that follows wallets follow these, [(address, alias)]; known ones stay as they are."""
+    for stream in all_streams():
+        if stream.follow is not None:
+            stream.follow(wallets)

@@ -1,0 +1,163 @@
+"""Transactions and position summaries as they arrive (kafka.md) and as they go out (T and P of rest.md)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+from msgspec import Raw
+
+from hyperwatch.formats import AMOUNT, Side, TransactionSide, product, utc
+from realtime.messages import (
+    Address,
+    Amount,
+    BlockNumber,
+    Coin,
+    Hash,
+    Leverage,
+    SignedAmount,
+    decoder,
+    encode,
+    known_block,
+    object_or_none,
+    raw_data,
+)
+from realtime.streams import Fact, Row
+
+
+class TransactionType(StrEnum):
+    ORDER = "ORDER"
+    LIQUIDATION = "LIQUIDATION"
+    TRANSFER = "TRANSFER"
+    DEPOSIT = "DEPOSIT"
+    WITHDRAW = "WITHDRAW"
+
+
+class Transaction(Row, frozen=True, kw_only=True):
+    """T of rest.md. Sizes, prices, margins and fees are decimal texts with 8 places; a rebate is a negative fee."""
+
+    tx_hash: str
+    block_number: int | None
+    block_timestamp: datetime
+    user_address: str
+    coin: str
+    side: TransactionSide
+    size: str
+    price: str
+    leverage: str | None
+    margin: str | None
+    fee: str | None
+    tx_type: TransactionType
+    raw_data: Raw | None
+
+
+class PositionSummary(Row, frozen=True, kw_only=True):
+    """The positions of one coin at one time; `positions` is the JSON of Position structs."""
+
+    coin: str
+    timestamp: datetime
+    positions: Raw
+
+
+class Position(msgspec.Struct, kw_only=True):
+    user_address: Address
+    side: Side
+    size: Amount
+    entry_price: Amount
+    mark_price: Amount
+    leverage: Leverage | None = None
+    margin: SignedAmount | None = None
+    unrealized_pnl: SignedAmount | None = None
+
+
+class _Transaction(msgspec.Struct, kw_only=True):
+    tx_hash: Hash
+    block_timestamp: datetime
+    user_address: Address
+    coin: Coin
+    side: TransactionSide
+    size: Amount
+    price: Amount
+    tx_type: TransactionType
+    block_number: BlockNumber | None = None
+    leverage: Leverage | None = None
+    margin: SignedAmount | None = None
+    fee: SignedAmount | None = None
+    raw_data: Raw = Raw(b"null")
+
+
+class _Positions(msgspec.Struct):
+    positions: list[Position]
+
+
+class _SummaryMessage(msgspec.Struct):
+    coin: Coin
+    timestamp: datetime
+    data: _Positions
+
+
+_read = decoder(_Transaction)
+_read_summary = decoder(_SummaryMessage)
+
+
+def from_transaction(message: bytes) -> Sequence[Transaction]:
+    """The transaction of a message on the transactions topic."""
+    read = _read(message)
+    return [
+        Transaction(
+            tx_hash=read.tx_hash,
+            block_number=known_block(read.block_number),
+            block_timestamp=utc(read.block_timestamp),
+            user_address=read.user_address,
+            coin=read.coin,
+            side=read.side,
+            size=read.size,
+            price=read.price,
+            leverage=read.leverage,
+            margin=read.margin,
+            fee=read.fee,
+            tx_type=read.tx_type,
+            raw_data=object_or_none(read.raw_data),
+        )
+    ]
+
+
+def identity(row: Transaction) -> tuple[object, ...]:
+    """What makes two messages the same transaction (kafka.md)."""
+    tid = raw_data(row.raw_data).tid
+    if tid is not None:
+        return ("tid", row.block_timestamp, row.coin, row.user_address, row.side, tid)
+    what = (row.coin, row.user_address, row.side, row.size, row.price, row.tx_type)
+    return (row.block_timestamp, row.tx_hash, *what)
+
+
+def fact(row: Transaction) -> Fact:
+    return Fact(
+        time=row.block_timestamp,
+        coin=row.coin,
+        address=row.user_address,
+        side=row.side,
+        kind=row.tx_type,
+        value=AMOUNT.rounded(product(row.size, row.price)),
+        size=row.size,
+        price=row.price,
+        hash=row.tx_hash,
+        direction=raw_data(row.raw_data).dir,
+    )
+
+
+def from_summary(message: bytes) -> Sequence[PositionSummary]:
+    """The summary of a POSITION_SUMMARY message; it names each wallet's long and short once."""
+    read = _read_summary(message)
+    positions = read.data.positions
+    if len({(position.user_address, position.side) for position in positions}) < len(positions):
+        raise ValueError("a position stands twice in one summary")
+    return [PositionSummary(coin=read.coin, timestamp=utc(read.timestamp), positions=Raw(encode(positions)))]
+
+
+def summary_identity(row: PositionSummary) -> tuple[object, ...]:
+    return (row.coin, row.timestamp)
+
+
+def summary_fact(row: PositionSummary) -> Fact:
+    return Fact(time=row.timestamp, coin=row.coin)

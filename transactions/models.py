@@ -1,0 +1,107 @@
+"""What wallets do, and what they hold."""
+
+from django.db import models
+
+from hyperwatch.fields import (
+    AddressField,
+    AmountField,
+    CoinField,
+    HashField,
+    JsonTextField,
+    LeverageField,
+    not_nan,
+)
+from hyperwatch.formats import Side, TransactionSide
+from realtime.models import StoredFact
+from transactions.events import TransactionType
+
+
+class Transaction(StoredFact):
+    """A fill or a transfer. One hash covers many fills, and the venue uses an all-zero one."""
+
+    tx_hash = HashField(db_index=True)
+    block_number = models.BigIntegerField(null=True)
+    block_timestamp = models.DateTimeField()
+    user_address = AddressField()
+    coin = CoinField()
+    side = models.CharField(max_length=5, choices=[(side.value, side.value) for side in TransactionSide])
+    size = AmountField()
+    price = AmountField()
+    leverage = LeverageField(null=True)
+    margin = AmountField(null=True)
+    fee = AmountField(null=True)
+    tx_type = models.CharField(max_length=11, choices=[(kind.value, kind.value) for kind in TransactionType])
+    raw_data = JsonTextField(null=True)
+
+    class Meta:
+        db_table = "transactions"
+        ordering = ("-block_timestamp", "-id")
+        indexes = [
+            models.Index(fields=["-block_timestamp", "-id"], name="transactions_time"),
+            models.Index(fields=["coin", "-block_timestamp", "-id"], name="transactions_coin_time"),
+            models.Index(fields=["user_address", "-block_timestamp", "-id"], name="transactions_user_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(side__in=list(TransactionSide)), name="transactions_side"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(tx_type__in=list(TransactionType)), name="transactions_tx_type"
+            ),
+            models.CheckConstraint(condition=models.Q(size__gte=0), name="transactions_size_positive"),
+            models.CheckConstraint(condition=models.Q(price__gte=0), name="transactions_price_positive"),
+            *not_nan(["size", "price", "leverage", "margin", "fee"], "transactions"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tx_type} {self.coin} {self.side} {self.size}"
+
+
+class PositionSummary(StoredFact):
+    """That a coin's positions are known at one time: complete, so who is missing has none."""
+
+    coin = CoinField()
+    timestamp = models.DateTimeField()
+
+    class Meta:
+        db_table = "position_summaries"
+        ordering = ("-timestamp", "-id")
+        indexes = [models.Index(fields=["coin", "-timestamp", "-id"], name="position_summaries_coin_time")]
+
+    def __str__(self) -> str:
+        return f"{self.coin} at {self.timestamp}"
+
+
+class Position(models.Model):
+    """One position in a summary."""
+
+    user_address = AddressField()
+    coin = CoinField()
+    side = models.CharField(max_length=5, choices=[(side.value, side.value) for side in Side])
+    size = AmountField()
+    entry_price = AmountField()
+    mark_price = AmountField()
+    leverage = LeverageField(null=True)
+    margin = AmountField(null=True)
+    unrealized_pnl = AmountField(null=True)
+    timestamp = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+
+    class Meta:
+        db_table = "positions"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["coin", "timestamp", "user_address", "side"], name="positions_identity"
+            ),
+            models.CheckConstraint(condition=models.Q(side__in=list(Side)), name="positions_side"),
+            models.CheckConstraint(condition=models.Q(size__gte=0), name="positions_size_positive"),
+            *not_nan(
+                ["size", "entry_price", "mark_price", "leverage", "margin", "unrealized_pnl"], "positions"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user_address", "coin", "-timestamp"], name="positions_user_coin_time")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.coin} {self.side} {self.size}"

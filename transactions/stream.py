@@ -1,0 +1,45 @@
+"""What the transactions room stores and pushes."""
+
+from realtime.streams import Param, Stream, Topic, register
+from transactions import events, models
+
+TRANSACTIONS = register(
+    Stream(
+        name="transactions",
+        frame_type="transaction",
+        is_state=False,
+        model=models.Transaction,
+        row=events.Transaction,
+        time="block_timestamp",
+        identity=events.identity,
+        fact=events.fact,
+        reads={(Topic.TRANSACTIONS, None): events.from_transaction},
+        params=frozenset(
+            {Param.COINS, Param.USER_ADDRESSES, Param.TX_TYPES, Param.SIDE, Param.MIN_VALUE_USD},
+        ),
+    )
+)
+
+POSITION_SUMMARIES = register(
+    Stream(
+        name="position_summaries",
+        frame_type=None,
+        is_state=True,
+        model=models.PositionSummary,
+        row=events.PositionSummary,
+        time="timestamp",
+        identity=events.summary_identity,
+        fact=events.summary_fact,
+        reads={(Topic.COMPUTED_DATA, "POSITION_SUMMARY"): events.from_summary},
+        passengers={"positions": "json"},
+        then="""
+INSERT INTO positions (user_address, coin, side, size, entry_price, mark_price, leverage, margin, unrealized_pnl, timestamp)
+SELECT p.user_address, i.coin, p.side, p.size, p.entry_price, p.mark_price, p.leverage, p.margin, p.unrealized_pnl, i.timestamp
+FROM incoming_position_summaries i
+JOIN stored s ON s.stream = 'position_summaries' AND s.ord = i.ord AND s.seq > 0,
+json_to_recordset(i.positions) AS p(
+    user_address text, side text, size numeric, entry_price numeric, mark_price numeric,
+    leverage numeric, margin numeric, unrealized_pnl numeric
+)""",
+    )
+)

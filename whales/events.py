@@ -1,0 +1,108 @@
+"""Activities of watched wallets (A of rest.md), and how they follow from transactions and liquidations."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+import msgspec
+from msgspec import Raw
+
+from realtime.streams import Fact, Row, Source
+
+
+class ActivityType(StrEnum):
+    OPEN = "OPEN"
+    CLOSE = "CLOSE"
+    LIQUIDATION = "LIQUIDATION"
+    LARGE_TRADE = "LARGE_TRADE"
+
+
+class WhaleActivity(Row, frozen=True, kw_only=True):
+    """A of rest.md. `size` and `value_usd` are decimal texts with 8 places; `details` has side, price, dir."""
+
+    id: int = 0
+    whale_id: int
+    wallet_address: str
+    alias: str
+    activity_type: ActivityType
+    tx_hash: str
+    coin: str
+    size: str
+    value_usd: str
+    timestamp: datetime
+    details: Raw
+
+    def numbered(self, seq: int) -> Self:
+        return msgspec.structs.replace(self, seq=seq, id=seq)
+
+
+class Whale(NamedTuple):
+    """A watch, as far as an activity keeps it."""
+
+    id: int
+    alias: str
+
+
+class _Details(msgspec.Struct):
+    side: str | None
+    price: str | None
+    dir: str | None
+
+
+def activities(source: Source, whale: Whale, large_trade_usd: Decimal) -> list[WhaleActivity]:
+    """What a fact of a watched wallet comes to; `large_trade_usd` is where a trade begins to be large."""
+    fact = source.fact
+    if source.stream == "liquidations":
+        return [_activity(ActivityType.LIQUIDATION, fact, whale)]
+    if fact.kind == "LIQUIDATION":
+        return []
+    kinds = _moves(fact)
+    if fact.kind == "ORDER" and Decimal(fact.value or "0") >= large_trade_usd:
+        kinds.append(ActivityType.LARGE_TRADE)
+    return [_activity(kind, fact, whale) for kind in kinds]
+
+
+def _moves(fact: Fact) -> list[ActivityType]:
+    """OPEN and CLOSE, by the side or by the venue's words; a flip closes one position and opens another."""
+    if fact.side in (ActivityType.OPEN, ActivityType.CLOSE):
+        return [ActivityType(fact.side)]
+    direction = fact.direction or ""
+    if direction in ("Long > Short", "Short > Long"):
+        return [ActivityType.CLOSE, ActivityType.OPEN]
+    return [
+        kind
+        for kind in (ActivityType.OPEN, ActivityType.CLOSE)
+        if direction.startswith(f"{kind.capitalize()} ")
+    ]
+
+
+def _activity(kind: ActivityType, fact: Fact, whale: Whale) -> WhaleActivity:
+    return WhaleActivity(
+        whale_id=whale.id,
+        wallet_address=fact.address or "",
+        alias=whale.alias,
+        activity_type=kind,
+        tx_hash=fact.hash or "",
+        coin=fact.coin,
+        size=fact.size or "0",
+        value_usd=fact.value or "0",
+        timestamp=fact.time,
+        details=Raw(msgspec.json.encode(_Details(fact.side, fact.price, fact.direction))),
+    )
+
+
+def identity(row: WhaleActivity) -> tuple[object, ...]:
+    """Its type; the store adds the identity of the fact it came from."""
+    return (row.activity_type,)
+
+
+def fact(row: WhaleActivity) -> Fact:
+    return Fact(
+        time=row.timestamp,
+        coin=row.coin,
+        address=row.wallet_address,
+        kind=row.activity_type,
+        whale_id=row.whale_id,
+        value=row.value_usd,
+    )

@@ -1,0 +1,62 @@
+"""The wallets that are watched, and what they did since."""
+
+from django.db import models
+
+from hyperwatch.fields import AddressField, AmountField, CoinField, HashField, JsonTextField, not_nan
+from realtime.models import StoredFact
+from whales.events import ActivityType
+
+
+class WhaleWatch(models.Model):
+    """A wallet that is watched while it is active."""
+
+    wallet_address = AddressField(unique=True)
+    alias = models.CharField(max_length=100, blank=True, default="")
+    description = models.TextField(blank=True, default="")
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "whale_watches"
+        ordering = ("id",)
+        verbose_name_plural = "whale watches"
+
+    def __str__(self) -> str:
+        return self.alias or self.wallet_address
+
+
+class WhaleActivity(StoredFact):
+    """What a watched wallet did. Whale and alias are as they were: no later change touches an activity."""
+
+    whale_id = models.BigIntegerField()
+    alias = models.CharField(max_length=100)
+    wallet_address = AddressField()
+    activity_type = models.CharField(
+        max_length=11, choices=[(kind.value, kind.value) for kind in ActivityType]
+    )
+    tx_hash = HashField()
+    coin = CoinField()
+    size = AmountField()
+    value_usd = AmountField()
+    timestamp = models.DateTimeField()
+    details = JsonTextField()
+
+    class Meta:
+        db_table = "whale_activities"
+        ordering = ("-timestamp", "-id")
+        verbose_name_plural = "whale activities"
+        indexes = [
+            models.Index(fields=["-timestamp", "-id"], name="whale_activities_time"),
+            models.Index(fields=["whale_id", "-timestamp", "-id"], name="whale_activities_whale_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(activity_type__in=list(ActivityType)), name="whale_activities_type"
+            ),
+            models.CheckConstraint(condition=models.Q(size__gte=0), name="whale_activities_size"),
+            *not_nan(["size", "value_usd"], "whale_activities"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alias or self.wallet_address} {self.activity_type} {self.coin}"

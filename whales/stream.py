@@ -1,0 +1,49 @@
+"""What the whales room stores and pushes: all of it derived from what other rooms store."""
+
+from collections.abc import Iterable, Sequence
+
+from django.conf import settings
+
+from realtime.streams import Param, Source, Stream, register
+from whales import events, models
+
+
+def derive(sources: Sequence[Source]) -> Iterable[tuple[int, events.WhaleActivity]]:
+    """The activities of the wallets that are watched at this moment."""
+    addresses = {source.fact.address for source in sources}
+    watches = models.WhaleWatch.objects.filter(is_active=True, wallet_address__in=addresses)
+    whales = {
+        address: events.Whale(whale_id, alias)
+        for whale_id, address, alias in watches.values_list("id", "wallet_address", "alias")
+    }
+    for place, source in enumerate(sources):
+        whale = whales.get(source.fact.address or "")
+        if whale is not None:
+            for activity in events.activities(source, whale, settings.WHALE_LARGE_TRADE_USD):
+                yield place, activity
+
+
+def follow(wallets: Sequence[tuple[str, str]]) -> None:
+    """Watches wallets, [(address, alias)]; those that are watched already stay as they are."""
+    models.WhaleWatch.objects.bulk_create(
+        [models.WhaleWatch(wallet_address=address, alias=alias) for address, alias in wallets],
+        ignore_conflicts=True,
+    )
+
+
+WHALE_ACTIVITIES = register(
+    Stream(
+        name="whale_activities",
+        frame_type="whale_activity",
+        is_state=False,
+        model=models.WhaleActivity,
+        row=events.WhaleActivity,
+        time="timestamp",
+        identity=events.identity,
+        fact=events.fact,
+        params=frozenset({Param.WHALE_IDS, Param.ACTIVITY_TYPES, Param.COINS, Param.MIN_VALUE_USD}),
+        derives_from=("liquidations", "transactions"),
+        derive=derive,
+        follow=follow,
+    )
+)
