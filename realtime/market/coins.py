@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 MAX_DECIMALS = 6
+PLACES = [Decimal(1).scaleb(-places) for places in range(MAX_DECIMALS + 1)]
 
 
 class Coin(NamedTuple):
@@ -24,11 +25,11 @@ class Coin(NamedTuple):
 
     @property
     def tick(self) -> Decimal:
-        return Decimal(1).scaleb(self.size_decimals - MAX_DECIMALS)
+        return PLACES[MAX_DECIMALS - self.size_decimals]
 
     @property
     def lot(self) -> Decimal:
-        return Decimal(1).scaleb(-self.size_decimals)
+        return PLACES[self.size_decimals]
 
     @property
     def maintenance_ratio(self) -> Decimal:
@@ -40,7 +41,8 @@ class Coin(NamedTuple):
 
         Source: Hyperliquid docs, "Tick and lot size".
         """
-        return max(self.tick, Decimal(f"{drawn:.5g}").quantize(self.tick))
+        tick = self.tick
+        return max(tick, Decimal(f"{drawn:.5g}").quantize(tick))
 
 
 COINS = (

@@ -1,7 +1,9 @@
 """Fills, liquidations and movements of money as messages."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from realtime.market import wire
@@ -44,22 +46,35 @@ class Block(NamedTuple):
     unix_ms: int
     timestamp: str
 
+    @classmethod
+    def at(cls, number: int, start_ms: int, time_us: int) -> "Block":
+        unix_ms = start_ms + time_us // 1000
+        return cls(number, time_us, unix_ms, f"{_second(unix_ms // 1000)}.{unix_ms % 1000:03d}Z")
+
+
+@lru_cache(maxsize=4)
+def _second(unix: int) -> str:
+    # Fast markets have thousands of blocks in one second.
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
 
 def order(fill: Fill, block: Block) -> Message:
+    direction = _direction(fill.start, fill.delta)
     transaction = wire.Transaction(
         tx_hash=fill.trade.hash,
         block_number=block.number,
         block_timestamp=block.timestamp,
         user_address=fill.wallet.address,
         coin=fill.book.coin.name,
-        side=_side_of(fill),
+        # The side of the position that the fill is about; of a flip, the new one's.
+        side="LONG" if direction.endswith("Long") else "SHORT",
         size=wire.money(abs(fill.delta)),
         price=wire.money(fill.price),
         leverage=wire.leverage(fill.leverage),
         margin=wire.money(fill.margin),
         fee=wire.money(fill.fee),
         tx_type="ORDER",
-        raw_data=_raw_fill(fill, block),
+        raw_data=_raw_fill(fill, direction, block),
     )
     return _transaction(Kind.ORDER, transaction, fill.trade.tid, block)
 
@@ -143,12 +158,7 @@ def _direction(start: Decimal, delta: Decimal) -> str:
     return "Long > Short" if start > 0 else "Short > Long"
 
 
-def _side_of(fill: Fill) -> str:
-    """The side of the position that the fill is about; of a flip, the new one's."""
-    return "LONG" if _direction(fill.start, fill.delta).endswith("Long") else "SHORT"
-
-
-def _raw_fill(fill: Fill, block: Block) -> wire.Order:
+def _raw_fill(fill: Fill, direction: str, block: Block) -> wire.Order:
     trade = fill.trade
     return wire.Order(
         coin=fill.book.coin.name,
@@ -157,7 +167,7 @@ def _raw_fill(fill: Fill, block: Block) -> wire.Order:
         side="B" if fill.delta > 0 else "A",
         time=block.unix_ms,
         startPosition=wire.plain(fill.start),
-        dir=_direction(fill.start, fill.delta),
+        dir=direction,
         closedPnl=wire.plain(fill.pnl),
         hash=trade.hash,
         oid=trade.taker_oid if fill.is_taker else trade.maker_oid,

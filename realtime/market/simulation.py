@@ -16,6 +16,7 @@ from realtime.market.prices import Path, Sky
 from realtime.market.schedule import Schedule
 from realtime.market.wallets import WHALES, Wallet, make_vault, make_wallets
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Messages for each simulated second where the generator shall go as fast as it can: more than it manages, so
 # that its clock never overtakes the wall's.
 FASTEST = 100_000.0
@@ -39,8 +40,8 @@ class Market:
             raise ValueError(f"the market has 1 to {len(COINS)} coins")
         if wallets < 2:
             raise ValueError("it takes two wallets to trade")
-        self.start = start.astimezone(UTC).replace(microsecond=start.microsecond // 1000 * 1000)
-        run = f"{seed} {self.start.isoformat()}"
+        self._start_ms = (start - EPOCH) // timedelta(milliseconds=1)
+        run = f"{seed} {self._start_ms}"
         self._rng = Random(run)  # noqa: S311 (no secret: the same seed shall draw the same)
         self._people = make_wallets(self._rng, seed, wallets)
         self._vault = make_vault(seed)
@@ -85,10 +86,7 @@ class Market:
 
     def _block(self) -> Block:
         self._step += 1
-        time = self.start + timedelta(microseconds=self._time_us)
-        timestamp = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
-        unix_ms = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-        return Block(self._step, self._time_us, unix_ms, timestamp)
+        return Block.at(self._step, self._start_ms, self._time_us)
 
     def _due(self, schedule: Schedule, block: Block) -> Iterator[Message]:
         for kind, number in schedule.due(block.time_us):

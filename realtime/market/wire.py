@@ -1,4 +1,7 @@
-"""The contract's messages (kafka.md), as structs that become JSON; decimals are texts with eight places."""
+"""The contract's messages (kafka.md), as structs that become JSON; decimals are texts with eight places.
+
+`gc=False`: they hold no cycles, and a load generator makes tens of thousands a second.
+"""
 
 from decimal import Decimal
 
@@ -7,7 +10,7 @@ import msgspec
 from realtime.market.positions import EIGHT_PLACES
 
 
-class Order(msgspec.Struct):
+class Order(msgspec.Struct, gc=False):
     """The venue's fill, as it stands in `raw_data`."""
 
     coin: str
@@ -28,7 +31,7 @@ class Order(msgspec.Struct):
     simulated: bool = True
 
 
-class Forced(msgspec.Struct):
+class Forced(msgspec.Struct, gc=False):
     """The venue's `liquidation` object in a fill."""
 
     liquidatedUser: str  # noqa: N815
@@ -36,7 +39,7 @@ class Forced(msgspec.Struct):
     method: str
 
 
-class Movement(msgspec.Struct):
+class Movement(msgspec.Struct, gc=False):
     """A deposit or withdrawal, as it stands in `raw_data`."""
 
     type: str
@@ -44,7 +47,7 @@ class Movement(msgspec.Struct):
     simulated: bool = True
 
 
-class Transaction(msgspec.Struct, kw_only=True):
+class Transaction(msgspec.Struct, kw_only=True, gc=False):
     tx_hash: str
     block_number: int
     block_timestamp: str
@@ -62,7 +65,7 @@ class Transaction(msgspec.Struct, kw_only=True):
     raw_data: Order | Movement
 
 
-class LiquidationData(msgspec.Struct, kw_only=True):
+class LiquidationData(msgspec.Struct, kw_only=True, gc=False):
     tx_hash: str
     block_number: int
     block_timestamp: str
@@ -78,7 +81,7 @@ class LiquidationData(msgspec.Struct, kw_only=True):
     raw_data: Order
 
 
-class Ratio(msgspec.Struct):
+class Ratio(msgspec.Struct, gc=False):
     """The two ratios are JSON numbers, the only decimals that are."""
 
     long_ratio: Decimal
@@ -90,7 +93,7 @@ class Ratio(msgspec.Struct):
     short_accounts: int
 
 
-class Level(msgspec.Struct):
+class Level(msgspec.Struct, gc=False):
     price: str
     long_liquidation_value: str
     short_liquidation_value: str
@@ -98,11 +101,11 @@ class Level(msgspec.Struct):
     short_liquidation_count: int
 
 
-class Map(msgspec.Struct):
+class Map(msgspec.Struct, gc=False):
     price_levels: list[Level]
 
 
-class Held(msgspec.Struct):
+class Held(msgspec.Struct, gc=False):
     user_address: str
     side: str
     size: str
@@ -113,11 +116,11 @@ class Held(msgspec.Struct):
     unrealized_pnl: str
 
 
-class Summary(msgspec.Struct):
+class Summary(msgspec.Struct, gc=False):
     positions: list[Held]
 
 
-class Computed(msgspec.Struct):
+class Computed(msgspec.Struct, gc=False):
     data_type: str
     coin: str
     timestamp: str
@@ -128,7 +131,7 @@ encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def money(amount: Decimal) -> str:
-    return f"{amount.quantize(EIGHT_PLACES):f}"
+    return _digits(amount.quantize(EIGHT_PLACES))
 
 
 def leverage(times: int) -> str:
@@ -137,8 +140,14 @@ def leverage(times: int) -> str:
 
 def plain(amount: Decimal) -> str:
     """As the venue writes numbers: no superfluous zeros, at least one decimal."""
-    text = f"{amount:f}"
+    text = _digits(amount)
     if "." not in text:
         return text + ".0"
     text = text.rstrip("0")
     return text + "0" if text[-1] == "." else text
+
+
+def _digits(number: Decimal) -> str:
+    # str() is three times as fast as format(), but writes the smallest numbers with an exponent.
+    text = str(number)
+    return f"{number:f}" if "E" in text else text
