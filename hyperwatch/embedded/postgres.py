@@ -25,6 +25,8 @@ from hyperwatch.embedded.held import hold
 NAME = "hyperwatch"
 PORT = 5432
 CONNECTIONS = 100
+# How long the server of a killed run may take to end.
+PATIENCE = 5.0
 
 # The server's life hangs on ours by a pipe: when its other end closes, because we say so or because we are
 # gone, however that came about, a watcher asks the server to shut down fast. (SIGTERM would wait for open
@@ -141,8 +143,7 @@ class EmbeddedPostgres:
 
 
 def _hold_log(home: Path) -> IO[bytes]:
-    # The server of a killed run may still be shutting down.
-    log = hold(home / "log", wait=5.0)
+    log = hold(home / "log", wait=PATIENCE)
     if log is None:
         raise CannotStartError(
             "The embedded PostgreSQL of this folder runs already: is there another `make run`?"
