@@ -10,10 +10,10 @@ from pytest_django.fixtures import Settings
 from hyperwatch.tests.services import commands, kafka, postgres, redis
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import given
-from hyperwatch.tests.services.kafka import GivenKafka, KafkaBroker
+from hyperwatch.tests.services.kafka import GivenKafka, KafkaBroker, MockKafka
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import GivenRedis, RedisServer
-from realtime.kafka import create_topics
+from realtime.kafka import create_topics, topics
 
 Folders = pytest.TempPathFactory
 
@@ -82,6 +82,15 @@ def apache_kafka(_kafka: KafkaBroker, settings: Settings) -> KafkaBroker:
         setattr(settings, name, value)
     create_topics()
     return _kafka
+
+
+@pytest.fixture
+def mock_kafka(settings: Settings, tmp_path: Path) -> Iterator[MockKafka]:
+    """The embedded broker, in the settings: for whatever needs a Kafka and not Apache's own."""
+    broker = MockKafka(tmp_path / "mock-kafka", [(topic.name, topic.partitions) for topic in topics()])
+    settings.KAFKA_BOOTSTRAP_SERVERS = broker.start()
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture

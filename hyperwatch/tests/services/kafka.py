@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.tests.services.process import Process
 from hyperwatch.tests.services.waiting import free_port, listens
 
 VERSION = "4.1.2"
-CLUSTER_ID = "hyperwatchTestsCluster"
+CLUSTER_ID = "aHlwZXJ3YXRjaC10ZXN0cw"  # 16 bytes in URL-safe base64
 
 # The two broker.* lines bring the port back 5 s after a SIGKILL in place of 12.
 PROPERTIES = """\
@@ -96,6 +97,21 @@ class GivenKafka(KafkaBroker):
 
     def stop(self) -> None:
         pass
+
+
+class MockKafka(EmbeddedKafka):
+    """The embedded broker with the contract's topics, empty, for one test; `fail` and `go_away` break it."""
+
+    bootstrap = ""
+
+    def start(self) -> str:
+        self.bootstrap = super().start()
+        return self.bootstrap
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a process needs in its environment to use this broker."""
+        return {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap}
 
 
 def jars() -> Path | None:

@@ -32,7 +32,7 @@ class RedisServer(Process):
         except RedisError:
             return False
 
-    def client(self) -> "Redis[bytes]":
+    def client(self) -> Redis:
         return Redis.from_url(self.url, socket_timeout=5.0)
 
     def flush(self) -> None:
