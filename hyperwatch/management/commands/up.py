@@ -1,0 +1,97 @@
+"""Everything in one process, with nothing configured: what `make run` runs."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+from environs import Env
+
+from hyperwatch import server
+from hyperwatch.embedded import CannotStartError
+from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
+from hyperwatch.embedded.parts import Parts
+from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.embedded.welcome import made_password, welcome
+from realtime.consuming import run_consumer
+from realtime.kafka import topics
+from realtime.market import run_market
+
+
+class Command(BaseCommand):
+    """DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS, each for itself, replace what is brought along."""
+
+    help = "Starts everything in one process and brings along what is not configured. Ctrl-C ends it."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.is_demo = Env().bool("DEMO", True)
+        self.parts = Parts(on_failure=server.end)
+        # Until the server sets handlers of its own, both take the way of Ctrl-C, through every `finally`.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        try:
+            with suppress(KeyboardInterrupt), ExitStack() as brought:
+                self.run(brought)
+        except (CannotStartError, server.CannotListenError) as error:
+            raise CommandError(str(error)) from error
+        if self.parts.failed:
+            raise CommandError(f"{self.parts.failed} failed, so everything was ended")
+
+    def run(self, brought: ExitStack) -> None:
+        # Said before anything is started.
+        server.check_address(settings.SERVER_HOST, settings.SERVER_PORT)
+        if not settings.DATABASE_URL:
+            self.bring_postgres(brought)
+        # The setting also holds the address of an embedded broker that another process runs.
+        if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+            self.bring_kafka(brought)
+        self.prepare()
+        server.serve(on_start=self.start, before_end=self.parts.end)
+
+    def bring_postgres(self, brought: ExitStack) -> None:
+        began = time.monotonic()
+        self.postgres = EmbeddedPostgres(settings.VAR_DIR)
+        brought.callback(self.postgres.stop)
+        self.postgres.start()
+        self.say(f"PostgreSQL {self.postgres.major}", began)
+
+    def bring_kafka(self, brought: ExitStack) -> None:
+        began = time.monotonic()
+        kafka = EmbeddedKafka(settings.VAR_DIR, [(topic.name, topic.partitions) for topic in topics()])
+        brought.callback(kafka.stop)
+        # Its port is known only now; whoever makes a client of Kafka asks the settings then.
+        settings.KAFKA_BOOTSTRAP_SERVERS = kafka.start()
+        settings.KAFKA_SESSION_TIMEOUT_MS = SESSION_TIMEOUT_MS
+        self.say(f"Kafka (embedded, {settings.KAFKA_BOOTSTRAP_SERVERS})", began)
+
+    def prepare(self) -> None:
+        began = time.monotonic()
+        settings.ADMIN_PASSWORD = settings.ADMIN_PASSWORD or made_password(settings.VAR_DIR)
+        call_command("init_db", stdout=self.stdout, stderr=self.stderr)
+        self.greeting = welcome(settings.VAR_DIR, is_demo=self.is_demo)
+        connections.close_all()
+        self.say("Database", began)
+
+    def start(self) -> None:
+        if not settings.DATABASE_URL:
+            self.parts.start("PostgreSQL", self.postgres.watch)
+        self.parts.start("the consumer", lambda stop: run_consumer(stop, server.loop()))
+        if self.is_demo:
+            self.parts.start("the demo market", demo_market)
+        self.stdout.write(self.greeting)
+        self.stdout.flush()
+
+    def say(self, what: str, began: float) -> None:
+        self.stdout.write(f"{what} ready in {time.monotonic() - began:.1f} s")
+        self.stdout.flush()
+
+
+def demo_market(stop: threading.Event) -> None:
+    """A small market: something happens wherever one looks, and a laptop hardly notices."""
+    run_market(stop, rate=20.0, seed=1, coins=8, wallets=200)
