@@ -25,7 +25,7 @@ class Weather(NamedTuple):
 
 
 WEATHERS = (
-    Weather("calm", 45, 0.0, 0.8, 1_500, 6_000),
+    Weather("calm", 45, 0.0, 1.0, 1_500, 6_000),
     Weather("rising", 16, 8e-6, 1.0, 1_000, 4_000),
     Weather("falling", 16, -8e-6, 1.0, 1_000, 4_000),
     Weather("storm", 8, 0.0, 1.9, 400, 1_500),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from random import Random
 
 from realtime.market import events, states, traders
-from realtime.market.book import Book
+from realtime.market.book import MOST_POSITIONS, Book
 from realtime.market.coins import COINS
 from realtime.market.events import Block, Kind, Message
 from realtime.market.exchange import Exchange
@@ -23,7 +23,7 @@ FASTEST = 100_000.0
 # Below a million, so that no movement of money looks like a large trade.
 LARGEST_MOVEMENT = Decimal(900_000)
 DEFAULT_COINS = 12
-DEFAULT_WALLETS = 300
+DEFAULT_WALLETS = 200
 
 
 class Market:
@@ -50,7 +50,7 @@ class Market:
         self._paths = {book: Path(book.coin) for book in self.books}
         self._weights = list(itertools.accumulate(book.coin.activity for book in self.books))
         self._sky = Sky(self._rng)
-        self._busy = max(2, wallets // 2)
+        self._busy = max(2, min(wallets // 2, MOST_POSITIONS * 3 // 4))
         self._step = 0
         self._time_us = 0
         self._warm_up()
@@ -126,7 +126,7 @@ class Market:
         draw = self._rng.random()
         if draw < 0.15 and self._vault.address in book.positions:
             return self._vault
-        if draw < 0.22:
+        if draw > 0.94:
             return self._rng.choice(self._people[:WHALES])
         # The more positions there are, the more of the trading is about them.
         if book.positions and self._rng.random() < len(book.positions) / self._busy:
@@ -152,7 +152,7 @@ class Market:
     def _warm_up(self) -> None:
         """Lets people take positions before the first message, so that there is something to see at once."""
         before = self._block()
-        for _ in range(6 * min(self._busy, 800) * len(self.books)):
+        for _ in range(5 * self._busy * len(self.books)):
             self._step += 1
             for _message in self._events(before):
                 pass

@@ -43,7 +43,7 @@ def drift_of_mood(rng: Random, mood: float) -> float:
 
 def _opening(rng: Random, wallet: Wallet, book: Book) -> Decimal:
     size = _affordable(rng, wallet, book, book.leverage(wallet))
-    return size if rng.random() < 0.5 + 0.4 * math.tanh(book.mood) else -size
+    return size if rng.random() < 0.5 + 0.3 * math.tanh(book.mood) else -size
 
 
 def _more(rng: Random, wallet: Wallet, book: Book, position: Position) -> Decimal:
@@ -54,7 +54,7 @@ def _more(rng: Random, wallet: Wallet, book: Book, position: Position) -> Decima
 def _affordable(rng: Random, wallet: Wallet, book: Book, leverage: int) -> Decimal:
     """Some of the balance as margin, within what the market bears."""
     value = max(ZERO, wallet.balance) * rng.randint(5, 30) / HUNDRED * leverage
-    return book.lots(min(value, Decimal(book.coin.depth)) / book.mark)
+    return book.lots(min(value, book.coin.depth * rng.randint(5, 100) / HUNDRED) / book.mark)
 
 
 def _is_losing(position: Position, mark: Decimal) -> bool:
