@@ -74,9 +74,7 @@ if REDIS_URL:
         }
     }
 else:
-    CHANNEL_LAYERS = {
-        "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
-    }
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # Kafka: unset means the embedded one, where one runs
@@ -92,6 +90,7 @@ MESSAGE_MAX_BYTES: int = env.int("MESSAGE_MAX_BYTES", 512 * 1024, validate=Range
 # The stream
 STREAM_RING_BYTES: int = env.int("STREAM_RING_BYTES", 16 * 1024 * 1024, validate=Range(64 * 1024))
 STREAM_HEADS_SECONDS: float = env.float("STREAM_HEADS_SECONDS", 2.0, validate=Range(0.05, 60))
+WEBSOCKET_FRAME_BYTES: int = env.int("WEBSOCKET_FRAME_BYTES", 64 * 1024, validate=Range(1_024, 16 * 1024 * 1024))
 WHALE_LARGE_TRADE_USD: Decimal = env.decimal("WHALE_LARGE_TRADE_USD", Decimal(1_000_000), validate=Range(0))
 
 # Who comes how often, for each client: a number of requests by `second`, `minute`, `hour` or `day`
@@ -103,9 +102,7 @@ ADMIN_USERNAME: str = env.str("ADMIN_USERNAME", "admin")
 ADMIN_PASSWORD: str = env.str("ADMIN_PASSWORD", "")
 ADMIN_EMAIL: str = env.str("ADMIN_EMAIL", "")
 
-LOG_LEVEL: str = env.str(
-    "LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
-)
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]))
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=OneOf(["console", "json"]))
 LOGGING_CONFIG = None
 configure_logging(LOG_LEVEL, LOG_FORMAT)

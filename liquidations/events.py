@@ -44,7 +44,7 @@ class Liquidation(Row, frozen=True, kw_only=True):
     leverage: str | None
     margin: str | None
     liquidator_address: str | None
-    raw_data: Raw | None | UnsetType = UNSET
+    raw_data: Raw | UnsetType | None = UNSET
 
 
 class LiquidationMap(Row, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What the liquidations room stores and pushes."""
 
+from hyperwatch.formats import Side
 from liquidations import events, models
 from realtime.streams import Param, Stream, Topic, register
 
@@ -17,7 +18,7 @@ LIQUIDATIONS = register(
             (Topic.COMPUTED_DATA, "LIQUIDATION"): events.from_computed,
             (Topic.TRANSACTIONS, None): events.from_transaction,
         },
-        params=frozenset({Param.COINS, Param.SIDE, Param.MIN_VALUE_USD}),
+        params={Param.COINS: None, Param.SIDE: Side, Param.MIN_VALUE_USD: None},
     )
 )
 
@@ -32,7 +33,7 @@ LIQUIDATION_MAP = register(
         identity=events.map_identity,
         fact=events.map_fact,
         reads={(Topic.COMPUTED_DATA, "LIQUIDATION_MAP"): events.from_map},
-        params=frozenset({Param.COINS}),
-        required_params=frozenset({Param.COINS}),
+        params={Param.COINS: None},
+        required=frozenset({Param.COINS}),
     )
 )

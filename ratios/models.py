@@ -35,9 +35,7 @@ class LongShortRatio(StoredFact):
                 condition=models.Q(long_accounts__gte=0, short_accounts__gte=0),
                 name="long_short_ratios_accounts",
             ),
-            *not_nan(
-                ["long_position_value", "short_position_value", "total_position_value"], "long_short_ratios"
-            ),
+            *not_nan(["long_position_value", "short_position_value", "total_position_value"], "long_short_ratios"),
         ]
 
     def __str__(self) -> str:

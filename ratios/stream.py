@@ -14,6 +14,6 @@ LONG_SHORT_RATIOS = register(
         identity=events.identity,
         fact=events.fact,
         reads={(Topic.COMPUTED_DATA, "LONG_SHORT_RATIO"): events.from_computed},
-        params=frozenset({Param.COINS}),
+        params={Param.COINS: None},
     )
 )

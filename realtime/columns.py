@@ -47,9 +47,7 @@ class Reader:
         self._names = [name for name in stream.row.__struct_fields__ if name not in stream.row.hidden]
         wires = [wire(stream.model, "id" if name == "seq" else name) for name in self._names]
         self._columns = [column for column, _ in wires]
-        self._converts = [
-            (name, convert) for name, (_, convert) in zip(self._names, wires, strict=True) if convert
-        ]
+        self._converts = [(name, convert) for name, (_, convert) in zip(self._names, wires, strict=True) if convert]
 
     def select(self, queryset: "models.QuerySet[Any]") -> "models.QuerySet[Any, tuple[Any, ...]]":
         """The columns of the row, as tuples that `row` makes structs of."""

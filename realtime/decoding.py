@@ -139,9 +139,7 @@ def _checked_bytes(message: Message) -> bytes:
     if message.value is None:
         raise Refused(Reason.NOT_JSON, "the message has no value")
     if len(message.value) > settings.MESSAGE_MAX_BYTES:
-        raise Refused(
-            Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.MESSAGE_MAX_BYTES} are taken"
-        )
+        raise Refused(Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.MESSAGE_MAX_BYTES} are taken")
     return message.value
 
 
@@ -165,9 +163,7 @@ def _incoming(stream: Stream, row: Row, now: datetime) -> Incoming:
 
 def _check_time(time: datetime, now: datetime) -> None:
     if time > now + AHEAD:
-        raise Refused(
-            Reason.IN_FUTURE, f"{isoformat(time)} is more than 10 minutes ahead of {isoformat(now)}"
-        )
+        raise Refused(Reason.IN_FUTURE, f"{isoformat(time)} is more than 10 minutes ahead of {isoformat(now)}")
     if time < EARLIEST:
         raise Refused(Reason.TOO_OLD, f"{isoformat(time)} is before 2020")
 

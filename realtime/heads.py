@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db import connection, transaction
 from django.db.models.functions import Lower
 
 from realtime.models import Epoch, NewestOfCoin, StreamHead
@@ -28,10 +29,7 @@ def read_epoch() -> str:
 
 def read_places() -> dict[str, Place]:
     """Head and floor of every stream, by one indexed query."""
-    return {
-        name: Place(head, floor)
-        for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")
-    }
+    return {name: Place(head, floor) for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")}
 
 
 def read_head(stream: str) -> int:
@@ -48,3 +46,20 @@ def known_coins(names: Iterable[str]) -> list[str]:
     lower = {name.lower() for name in names}
     coins = NewestOfCoin.objects.annotate(lower=Lower("coin")).filter(lower__in=lower)
     return sorted(coins.values_list("coin", flat=True).distinct())
+
+
+class Standing(NamedTuple):
+    """Epoch, places and, for state streams, the time of each coin's newest, all of one moment."""
+
+    epoch: str
+    places: dict[str, Place]
+    newest: dict[str, dict[str, datetime]]
+
+
+def read_standing(states: Iterable[str]) -> Standing:
+    """What a hub starts from."""
+    with transaction.atomic():
+        # Of one snapshot: a newest that is younger than the head would pass for late what comes next.
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        return Standing(read_epoch(), read_places(), {name: newest_times(name) for name in states})

@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
-BATCHES = Histogram(
-    "hyperwatch_batch_messages", "Messages in a batch", buckets=(1, 10, 100, 500, 1000, 2000, 10000)
-)
+BATCHES = Histogram("hyperwatch_batch_messages", "Messages in a batch", buckets=(1, 10, 100, 500, 1000, 2000, 10000))
 WAITS = Counter("hyperwatch_database_waits", "Times that storing waited for the database")
 
 
@@ -99,7 +97,5 @@ class Ingest:
             self._ingest(messages[:middle])
             self._ingest(messages[middle:])
             return
-        self._store_when_possible(
-            Batch(letters=[Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))])
-        )
+        self._store_when_possible(Batch(letters=[Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))]))
         self._consumer.commit(messages)

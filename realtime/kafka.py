@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def topics() -> tuple[Topic, Topic]:
     )
 
 
-def _connection() -> dict[str, str | int]:
+def _connection() -> dict[str, str | int | float | bool]:
     if not settings.KAFKA_BOOTSTRAP_SERVERS:
         raise KafkaAway("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `make run`, which brings one along")
     return {
@@ -222,7 +222,12 @@ class Consumer:
     @staticmethod
     def _message(raw: confluent_kafka.Message) -> Message:
         return Message(
-            _topic(raw), _partition(raw), _offset(raw), _bytes(raw.key()), _bytes(raw.value()), raw.timestamp()[1]
+            _topic(raw),
+            _partition(raw),
+            _offset(raw),
+            _bytes(raw.key()),
+            _bytes(raw.value()),
+            raw.timestamp()[1],
         )
 
 

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Sequence
 
-from channels.layers import get_channel_layer
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
 from realtime.frames import make_event, pack
+from realtime.groups import channel_layer, group_of
 from realtime.store import Stored
 
 log = logging.getLogger(__name__)
@@ -19,14 +19,7 @@ PATIENCE = 1.0
 QUIET = 2.0
 
 PUBLISHED = Counter("hyperwatch_published", "Facts told to the channel layer", ["stream"])
-UNTOLD = Counter(
-    "hyperwatch_untold", "Facts that the channel layer did not take; the hubs read them", ["stream"]
-)
-
-
-def group_of(stream: str) -> str:
-    """The channel layer's group for a stream: its name, never a coin's (`@107` is no group name)."""
-    return f"stream.{stream}"
+UNTOLD = Counter("hyperwatch_untold", "Facts that the channel layer did not take; the hubs read them", ["stream"])
 
 
 class Publisher:
@@ -65,7 +58,7 @@ class Publisher:
 
 
 async def _group_send(stored: Sequence[Stored]) -> None:
-    layer = get_channel_layer()
+    layer = channel_layer()
     for new in stored:
         for packed in pack([make_event(new.stream, row) for row in new.rows]):
             message = {"type": "stream.events", "stream": new.stream.name, "events": packed}

@@ -127,9 +127,7 @@ def _values(place: int, incoming: Incoming, stream: Stream, columns: Sequence[st
 def _keep_letters(cursor: Any, letters: Sequence[Letter]) -> None:
     # In the order of their places: two consumers with the same letters would wait for each other in any other.
     for message, reason, error in sorted(letters, key=lambda letter: letter.message[:3]):
-        sent_at = (
-            datetime.fromtimestamp(message.timestamp_ms / 1000, UTC) if message.timestamp_ms > 0 else None
-        )
+        sent_at = datetime.fromtimestamp(message.timestamp_ms / 1000, UTC) if message.timestamp_ms > 0 else None
         cursor.execute(
             sql.KEEP_LETTER,
             (*message[:3], message.key, message.value, reason.value, error.replace("\0", "")[:2000], sent_at),

@@ -6,6 +6,7 @@ more, `stored`, with what became of them: `seq` where a row was new, null where 
 
 from collections.abc import Iterable, Sequence
 
+from hyperwatch.fields import JsonTextField
 from realtime.columns import table_columns
 from realtime.streams import Stream
 
@@ -79,7 +80,8 @@ WITH probed AS MATERIALIZED (
     SELECT seq, event_key, {listed} FROM fresh ORDER BY seq
 ), newest AS (
     INSERT INTO newest_of_coin (stream, coin, time, seq)
-    SELECT DISTINCT ON (coin) '{stream.name}', coin, {stream.time}, seq FROM fresh ORDER BY coin, {stream.time} DESC, seq DESC
+    SELECT DISTINCT ON (coin) '{stream.name}', coin, {stream.time}, seq FROM fresh
+    ORDER BY coin, {stream.time} DESC, seq DESC
     ON CONFLICT (stream, coin) DO UPDATE SET time = excluded.time, seq = excluded.seq
     WHERE (excluded.time, excluded.seq) > (newest_of_coin.time, newest_of_coin.seq)
 ), moved AS (
@@ -107,9 +109,5 @@ def _only_from_new(stream: Stream) -> str:
 
 def _tuple(stream: Stream, table: str) -> str:
     # `json` has no equality of its own.
-    fields = [stream.model._meta.get_field(name) for name in table_columns(stream)]
-    texts = (
-        f"{table}.{field.column}{'::text' if field.get_internal_type() == 'JSONField' else ''}"
-        for field in fields
-    )
-    return f"({', '.join(texts)})"
+    json = {field.name for field in stream.model._meta.concrete_fields if isinstance(field, JsonTextField)}
+    return f"({', '.join(f'{table}.{name}' + '::text' * (name in json) for name in table_columns(stream))})"

@@ -96,7 +96,8 @@ class Stream:
     fact        what routes and derives
     reads       the messages it reads: {(topic, tag): decode}. `decode` takes the message's bytes and returns
                 the rows in it; it raises msgspec's errors or ValueError for what cannot be
-    params      what a subscription to it may ask for
+    params      what a subscription to it may ask for, and the values that each takes where they are few
+    required    those it must ask for
     derives_from, derive
                 the streams whose newly stored facts it is made from, and how
     passengers  columns of the incoming rows that are no columns of the table, with their SQL types, for
@@ -114,8 +115,8 @@ class Stream:
     identity: Callable[[Any], tuple[object, ...]]
     fact: Callable[[Any], Fact]
     reads: Mapping[tuple[Topic, str | None], Decode] = field(default_factory=dict)
-    params: frozenset[Param] = frozenset()
-    required_params: frozenset[Param] = frozenset()
+    params: Mapping[Param, type[StrEnum] | None] = field(default_factory=dict)
+    required: frozenset[Param] = frozenset()
     derives_from: tuple[str, ...] = ()
     derive: Derive | None = None
     passengers: Mapping[str, str] = field(default_factory=dict)

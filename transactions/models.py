@@ -42,12 +42,8 @@ class Transaction(StoredFact):
             models.Index(fields=["user_address", "-block_timestamp", "-id"], name="transactions_user_time"),
         ]
         constraints = [
-            models.CheckConstraint(
-                condition=models.Q(side__in=list(TransactionSide)), name="transactions_side"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(tx_type__in=list(TransactionType)), name="transactions_tx_type"
-            ),
+            models.CheckConstraint(condition=models.Q(side__in=list(TransactionSide)), name="transactions_side"),
+            models.CheckConstraint(condition=models.Q(tx_type__in=list(TransactionType)), name="transactions_tx_type"),
             models.CheckConstraint(condition=models.Q(size__gte=0), name="transactions_size_positive"),
             models.CheckConstraint(condition=models.Q(price__gte=0), name="transactions_price_positive"),
             *not_nan(["size", "price", "leverage", "margin", "fee"], "transactions"),
@@ -90,18 +86,12 @@ class Position(models.Model):
     class Meta:
         db_table = "positions"
         constraints = [
-            models.UniqueConstraint(
-                fields=["coin", "timestamp", "user_address", "side"], name="positions_identity"
-            ),
+            models.UniqueConstraint(fields=["coin", "timestamp", "user_address", "side"], name="positions_identity"),
             models.CheckConstraint(condition=models.Q(side__in=list(Side)), name="positions_side"),
             models.CheckConstraint(condition=models.Q(size__gte=0), name="positions_size_positive"),
-            *not_nan(
-                ["size", "entry_price", "mark_price", "leverage", "margin", "unrealized_pnl"], "positions"
-            ),
+            *not_nan(["size", "entry_price", "mark_price", "leverage", "margin", "unrealized_pnl"], "positions"),
         ]
-        indexes = [
-            models.Index(fields=["user_address", "coin", "-timestamp"], name="positions_user_coin_time")
-        ]
+        indexes = [models.Index(fields=["user_address", "coin", "-timestamp"], name="positions_user_coin_time")]
 
     def __str__(self) -> str:
         return f"{self.coin} {self.side} {self.size}"

@@ -1,5 +1,6 @@
 """What the transactions room stores and pushes."""
 
+from hyperwatch.formats import TransactionSide
 from realtime.streams import Param, Stream, Topic, register
 from transactions import events, models
 
@@ -14,9 +15,13 @@ TRANSACTIONS = register(
         identity=events.identity,
         fact=events.fact,
         reads={(Topic.TRANSACTIONS, None): events.from_transaction},
-        params=frozenset(
-            {Param.COINS, Param.USER_ADDRESSES, Param.TX_TYPES, Param.SIDE, Param.MIN_VALUE_USD},
-        ),
+        params={
+            Param.COINS: None,
+            Param.USER_ADDRESSES: None,
+            Param.TX_TYPES: events.TransactionType,
+            Param.SIDE: TransactionSide,
+            Param.MIN_VALUE_USD: None,
+        },
     )
 )
 
@@ -33,8 +38,11 @@ POSITION_SUMMARIES = register(
         reads={(Topic.COMPUTED_DATA, "POSITION_SUMMARY"): events.from_summary},
         passengers={"positions": "json"},
         then="""
-INSERT INTO positions (user_address, coin, side, size, entry_price, mark_price, leverage, margin, unrealized_pnl, timestamp)
-SELECT p.user_address, i.coin, p.side, p.size, p.entry_price, p.mark_price, p.leverage, p.margin, p.unrealized_pnl, i.timestamp
+INSERT INTO positions (
+    user_address, coin, side, size, entry_price, mark_price, leverage, margin, unrealized_pnl, timestamp
+)
+SELECT p.user_address, i.coin, p.side, p.size, p.entry_price, p.mark_price, p.leverage, p.margin,
+       p.unrealized_pnl, i.timestamp
 FROM incoming_position_summaries i
 JOIN stored s ON s.stream = 'position_summaries' AND s.ord = i.ord AND s.seq > 0,
 json_to_recordset(i.positions) AS p(

@@ -19,7 +19,7 @@ class ActivityType(StrEnum):
 
 
 class WhaleActivity(Row, frozen=True, kw_only=True):
-    """A of rest.md. `size` and `value_usd` are decimal texts with 8 places; `details` has side, price, dir."""
+    """A of rest.md. `size`, `value_usd` are decimal texts with 8 places; `details` has side, price, dir."""
 
     id: int = 0
     whale_id: int
@@ -70,11 +70,7 @@ def _moves(fact: Fact) -> list[ActivityType]:
     direction = fact.direction or ""
     if direction in ("Long > Short", "Short > Long"):
         return [ActivityType.CLOSE, ActivityType.OPEN]
-    return [
-        kind
-        for kind in (ActivityType.OPEN, ActivityType.CLOSE)
-        if direction.startswith(f"{kind.capitalize()} ")
-    ]
+    return [kind for kind in (ActivityType.OPEN, ActivityType.CLOSE) if direction.startswith(f"{kind.capitalize()} ")]
 
 
 def _activity(kind: ActivityType, fact: Fact, whale: Whale) -> WhaleActivity:

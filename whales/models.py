@@ -32,9 +32,7 @@ class WhaleActivity(StoredFact):
     whale_id = models.BigIntegerField()
     alias = models.CharField(max_length=100)
     wallet_address = AddressField()
-    activity_type = models.CharField(
-        max_length=11, choices=[(kind.value, kind.value) for kind in ActivityType]
-    )
+    activity_type = models.CharField(max_length=11, choices=[(kind.value, kind.value) for kind in ActivityType])
     tx_hash = HashField()
     coin = CoinField()
     size = AmountField()

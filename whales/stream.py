@@ -41,7 +41,12 @@ WHALE_ACTIVITIES = register(
         time="timestamp",
         identity=events.identity,
         fact=events.fact,
-        params=frozenset({Param.WHALE_IDS, Param.ACTIVITY_TYPES, Param.COINS, Param.MIN_VALUE_USD}),
+        params={
+            Param.WHALE_IDS: None,
+            Param.ACTIVITY_TYPES: events.ActivityType,
+            Param.COINS: None,
+            Param.MIN_VALUE_USD: None,
+        },
         derives_from=("liquidations", "transactions"),
         derive=derive,
         follow=follow,

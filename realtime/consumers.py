@@ -1,0 +1,195 @@
+"""A WebSocket client's connection: it reads frames, answers, and asks the hub for what it wants."""
+
+import logging
+import uuid
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from prometheus_client import Counter
+
+from realtime.hub import Hub, HubAway, get_hub
+from realtime.protocol import (
+    BadFrame,
+    ClientFrame,
+    CloseCode,
+    ErrorCode,
+    ServerFrame,
+    error_frame,
+    frame,
+    now,
+)
+from realtime.subscriptions import Subscription, named_channels, subscriptions
+
+log = logging.getLogger(__name__)
+
+FRAMES = Counter("hyperwatch_frames", "Frames sent to WebSocket clients")
+BAD_FRAMES = Counter("hyperwatch_bad_frames", "Frames from clients that could not be", ["code"])
+
+
+class ClientMessage(msgspec.Struct):
+    """A frame from a client; what else stands in it is ignored."""
+
+    type: str
+    channels: list[str] = msgspec.field(default_factory=list)
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_read = msgspec.json.Decoder(ClientMessage).decode
+
+
+class StreamConsumer(AsyncWebsocketConsumer):
+    """`/ws` (websocket.md)."""
+
+    # It has no channel of its own: the hub is the one member of the groups, and that saves 6 to 8 KB each.
+    channel_layer_alias = "none"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._hub: Hub | None = None
+        self._subscriptions: dict[str, Subscription] = {}
+        self._client_id = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # `disconnect` is not called after an exception, a killed application or SIGTERM.
+            self._leave()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # The base class hops to a thread for each message, to close database connections. There are none here.
+        await getattr(self, message["type"].replace(".", "_"))(message)
+
+    async def connect(self) -> None:
+        await self.accept()
+        if not _origin_allowed(self.scope):
+            await self.close(code=CloseCode.UNAUTHORISED, reason="this origin is not allowed")
+            return
+        query = parse_qs(self.scope["query_string"].decode("latin-1"))
+        self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
+        self._hub = get_hub()
+        self._hub.enter(self)
+        if query.get("hello", [""])[-1] == "1":
+            await self._answer(ClientMessage(ClientFrame.HELLO))
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if len(text_data or bytes_data or "") > settings.WEBSOCKET_FRAME_BYTES:
+            await self.close(code=CloseCode.FRAME_TOO_LARGE)
+            return
+        try:
+            await self._answer(_message(text_data))
+        except BadFrame as bad:
+            BAD_FRAMES.labels(bad.code).inc()
+            await self._send(error_frame(bad.code, bad.message))
+        except HubAway:
+            await self._send(error_frame(ErrorCode.INTERNAL_ERROR, "The database is away; try again"))
+
+    async def push(self, frames: list[str]) -> None:
+        try:
+            for text in frames:
+                await self._send(text)
+        except Exception:
+            log.warning("a frame could not be sent to %s", self._client_id, exc_info=True)
+
+    async def go_away(self) -> None:
+        await self.close(code=CloseCode.GOING_AWAY)
+
+    async def _answer(self, message: ClientMessage) -> None:
+        match message.type:
+            case ClientFrame.SUBSCRIBE:
+                await self._subscribe(message)
+            case ClientFrame.UNSUBSCRIBE:
+                await self._unsubscribe(message)
+            case ClientFrame.PING:
+                await self._send(frame(ServerFrame.PONG, {"timestamp": now()}))
+            case ClientFrame.GET_SUBSCRIPTIONS:
+                await self._show_subscriptions()
+            case ClientFrame.HELLO:
+                await self._greet()
+            case unknown:
+                raise BadFrame(ErrorCode.INVALID_MESSAGE, f"Message type '{unknown[:64]}' is not known")
+
+    async def _subscribe(self, message: ClientMessage) -> None:
+        wanted = subscriptions(_named(message), message.params)
+        hub = await self._ready_hub()
+        for new in wanted:
+            name = new.stream.name
+            self._drop(name)
+            self._subscriptions[name] = new
+            hub.join(new.stream, new.filter, self)
+        # Sent before anything else can be: nothing has been awaited since the hub took the subscription.
+        await self._send(_done(ServerFrame.SUBSCRIBED, message, "Successfully subscribed"))
+
+    async def _unsubscribe(self, message: ClientMessage) -> None:
+        for stream in _named(message):
+            self._drop(stream.name)
+        await self._send(_done(ServerFrame.UNSUBSCRIBED, message, "Successfully unsubscribed"))
+
+    async def _show_subscriptions(self) -> None:
+        shown = {name: subscription.params for name, subscription in self._subscriptions.items()}
+        first = next(iter(shown.values()), {})
+        fields = {"channels": list(shown), "params": first, "subscriptions": shown}
+        await self._send(frame(ServerFrame.SUBSCRIPTIONS, fields))
+
+    async def _greet(self) -> None:
+        hub = await self._ready_hub()
+        fields = {
+            "client_id": self._client_id,
+            "epoch": hub.epoch,
+            "limits": {"frame_bytes": settings.WEBSOCKET_FRAME_BYTES},
+            "channels": {name: place._asdict() for name, place in hub.places().items()},
+            "server_time": now(),
+        }
+        await self._send(frame(ServerFrame.CONNECTED, fields))
+
+    async def _ready_hub(self) -> Hub:
+        """The hub, once it knows where the streams are; one that could not start is replaced. Raises HubAway."""
+        if self._hub is None or self._hub.has_failed:
+            self._hub = get_hub()
+            self._hub.enter(self)
+        await self._hub.ready()
+        return self._hub
+
+    def _drop(self, name: str) -> None:
+        old = self._subscriptions.pop(name, None)
+        if old is not None and self._hub is not None:
+            self._hub.leave(old.stream, old.filter, self)
+
+    def _leave(self) -> None:
+        for name in list(self._subscriptions):
+            self._drop(name)
+        if self._hub is not None:
+            self._hub.exit(self)
+
+    async def _send(self, text: str) -> None:
+        FRAMES.inc()
+        await self.base_send({"type": "websocket.send", "text": text})  # type: ignore[arg-type, misc, unused-ignore]
+
+
+def _message(text: str | None) -> ClientMessage:
+    if text is None:
+        raise BadFrame(ErrorCode.INVALID_MESSAGE, "Frames are JSON text; this one was binary")
+    try:
+        return _read(text)
+    except (ValueError, RecursionError) as error:
+        raise BadFrame(ErrorCode.INVALID_MESSAGE, f"Not a frame: {error}") from error
+
+
+def _named(message: ClientMessage) -> Any:
+    if not message.channels:
+        raise BadFrame(ErrorCode.INVALID_MESSAGE, "'channels' must name at least one channel")
+    return named_channels(message.channels)
+
+
+def _done(kind: ServerFrame, message: ClientMessage, text: str) -> str:
+    return frame(kind, {"channels": list(dict.fromkeys(message.channels)), "message": text})
+
+
+def _origin_allowed(scope: Any) -> bool:
+    """Bots send no Origin and are let in; a browser's must be allowed by the settings."""
+    origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+    allowed = settings.WEBSOCKET_ALLOWED_ORIGINS
+    return "*" in allowed or all(origin in allowed for origin in origins)

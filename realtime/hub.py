@@ -1,0 +1,226 @@
+"""One hub in each event loop hears what is stored and tells this process's clients, complete and in order.
+
+The channel layer is believed in nothing: it may lose messages, deliver them out of order or be gone. What a
+message leaves out is read from the database, where the numbers have no holes.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from prometheus_client import Counter, Gauge
+from redis.exceptions import RedisError
+
+from realtime.feed import Feed, Listener
+from realtime.frames import Event, unpack
+from realtime.groups import channel_layer, group_of
+from realtime.heads import Place, Standing, read_standing
+from realtime.streams import Stream, channels
+from realtime.subscriptions import Filter
+from realtime.tail import read_events
+
+log = logging.getLogger(__name__)
+
+# Two consumers may publish out of order: so long a hole may close by itself.
+GRACE = 0.05
+JOIN_PATIENCE = 1.0
+MEND_ROWS = 1_000
+
+MENDED = Counter("hyperwatch_mended", "Events that a hub read from the database", ["stream", "way"])
+CONNECTIONS = Gauge("hyperwatch_connections", "WebSocket connections")
+EVENTS = Counter("hyperwatch_events", "Events that a hub handed on", ["stream"])
+
+T = TypeVar("T")
+
+
+class HubAway(Exception):
+    """The hub cannot start: the database does not answer."""
+
+
+class Hub:
+    """From its first client to its last."""
+
+    def __init__(self) -> None:
+        self._layer = channel_layer()
+        self._database = ThreadPoolExecutor(1, thread_name_prefix="hub")
+        self._members: set[Listener] = set()
+        self._feeds: dict[str, Feed] = {}
+        self._joined = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._mending: dict[str, asyncio.Task[None]] = {}
+        self.epoch = ""
+        self._started = asyncio.ensure_future(self._start())
+
+    async def ready(self) -> None:
+        """Waits until the hub knows where the streams are; raises HubAway where it cannot."""
+        try:
+            await asyncio.shield(self._started)
+        except (DatabaseError, InterfaceError) as error:
+            forget_hub(self)
+            self._stop()
+            raise HubAway from error
+
+    @property
+    def has_failed(self) -> bool:
+        return self._started.done() and self._started.exception() is not None
+
+    def places(self) -> dict[str, Place]:
+        """Head and floor of each channel, as far as this process has followed it."""
+        return {name: Place(feed.head, feed.floor) for name, feed in self._feeds.items()}
+
+    def join(self, stream: Stream, wanted: Filter, listener: Listener) -> None:
+        """From the next event on, `listener` gets what is `wanted` of the stream."""
+        self._feeds[stream.name].join(wanted, listener)
+
+    def leave(self, stream: Stream, wanted: Filter, listener: Listener) -> None:
+        self._feeds[stream.name].leave(wanted, listener)
+
+    def enter(self, listener: Listener) -> None:
+        self._members.add(listener)
+        CONNECTIONS.inc()
+
+    def exit(self, listener: Listener) -> None:
+        """A client goes; with the last one goes the hub."""
+        self._members.discard(listener)
+        CONNECTIONS.dec()
+        if not self._members:
+            forget_hub(self)
+            self._stop()
+
+    # Its life
+
+    async def _start(self) -> None:
+        # The groups first: what is published after the heads were read is heard, or found by the next look.
+        self._listen_anew()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._joined.wait(), JOIN_PATIENCE)
+        streams = channels()
+        states = [name for name, stream in streams.items() if stream.is_state]
+        self.epoch, places, newest = await self._query(read_standing, states)
+        for name, stream in streams.items():
+            self._feeds[name] = Feed(stream, places[name], newest.get(name, {}), settings.STREAM_RING_BYTES)
+        self._watching = asyncio.ensure_future(self._watch())
+
+    def _stop(self) -> None:
+        for task in (self._started, self._listening, self._watching, *self._mending.values()):
+            if task is not None:
+                task.cancel()
+        self._database.submit(connection.close)
+        self._database.shutdown(wait=False)
+
+    async def _query(self, ask: Callable[..., T], *args: Any) -> T:
+        """Asks the database in the hub's own thread, over the hub's own connection."""
+        return await asyncio.get_running_loop().run_in_executor(self._database, _fresh(ask), *args)
+
+    # What it hears
+
+    def _listen_anew(self) -> None:
+        """Joins the groups by a new channel: an old membership may have been lost without a word."""
+        if self._listening is not None:
+            self._listening.cancel()
+        self._joined.clear()
+        self._listening = asyncio.ensure_future(self._listen())
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                channel = await self._layer.new_channel()
+                for name in channels():
+                    await self._layer.group_add(group_of(name), channel)
+                self._joined.set()
+                while True:
+                    await self._hear(await self._layer.receive(channel))
+            except (RedisError, OSError) as error:
+                log.warning("the channel layer is away (%s); new facts come from the database meanwhile", error)
+                await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
+
+    async def _hear(self, message: dict[str, Any]) -> None:
+        feed = self._feeds.get(message["stream"])
+        if feed is None:
+            return
+        await self._offer(feed, unpack(message["events"]))
+        if feed.has_hole:
+            self._mend_soon(feed, "hole")
+
+    async def _offer(self, feed: Feed, events: list[Event]) -> None:
+        EVENTS.labels(feed.stream.name).inc(await feed.offer(events))
+
+    # What it reads where hearing failed
+
+    async def _watch(self) -> None:
+        """Looks at the heads every other second, whatever was heard."""
+        while True:
+            await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
+            try:
+                await self._compare(await self._query(read_standing, []))
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("the hub cannot read the heads: %s", str(error).strip())
+
+    async def _compare(self, standing: Standing) -> None:
+        if standing.epoch != self.epoch:
+            log.warning("the numbers start anew (epoch %s): the clients are to come anew", standing.epoch)
+            for member in list(self._members):
+                await member.go_away()
+            return
+        await asyncio.sleep(GRACE)
+        deaf = [feed for name, feed in self._feeds.items() if feed.head < standing.places[name].head]
+        for feed in deaf:
+            self._mend_soon(feed, "heads")
+        if deaf:
+            self._listen_anew()
+
+    def _mend_soon(self, feed: Feed, way: str) -> None:
+        name = feed.stream.name
+        if name not in self._mending:
+            self._mending[name] = asyncio.ensure_future(self._mend(feed, way))
+            self._mending[name].add_done_callback(lambda _task: self._mending.pop(name, None))
+
+    async def _mend(self, feed: Feed, way: str) -> None:
+        await asyncio.sleep(GRACE)
+        while feed.has_hole or way == "heads":
+            try:
+                events = await self._query(read_events, feed.stream, feed.head, MEND_ROWS)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("a hole in %s stays open for now: %s", feed.stream.name, str(error).strip())
+                return
+            MENDED.labels(feed.stream.name, way).inc(len(events))
+            await self._offer(feed, events)
+            if len(events) < MEND_ROWS:
+                return
+
+
+def _fresh(ask: Callable[..., T]) -> Callable[..., T]:
+    """`ask` over a connection that is given up after a failure, so that the next question gets a new one."""
+
+    def asked(*args: Any) -> T:
+        try:
+            return ask(*args)
+        except (DatabaseError, InterfaceError):
+            connection.close()
+            raise
+
+    return asked
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def get_hub() -> Hub:
+    """The hub of the running loop; the first client starts it."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = Hub()
+    return _hubs[loop]
+
+
+def forget_hub(hub: Hub) -> None:
+    for loop, known in list(_hubs.items()):
+        if known is hub:
+            del _hubs[loop]

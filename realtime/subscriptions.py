@@ -1,0 +1,133 @@
+"""What a client asks for: from the `params` of a subscribe frame to a filter on a channel's facts."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from realtime.messages import Address, Amount, Coin, decoder, encode
+from realtime.protocol import BadFrame, ErrorCode
+from realtime.streams import Fact, Param, Stream, channels
+
+
+class _Filters(msgspec.Struct, forbid_unknown_fields=True):
+    side: str | UnsetType = UNSET
+    min_value_usd: Amount | UnsetType = UNSET
+
+
+class Params(msgspec.Struct, forbid_unknown_fields=True):
+    coins: list[Coin] | UnsetType = UNSET
+    user_addresses: list[Address] | UnsetType = UNSET
+    tx_types: list[str] | UnsetType = UNSET
+    whale_ids: list[int] | UnsetType = UNSET
+    activity_types: list[str] | UnsetType = UNSET
+    filters: _Filters = msgspec.field(default_factory=_Filters)
+
+    def given(self) -> dict[Param, Any]:
+        """What was asked for, by the params' names."""
+        values = {**msgspec.structs.asdict(self), **msgspec.structs.asdict(self.filters)}
+        return {Param(name): value for name, value in values.items() if name != "filters" and value is not UNSET}
+
+
+class Filter(NamedTuple):
+    """Which facts of a stream are wanted; None lets all pass. Clients with equal filters share their work."""
+
+    coins: frozenset[str] | None = None
+    sides: frozenset[str] | None = None
+    addresses: frozenset[str] | None = None
+    kinds: frozenset[str] | None = None
+    whale_ids: frozenset[int] | None = None
+    min_value: Decimal | None = None
+
+    def wants(self, fact: Fact) -> bool:
+        return (
+            (self.coins is None or fact.coin.lower() in self.coins)
+            and (self.sides is None or fact.side in self.sides)
+            and (self.addresses is None or fact.address in self.addresses)
+            and (self.kinds is None or fact.kind in self.kinds)
+            and (self.whale_ids is None or fact.whale_id in self.whale_ids)
+            and (self.min_value is None or Decimal(fact.value or "0") >= self.min_value)
+        )
+
+
+class Subscription(NamedTuple):
+    """A filter, and the params it was made from as a client is shown them."""
+
+    stream: Stream
+    filter: Filter
+    params: dict[str, Any]
+
+
+_read_params = decoder(Params)
+
+
+def named_channels(names: Sequence[str]) -> list[Stream]:
+    """The streams behind channel names, in their order; raises BadFrame for one that there is not."""
+    known = channels()
+    for name in names:
+        if name not in known:
+            raise BadFrame(ErrorCode.INVALID_CHANNEL, f"Channel '{name[:64]}' is not supported")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def subscriptions(streams: Sequence[Stream], params: msgspec.Raw) -> list[Subscription]:
+    """One subscription for each stream. A param is taken by the streams that know it; raises BadFrame."""
+    try:
+        read = _read_params(params)
+    except ValueError as error:
+        raise _bad_params(str(error)) from error
+    given = read.given()
+    known_to_any = {param for stream in streams for param in stream.params}
+    for param in given:
+        if param not in known_to_any:
+            raise _bad_params(f"none of the channels takes '{param}'")
+    return [_subscription(stream, given) for stream in streams]
+
+
+def _subscription(stream: Stream, given: dict[Param, Any]) -> Subscription:
+    taken = {param: value for param, value in given.items() if param in stream.params}
+    for param in stream.required - set(taken):
+        raise _bad_params(f"channel '{stream.name}' needs '{param}'")
+    for param, value in taken.items():
+        _check_values(stream, param, value if isinstance(value, list) else [value])
+    return Subscription(stream, _filter(taken), _shown(taken))
+
+
+def _check_values(stream: Stream, param: Param, values: Sequence[Any]) -> None:
+    if not values:
+        raise _bad_params(f"'{param}' is empty; leave it out to have all")
+    choices = stream.params[param]
+    if choices is not None:
+        for value in values:
+            if value not in list(choices):
+                raise _bad_params(f"'{param}' of '{stream.name}' takes {', '.join(choices)}")
+
+
+def _filter(taken: dict[Param, Any]) -> Filter:
+    kinds = [*taken.get(Param.TX_TYPES, []), *taken.get(Param.ACTIVITY_TYPES, [])]
+    return Filter(
+        coins=_set(coin.lower() for coin in taken.get(Param.COINS, [])),
+        sides=_set([taken[Param.SIDE]] if Param.SIDE in taken else []),
+        addresses=_set(str(address) for address in taken.get(Param.USER_ADDRESSES, [])),
+        kinds=_set(kinds),
+        whale_ids=_set(taken.get(Param.WHALE_IDS, [])),
+        min_value=Decimal(taken[Param.MIN_VALUE_USD]) if Param.MIN_VALUE_USD in taken else None,
+    )
+
+
+def _set(values: Iterable[Any]) -> frozenset[Any] | None:
+    # Not given is not the same as given and empty, but empty has been refused before.
+    return frozenset(values) or None
+
+
+def _shown(taken: dict[Param, Any]) -> dict[str, Any]:
+    nested = {param: value for param, value in taken.items() if param in (Param.SIDE, Param.MIN_VALUE_USD)}
+    plain: dict[str, Any] = {param: value for param, value in taken.items() if param not in nested}
+    shown = plain | ({"filters": nested} if nested else {})
+    return msgspec.json.decode(encode(shown), type=dict[str, Any])
+
+
+def _bad_params(message: str) -> BadFrame:
+    return BadFrame(ErrorCode.INVALID_PARAMS, message)
