@@ -66,11 +66,9 @@ class EmbeddedKafka:
     def start(self) -> str:
         """Returns `host:port`; raises CannotStartError."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._address = hold(self._file, wait=1.0)
+        self._address = hold(self._file, wait=0.2)
         if self._address is None:
-            raise CannotStartError(
-                "The embedded Kafka of this folder runs already: is there another `make run`?"
-            )
+            raise CannotStartError("The embedded Kafka of this folder runs already: is there another `make run`?")
         try:
             address = self._start_cluster()
         except BaseException:
@@ -138,9 +136,7 @@ def _library() -> ctypes.CDLL:
     shipped = [*package.parent.glob("confluent_kafka.libs/librdkafka*"), *package.glob(".dylibs/librdkafka*")]
     name = str(shipped[0]) if shipped else ctypes.util.find_library("rdkafka")
     if name is None:
-        raise CannotStartError(
-            "librdkafka is not found: install requirements.txt, or set KAFKA_BOOTSTRAP_SERVERS"
-        )
+        raise CannotStartError("librdkafka is not found: install requirements.txt, or set KAFKA_BOOTSTRAP_SERVERS")
     library = ctypes.CDLL(name)
     for function, (result, arguments) in SIGNATURES.items():
         getattr(library, function).restype = result

@@ -30,13 +30,13 @@ class Parts:
         for thread in self._threads:
             thread.join(timeout)
             if thread.is_alive():
-                log.warning("the %s did not stop in time and is left behind", thread.name)
+                log.warning("%s did not stop in time and is left behind", thread.name)
 
     def _run(self, name: str, part: Part) -> None:
         try:
             part(self.stop)
         except Exception:
-            log.exception("the %s failed", name)
+            log.exception("%s failed", name)
         if not self.stop.is_set():
             self.failed = self.failed or name
             self.stop.set()

@@ -70,9 +70,7 @@ class EmbeddedPostgres:
             self._start()
         except (OSError, subprocess.SubprocessError) as error:
             self.stop()
-            raise CannotStartError(
-                f"The embedded PostgreSQL cannot be started: {error}; set DATABASE_URL"
-            ) from error
+            raise CannotStartError(f"The embedded PostgreSQL cannot be started: {error}; set DATABASE_URL") from error
         except BaseException:
             self.stop()
             raise
@@ -137,17 +135,13 @@ class EmbeddedPostgres:
             time.sleep(0.02)
 
     def _last_words(self) -> str:
-        return (
-            "\n".join(Path(self._log.name).read_text(errors="replace").splitlines()[-8:]) if self._log else ""
-        )
+        return "\n".join(Path(self._log.name).read_text(errors="replace").splitlines()[-8:]) if self._log else ""
 
 
 def _hold_log(home: Path) -> IO[bytes]:
     log = hold(home / "log", wait=PATIENCE)
     if log is None:
-        raise CannotStartError(
-            "The embedded PostgreSQL of this folder runs already: is there another `make run`?"
-        )
+        raise CannotStartError("The embedded PostgreSQL of this folder runs already: is there another `make run`?")
     log.truncate(0)
     return log
 
@@ -164,9 +158,7 @@ def _initialise(account: Account, initdb: Path, data: Path) -> None:
     options = ["-U", NAME, "-A", "trust", "-E", "UTF8", "--locale=C"]
     made = account.run([initdb, "-D", begun, *options])
     if made.returncode != 0:
-        raise CannotStartError(
-            f"The embedded PostgreSQL's data could not be made, set DATABASE_URL:\n{made.stderr}"
-        )
+        raise CannotStartError(f"The embedded PostgreSQL's data could not be made, set DATABASE_URL:\n{made.stderr}")
     begun.rename(data)
 
 

@@ -46,11 +46,11 @@ class Command(BaseCommand):
     def run(self, brought: ExitStack) -> None:
         # Said before anything is started.
         server.check_address(settings.SERVER_HOST, settings.SERVER_PORT)
-        if not settings.DATABASE_URL:
-            self.bring_postgres(brought)
         # The setting also holds the address of an embedded broker that another process runs.
         if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
             self.bring_kafka(brought)
+        if not settings.DATABASE_URL:
+            self.bring_postgres(brought)
         self.prepare()
         server.serve(on_start=self.start, before_end=self.parts.end)
 
@@ -81,9 +81,9 @@ class Command(BaseCommand):
     def start(self) -> None:
         if not settings.DATABASE_URL:
             self.parts.start("PostgreSQL", self.postgres.watch)
-        self.parts.start("the consumer", lambda stop: run_consumer(stop, server.loop()))
+        self.parts.start("The consumer", lambda stop: run_consumer(stop, server.loop()))
         if self.is_demo:
-            self.parts.start("the demo market", demo_market)
+            self.parts.start("The demo market", demo_market)
         self.stdout.write(self.greeting)
         self.stdout.flush()
 
