@@ -1,6 +1,10 @@
 """Sending many messages to Kafka with bounded memory, by whoever is a producer here."""
 
 import logging
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event
 
 from django.conf import settings
@@ -14,6 +18,10 @@ WINDOW_MESSAGES = 20_000
 WINDOW_BYTES = 32 * 1024 * 1024
 LONGEST_PAUSE = 15.0
 PATIENCE = 5.0
+
+
+class NotAcknowledgedError(Exception):
+    """Messages were sent and not acknowledged; the text says how many, and why."""
 
 
 def topic_names() -> dict[str, str]:
@@ -38,6 +46,28 @@ def wait_for_kafka(stop: Event) -> bool:
         else:
             return True
     return False
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Event]:
+    """An event that SIGINT and SIGTERM set; the second signal does what it always did."""
+    stop = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def end(_number: int, _frame: object) -> None:
+        stop.set()
+        restore()
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield stop
+    finally:
+        restore()
 
 
 class Outbox:
@@ -75,7 +105,16 @@ class Outbox:
 
     def close(self, timeout: float) -> None:
         """Gives what is on its way at most `timeout` seconds; `missing` says what did not make it."""
-        self._producer.flush(timeout)
+        until = time.monotonic() + timeout
+        # In slices: Python sees no signal while the client waits.
+        while self._producer.flush(0.2) and time.monotonic() < until:
+            pass
+
+    def check(self) -> None:
+        """Raises NotAcknowledgedError with the first reason known."""
+        if self.missing:
+            reason = self.failures[0] if self.failures else "Kafka did not answer in time"
+            raise NotAcknowledgedError(f"{self.missing:,} of {self.sent:,} messages not acknowledged: {reason}")
 
     def _wait(self) -> None:
         waited = 0.0

@@ -1,0 +1,83 @@
+"""How far a long command is: a bar on a terminal, a line now and then where nobody watches."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+BAR_SECONDS = 0.1
+LINE_SECONDS = 5.0
+
+
+class Display(Protocol):
+    """Shows bytes done (of a total, or None), messages sent and messages a second."""
+
+    seconds: float
+
+    def show(self, done: int, messages: int, rate: float) -> None: ...
+    def close(self) -> None: ...
+
+
+class Bar:
+    seconds = BAR_SECONDS
+
+    def __init__(self, console: Console, total: int | None) -> None:
+        columns = [BarColumn(), DownloadColumn()] if total is not None else [SpinnerColumn()]
+        words = TextColumn("{task.fields[messages]:,} messages, {task.fields[rate]:,.0f}/s")
+        self._progress = Progress(*columns, words, TimeElapsedColumn(), console=console, transient=True)
+        self._task = self._progress.add_task("", total=total, messages=0, rate=0.0)
+        self._progress.start()
+
+    def show(self, done: int, messages: int, rate: float) -> None:
+        self._progress.update(self._task, completed=done, messages=messages, rate=rate)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class Lines:
+    seconds = LINE_SECONDS
+
+    def __init__(self, write: Callable[[str], object], total: int | None) -> None:
+        self._write = write
+        self._total = total
+
+    def show(self, done: int, messages: int, rate: float) -> None:
+        share = f"{done / self._total:.0%}, " if self._total else ""
+        self._write(f"{share}{messages:,} messages, {rate:,.0f}/s")
+
+    def close(self) -> None:
+        pass
+
+
+class Meter:
+    """`total` is in bytes, where it is known; `write` takes the lines where stderr is no terminal."""
+
+    def __init__(self, write: Callable[[str], object], total: int | None = None) -> None:
+        console = Console(stderr=True)
+        self._display: Display = Bar(console, total) if console.is_terminal else Lines(write, total)
+        self._began = self._shown_at = time.monotonic()
+        self._shown = 0
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def at(self, messages: int, done: int = 0) -> None:
+        """Called for every message; shows few."""
+        now = time.monotonic()
+        passed = now - self._shown_at
+        if passed >= self._display.seconds:
+            self._display.show(done, messages, (messages - self._shown) / passed)
+            self._shown_at, self._shown = now, messages
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.close()
