@@ -1,0 +1,145 @@
+"""manage.py simulate: the simulated market, to Kafka or into a file."""
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from collections import Counter
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from realtime import market, recording
+from realtime.market.feed import limited, live
+from realtime.market.simulation import FASTEST
+from realtime.meter import Meter
+from realtime.sending import NotAcknowledgedError, Outbox, stopped_by_signals, topic_names, wait_for_kafka
+from realtime.streams import follow_wallets
+
+LAST_SECONDS = 30.0
+
+
+class Command(BaseCommand):
+    """Ends by itself after --duration or --count, and cleanly on SIGINT and SIGTERM."""
+
+    help = (
+        "Send a simulated market to Kafka: wallets that trade with leverage, liquidations, ratios, maps and "
+        "positions. The same seed, start, rate, coins and wallets give the same messages, byte for byte."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--rate", type=_rate, default=market.DEFAULT_RATE, help="messages a second, or max (%(default)g)")
+        add("--duration", type=float, help="end after so many seconds of the market's time (never)")
+        add("--count", type=int, help="end after so many messages (never)")
+        add(
+            "--seed",
+            type=int,
+            default=market.DEFAULT_SEED,
+            help="another number, another market (%(default)s)",
+        )
+        add("--start", type=_time, help="the time of the first message, ISO 8601 (now)")
+        add("--coins", type=int, default=market.DEFAULT_COINS, help="how many coins are traded (%(default)s)")
+        add("--wallets", type=int, default=market.DEFAULT_WALLETS, help="how many wallets trade (%(default)s)")
+        add("--no-watch", action="store_true", help="do not put the market's whales on the watch list")
+        add(
+            "--output",
+            metavar="FILE",
+            help="write to a file for `replay` (- is stdout), not to Kafka, at full speed",
+        )
+
+    def handle(self, **options: Any) -> None:
+        with stopped_by_signals() as stop:
+            if options["output"]:
+                self._write(options, stop)
+            else:
+                self._send(options, stop)
+
+    def _send(self, options: dict[str, Any], stop: Event) -> None:
+        if not settings.KAFKA_BOOTSTRAP_SERVERS:
+            raise CommandError("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, start `make run`, or use --output")
+        if not wait_for_kafka(stop):
+            return
+        simulated = _market(options, options["start"] or datetime.now(UTC))
+        if not options["no_watch"]:
+            _watch(simulated)
+        outbox, names, kinds = Outbox(stop), topic_names(), Counter[str]()
+        limits = {"duration": options["duration"], "count": options["count"]}
+        with Meter(self.stdout.write) as meter:
+            for message in live(simulated, stop, rate=options["rate"], **limits):
+                outbox.send(names[message.topic], message.key, message.value)
+                kinds[message.kind] += 1
+                meter.at(outbox.sent)
+            outbox.close(LAST_SECONDS)
+        self._summarise(kinds, meter, f"{outbox.acknowledged:,} acknowledged")
+        try:
+            outbox.check()
+        except NotAcknowledgedError as missing:
+            raise CommandError(str(missing)) from missing
+
+    def _write(self, options: dict[str, Any], stop: Event) -> None:
+        """Without a start the file ends about now, so that nothing in it comes from the future."""
+        rate, duration, count = options["rate"] or FASTEST, options["duration"], options["count"]
+        if duration is None and count is None:
+            raise CommandError("--output needs --duration or --count: the market never ends")
+        span = duration if duration is not None else count / rate
+        simulated = _market(options, options["start"] or datetime.now(UTC) - timedelta(seconds=span))
+        is_stdout, kinds = options["output"] == recording.STDIN, Counter[str]()
+        with (
+            nullcontext(sys.stdout.buffer) if is_stdout else Path(options["output"]).open("wb") as file,
+            Meter(self.stderr.write) as meter,
+        ):
+            for message in limited(simulated.messages(rate), duration, count):
+                file.write(recording.write(message.topic, message.key, message.value))
+                kinds[message.kind] += 1
+                meter.at(kinds.total())
+                if stop.is_set():
+                    break
+        if not is_stdout:
+            self._summarise(kinds, meter, f"written to {options['output']}")
+
+    def _summarise(self, kinds: Counter[str], meter: Meter, end: str) -> None:
+        seconds = max(meter.seconds, 0.001)
+        self.stdout.write(f"{kinds.total():,} messages in {seconds:.1f} s ({kinds.total() / seconds:,.0f}/s), {end}")
+        for kind, number in kinds.most_common():
+            self.stdout.write(f"  {kind:24}{number:>12,}")
+
+
+def _market(options: dict[str, Any], start: datetime) -> market.Market:
+    try:
+        return market.Market(seed=options["seed"], start=start, coins=options["coins"], wallets=options["wallets"])
+    except ValueError as impossible:
+        raise CommandError(str(impossible)) from impossible
+
+
+def _watch(simulated: market.Market) -> None:
+    try:
+        follow_wallets(simulated.whales)
+    except DatabaseError as error:
+        raise CommandError(
+            f"the whales cannot be put on the watch list ({error}). Without a database, use --no-watch"
+        ) from error
+
+
+def _rate(text: str) -> float:
+    if text == "max":
+        return 0.0
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < float("inf"):
+        raise ArgumentTypeError("a number of messages a second, or max")
+    return rate
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError("a time such as 2026-01-10T10:30:00Z") from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
