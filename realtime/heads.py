@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models.functions import Lower
+from django.db.models import Max
+from django.db.models.functions import Lower, Now
 
-from realtime.models import Epoch, NewestOfCoin, StreamHead
+from realtime.models import Epoch, NewestOfCoin, StreamHead, new_epoch
 from realtime.streams import all_streams
 
 
@@ -41,6 +42,12 @@ def newest_times(stream: str) -> dict[str, datetime]:
     return dict(NewestOfCoin.objects.filter(stream=stream).values_list("coin", "time"))
 
 
+def newest_times_of_streams() -> dict[str, datetime | None]:
+    """The time of the newest fact of each stream, None where there is none yet."""
+    newest = dict(NewestOfCoin.objects.values_list("stream").annotate(Max("time")))
+    return {stream.name: newest.get(stream.name) for stream in all_streams()}
+
+
 def known_coins(names: Iterable[str]) -> list[str]:
     """The coins as the venue writes them, for names in any case; a name never seen stands for nothing."""
     lower = {name.lower() for name in names}
@@ -63,3 +70,8 @@ def read_standing(states: Iterable[str]) -> Standing:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         return Standing(read_epoch(), read_places(), {name: newest_times(name) for name in states})
+
+
+def begin_epoch() -> None:
+    """Gives the database another life: whoever holds numbers of the old one is told of a gap."""
+    Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())

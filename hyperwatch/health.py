@@ -1,0 +1,82 @@
+"""`/health`: it lives. `/health/ready`: whether what it needs does, too. `/metrics`: in figures."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from hyperwatch.formats import isoformat
+from realtime.heads import newest_times_of_streams
+from realtime.kafka import KafkaAway, existing_topics, topics
+
+PATIENCE = 1.5
+
+Check = dict[str, Any]
+
+
+def health(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "healthy"})
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """503 only where the database cannot be read; with `?strict=1` for anything that is not ok."""
+    checks = {name: check() for name, check in CHECKS.items()}
+    is_down = checks["database"]["status"] != "ok"
+    is_ok = all(check["status"] == "ok" for check in checks.values())
+    status = "down" if is_down else "ok" if is_ok else "degraded"
+    is_bad = is_down or (request.GET.get("strict") == "1" and not is_ok)
+    return JsonResponse({"status": status, "checks": checks}, status=503 if is_bad else 200)
+
+
+def _database() -> Check:
+    """With the database comes how fresh each stream is: the time of its newest fact, null where there is none."""
+    try:
+        newest = newest_times_of_streams()
+    except (DatabaseError, InterfaceError):
+        return {"status": "down", "error": "the database does not answer"}
+    return {"status": "ok", "streams": {name: _freshness(time) for name, time in newest.items()}}
+
+
+def _freshness(newest: datetime | None) -> dict[str, Any]:
+    if newest is None:
+        return {"newest": None, "age_seconds": None}
+    return {"newest": isoformat(newest), "age_seconds": round((datetime.now(UTC) - newest).total_seconds(), 1)}
+
+
+def _channel_layer() -> Check:
+    if not settings.REDIS_URL:
+        return {"status": "ok", "kind": "in memory"}
+    try:
+        with redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=None
+        ) as client:
+            client.ping()
+    except (redis.RedisError, OSError):
+        return {"status": "down", "error": "Redis does not answer; new facts reach clients from the database"}
+    return {"status": "ok", "kind": "Redis"}
+
+
+def _kafka() -> Check:
+    try:
+        missing = {topic.name for topic in topics()} - existing_topics(PATIENCE)
+    except KafkaAway:
+        return {"status": "down", "error": "Kafka does not answer; nothing new arrives"}
+    if missing:
+        return {"status": "down", "error": f"no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"}
+    return {"status": "ok"}
+
+
+CHECKS: dict[str, Callable[[], Check]] = {
+    "database": _database,
+    "channel_layer": _channel_layer,
+    "kafka": _kafka,
+}

@@ -1,0 +1,66 @@
+"""`manage.py init_db`: everything there has to be before the first start, and again after each update."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from realtime.heads import begin_epoch, read_epoch
+from realtime.kafka import KafkaAway, create_topics, topics
+
+
+class Command(BaseCommand):
+    help = (
+        "Brings the schema up, creates the topics where Kafka is reachable and an admin from ADMIN_USERNAME and "
+        "ADMIN_PASSWORD. Can be run again at any time; says what it did."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--new-epoch",
+            action="store_true",
+            help="after a backup was restored: sequence numbers start a new life, and clients are told",
+        )
+
+    def handle(self, *args: Any, new_epoch: bool, **options: Any) -> None:
+        try:
+            self._migrate()
+        except OperationalError as error:
+            raise CommandError(f"The database does not answer ({str(error).strip()}): see DATABASE_URL") from error
+        if new_epoch:
+            begin_epoch()
+        self.stdout.write(f"epoch: {read_epoch()}{' (new)' if new_epoch else ''}")
+        self._create_topics()
+        self._create_admin()
+
+    def _migrate(self) -> None:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        # Also with nothing to do: it is what makes rows for streams that are new since.
+        call_command("migrate", interactive=False, verbosity=0)
+        applied = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in plan)
+        self.stdout.write(f"schema: {f'applied {applied}' if applied else 'up to date'}")
+
+    def _create_topics(self) -> None:
+        try:
+            created = create_topics()
+        except KafkaAway as away:
+            self.stdout.write(self.style.WARNING(f"topics: left out, Kafka is away ({away})"))
+            return
+        names = ", ".join(topic.name for topic in topics())
+        self.stdout.write(f"topics: created {', '.join(created)}" if created else f"topics: there already ({names})")
+
+    def _create_admin(self) -> None:
+        users = get_user_model()._default_manager
+        name = settings.ADMIN_USERNAME
+        if users.filter(username=name).exists():
+            self.stdout.write(f"admin: '{name}' is there already, left as it is")
+        elif not settings.ADMIN_PASSWORD:
+            self.stdout.write("admin: none made; set ADMIN_PASSWORD, or use `manage.py createsuperuser`")
+        else:
+            users.create_superuser(name, settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD)
+            self.stdout.write(f"admin: made '{name}'")

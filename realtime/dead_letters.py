@@ -1,0 +1,43 @@
+"""Dead letters: messages that were refused, to be looked at and sent again once the cause is mended."""
+
+from collections.abc import Iterable
+
+from django.db.models.functions import Now
+
+from realtime.kafka import Producer
+from realtime.models import DeadLetter
+
+
+class NotSent(Exception):
+    """Kafka did not take some of the letters; they are not marked as sent."""
+
+
+def send_again(letters: Iterable[DeadLetter]) -> int:
+    """Sends letters to the topics they came from, bytes and key unchanged; returns how many.
+
+    What is refused again becomes a letter anew, under its new place. Raises KafkaAway or NotSent.
+    """
+    producer = Producer()
+    sent = []
+    for letter in letters:
+        producer.send(letter.topic, _bytes(letter.key), _bytes(letter.bytes))
+        sent.append(letter.pk)
+    waiting = producer.flush()
+    if producer.failures or waiting:
+        trouble = producer.failures[0] if producer.failures else "no answer"
+        raise NotSent(f"{len(producer.failures) + waiting} of {len(sent)} letters were not taken: {trouble}")
+    DeadLetter.objects.filter(pk__in=sent).update(resent_at=Now())
+    return len(sent)
+
+
+def _bytes(value: bytes | memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def readable(letter: DeadLetter, most: int = 100_000) -> str:
+    """A letter's bytes for a person: text where they are text, what is none as \\x escapes."""
+    value = _bytes(letter.bytes)
+    if value is None:
+        return "(no value)"
+    cut = "" if len(value) <= most else f"\n… {len(value) - most} bytes more"
+    return value[:most].decode("utf-8", errors="backslashreplace") + cut

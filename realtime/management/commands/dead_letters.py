@@ -1,0 +1,65 @@
+"""`manage.py dead_letters`: lists, shows and sends again what was refused."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import QuerySet
+
+from hyperwatch.formats import isoformat
+from realtime.dead_letters import NotSent, readable, send_again
+from realtime.kafka import KafkaAway
+from realtime.models import DeadLetter, Reason
+
+
+class Command(BaseCommand):
+    help = "Lists, shows and sends again the messages that were refused."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="list | show | send")
+        listing = actions.add_parser("list", help="the newest letters, a line each")
+        listing.add_argument("--reason", choices=Reason.values, help="only those refused for this reason")
+        listing.add_argument("--waiting", action="store_true", help="only those not sent again yet")
+        listing.add_argument("--limit", type=int, default=20, help="at most so many (default: %(default)s)")
+        show = actions.add_parser("show", help="one letter, whole")
+        show.add_argument("id", type=int)
+        send = actions.add_parser("send", help="send letters again, to the topics they came from")
+        send.add_argument("ids", type=int, nargs="*", metavar="id")
+        send.add_argument("--reason", choices=Reason.values, help="all of this reason that were not sent again yet")
+        send.add_argument("--all", action="store_true", help="all that were not sent again yet")
+
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        {"list": self._list, "show": self._show, "send": self._send}[action](options)
+
+    def _list(self, options: dict[str, Any]) -> None:
+        letters = _chosen(options["reason"], waiting=options["waiting"])
+        for letter in letters.defer("bytes")[: options["limit"]]:
+            sent = f"  sent again {isoformat(letter.resent_at)}" if letter.resent_at else ""
+            self.stdout.write(f"{letter.pk:>6}  {isoformat(letter.failed_at)}  {letter}  {letter.error[:80]}{sent}")
+        self.stdout.write(f"{letters.count()} letters")
+
+    def _show(self, options: dict[str, Any]) -> None:
+        letter = DeadLetter.objects.filter(pk=options["id"]).first()
+        if letter is None:
+            raise CommandError(f"There is no dead letter {options['id']}; `dead_letters list` tells which there are")
+        for name in ("topic", "partition", "offset", "reason", "error", "sent_at", "failed_at", "resent_at"):
+            self.stdout.write(f"{name}: {getattr(letter, name)}")
+        self.stdout.write(f"key: {bytes(letter.key or b'').decode(errors='backslashreplace')}")
+        self.stdout.write(readable(letter))
+
+    def _send(self, options: dict[str, Any]) -> None:
+        if not (options["ids"] or options["reason"] or options["all"]):
+            raise CommandError("Which? Name ids, or --reason, or --all")
+        letters = _chosen(options["reason"], waiting=not options["ids"])
+        if options["ids"]:
+            letters = letters.filter(pk__in=options["ids"])
+        try:
+            self.stdout.write(f"{send_again(letters.iterator(chunk_size=100))} letters sent again")
+        except (KafkaAway, NotSent) as error:
+            raise CommandError(str(error)) from error
+
+
+def _chosen(reason: str | None, *, waiting: bool) -> QuerySet[DeadLetter]:
+    letters = DeadLetter.objects.all()
+    if reason:
+        letters = letters.filter(reason=reason)
+    return letters.filter(resent_at=None) if waiting else letters
