@@ -1,0 +1,156 @@
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from hyperwatch import server
+from hyperwatch.embedded.kept import keep, kept
+from hyperwatch.embedded.parts import Parts
+from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.services.waiting import free_port, wait_until
+
+NOTHING_CONFIGURED = {"DATABASE_URL": "", "REDIS_URL": "", "KAFKA_BOOTSTRAP_SERVERS": "", "ADMIN_PASSWORD": ""}
+
+
+def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "var" / "secret"
+    assert kept(file, lambda: "first") == "first"
+    assert kept(file, lambda: "second") == "first"
+    keep(file, "third")
+    assert kept(file, lambda: "fourth") == "third"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
+    told = threading.Event()
+    parts = Parts(on_failure=told.set)
+
+    def fails(stop: threading.Event) -> None:
+        raise LookupError("on purpose")
+
+    parts.start("The other", lambda stop: stop.wait() and None)
+    parts.start("This one", fails)
+    assert told.wait(5)
+    parts.end()
+    assert parts.failed == "This one"
+    assert "This one failed" in caplog.text
+
+
+def test_a_part_that_is_told_to_stop_has_not_failed() -> None:
+    parts = Parts(on_failure=lambda: pytest.fail("nothing failed"))
+    parts.start("This one", lambda stop: stop.wait() and None)
+    parts.end()
+    assert parts.failed is None
+
+
+def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(server.CannotListenError, match=rf"Port {port} is taken.*PORT={port + 1}"):
+            server.check_address("127.0.0.1", port)
+    server.check_address("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_told_by_the_settings_name() -> None:
+    with pytest.raises(server.CannotListenError, match=r"SERVER_HOST=192\.0\.2\.1"):
+        server.check_address("192.0.2.1", 8080)
+
+
+@pytest.fixture
+def var() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="hyperwatch-test-"))
+    folder.chmod(0o711)
+    yield folder
+    EmbeddedPostgres(folder).remove()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def up(var: Path, tmp_path: Path) -> Iterator[Command]:
+    command = Command("up", "PORT", tmp_path, {**NOTHING_CONFIGURED, "VAR_DIR": str(var)})
+    yield command
+    command.kill()
+
+
+def open_connections(port: int) -> list[object]:
+    """One of each kind that could keep a server from ending: fresh, kept alive, a WebSocket."""
+    fresh = socket.create_connection(("127.0.0.1", port))
+    alive = http.client.HTTPConnection("127.0.0.1", port)
+    alive.request("GET", "/health")
+    assert json.loads(alive.getresponse().read()) == {"status": "healthy"}
+    return [fresh, alive, connect(f"ws://127.0.0.1:{port}/ws")]
+
+
+def processes_of(var: Path) -> list[str]:
+    """The command lines that name the folder, the sockets' included."""
+    names = (str(var), str(socket_folder(var)))
+    lines = (_command_line(folder) for folder in Path("/proc").iterdir() if folder.name.isdigit())
+    return [line for line in lines if any(name in line for name in names)]
+
+
+def head(up: Command) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", up.port)
+    connection.request("GET", "/api/v1/transactions?page_size=1")
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return int(answer["data"]["head"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
+    up: Command, var: Path, number: signal.Signals
+) -> None:
+    up.start()
+    wait_until(lambda: head(up) > 0, "the demo market's first facts")
+    opened = open_connections(up.port)
+    before = head(up)
+    asked = time.monotonic()
+    up.signal(number)
+    assert up.wait() == 0
+    assert time.monotonic() - asked < 5
+    assert processes_of(var) == []
+    assert up.complaint() == ""
+    del opened
+    began = time.monotonic()
+    up.start()
+    wait_until(lambda: head(up) > before, "facts after the second start")
+    assert time.monotonic() - began < 10
+    up.stop()
+    assert "SIMULATED" in up.output()
+
+
+@pytest.mark.slow
+def test_a_second_one_in_the_same_folder_says_so(up: Command, var: Path) -> None:
+    up.start()
+    env = {**os.environ, **NOTHING_CONFIGURED, "VAR_DIR": str(var), "PORT": str(free_port())}
+    second = subprocess.run(
+        [sys.executable, "manage.py", "up"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 1
+    assert "runs already" in second.stderr
+    up.stop()
+    assert up.returncode == 0
+
+
+def _command_line(folder: Path) -> str:
+    try:
+        return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
