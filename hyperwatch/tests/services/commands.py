@@ -46,13 +46,16 @@ Start = Callable[..., Command]
 
 @contextmanager
 def running(command: str, port_setting: str, folder: Path, **defaults: str) -> Iterator[Start]:
-    """Gives a function that starts the command with the environment it is given; ends all it started."""
+    """Gives a function that starts the command with the environment it is given; ends all it started.
+
+    With `answering=False` it does not wait for `/health`: for one that is to die early.
+    """
     started: list[Command] = []
 
-    def start(**env: str) -> Command:
+    def start(*, answering: bool = True, **env: str) -> Command:
         process = Command(command, port_setting, folder / f"{command}-{len(started)}", {**defaults, **env})
         started.append(process)
-        process.start()
+        process.start() if answering else process.launch()
         return process
 
     try:

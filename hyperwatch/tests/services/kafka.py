@@ -49,9 +49,7 @@ class KafkaBroker(Process):
         self._classpath = f"{jars}/*"
         self._properties = folder / "server.properties"
         flags = ["-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-        super().__init__(
-            ["java", *flags, "-cp", self._classpath, "kafka.Kafka", str(self._properties)], folder
-        )
+        super().__init__(["java", *flags, "-cp", self._classpath, "kafka.Kafka", str(self._properties)], folder)
 
     def ready(self) -> bool:
         return listens(self.port)
@@ -72,9 +70,7 @@ class KafkaBroker(Process):
         super().start()
 
     def _format(self) -> None:
-        self._properties.write_text(
-            PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder)
-        )
+        self._properties.write_text(PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder))
         tool = ["java", "-cp", self._classpath, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]
         subprocess.run([*tool, "-c", str(self._properties)], check=True, capture_output=True, timeout=60)
 

@@ -1,6 +1,7 @@
 """A service as the tests hold it: started, frozen, killed and ended, with its output in a file."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from hyperwatch.tests.services.waiting import wait_until
 
+# Where there is one: a run that is killed takes its services with it.
+DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -20,7 +23,7 @@ class Process:
 
     def __init__(self, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.command = list(command)
+        self.command = [*DIE_WITH_US, *command]
         self.folder = folder
         self.log = folder / f"{self.name}.log"
         self._env = {**os.environ, **(env or {})}
@@ -46,21 +49,25 @@ class Process:
         """Starts the service where it does not run and returns once it answers."""
         if self.running:
             return
-        with self.log.open("ab") as output:
-            # A session of its own keeps the terminal's Ctrl-C to the tests, which then end it in order.
-            self._process = subprocess.Popen(
-                self.command,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                env=self._env,
-                start_new_session=True,
-            )
+        self.launch()
         try:
             wait_until(self._ready_or_dead, f"{self.name} to answer", self.seconds_to_start)
         except BaseException:
             self.kill()
             raise
+
+    def launch(self) -> None:
+        """Starts it and waits for nothing: for a process that is to die early."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._env,
+                # Keeps the terminal's Ctrl-C to the tests, which then end it in order.
+                start_new_session=True,
+            )
 
     def wait(self, seconds: float | None = None) -> int:
         """The exit code, once it has ended by itself."""
