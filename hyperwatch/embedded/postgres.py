@@ -4,9 +4,7 @@ It listens on a socket in a private folder and nowhere else, and keeps what it c
 """
 
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -21,24 +19,13 @@ from hyperwatch.embedded import CannotStartError
 from hyperwatch.embedded.account import Account, account_and_home, digest
 from hyperwatch.embedded.binaries import find
 from hyperwatch.embedded.held import hold
+from hyperwatch.embedded.supervised import end, spawn
 
 NAME = "hyperwatch"
 PORT = 5432
 CONNECTIONS = 100
 # How long the server of a killed run may take to end.
 PATIENCE = 5.0
-
-# The server's life hangs on ours by a pipe: when its other end closes, because we say so or because we are
-# gone, however that came about, a watcher asks the server to shut down fast. (SIGTERM would wait for open
-# connections.)
-SUPERVISOR = """
-exec 3<&0 </dev/null
-"$@" 3<&- & server=$!
-(read -r _ <&3; kill -INT "$server") & watcher=$!
-wait "$server"; status=$?
-kill "$watcher" 2>/dev/null
-exit "$status"
-"""
 
 
 def socket_folder(var: Path) -> Path:
@@ -88,7 +75,7 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            _end(process)
+            end(process)
             with contextlib.suppress(OSError):
                 socket_folder(self.var).rmdir()
         if self._log is not None:
@@ -122,7 +109,7 @@ class EmbeddedPostgres:
         # Every process of a server holds the log: since we could take it, whoever wrote this is gone.
         (data / "postmaster.pid").unlink(missing_ok=True)
         command = _command(binaries.folder, data, socket_folder(self.var))
-        self._process = _spawn(account, command, self._log)
+        self._process = spawn(account, command, self._log)
         self._wait_until_ready()
 
     def _wait_until_ready(self, timeout: float = 120.0) -> None:
@@ -181,18 +168,6 @@ def _command(binaries: Path, data: Path, sockets: Path) -> list[str]:
     ]
 
 
-def _spawn(account: Account, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", SUPERVISOR, "sh", *command],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=log,
-        # Ctrl-C in a terminal reaches the whole process group: those who use the database end first.
-        start_new_session=True,
-        **account.spawning(),
-    )
-
-
 def _create_database(var: Path) -> bool:
     """Makes our database where it is missing; False while the server does not answer."""
     try:
@@ -206,13 +181,3 @@ def _create_database(var: Path) -> bool:
             if cursor.fetchone() is None:
                 cursor.execute(f"CREATE DATABASE {NAME}")
     return True
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
-        process.stdin.close()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGQUIT)
-        process.wait()

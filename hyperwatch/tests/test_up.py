@@ -37,6 +37,10 @@ def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
+def waits(stop: threading.Event) -> None:
+    stop.wait()
+
+
 def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
     told = threading.Event()
     parts = Parts(on_failure=told.set)
@@ -44,7 +48,7 @@ def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> 
     def fails(stop: threading.Event) -> None:
         raise LookupError("on purpose")
 
-    parts.start("The other", lambda stop: stop.wait() and None)
+    parts.start("The other", waits)
     parts.start("This one", fails)
     assert told.wait(5)
     parts.end()
@@ -54,7 +58,7 @@ def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_part_that_is_told_to_stop_has_not_failed() -> None:
     parts = Parts(on_failure=lambda: pytest.fail("nothing failed"))
-    parts.start("This one", lambda stop: stop.wait() and None)
+    parts.start("This one", waits)
     parts.end()
     assert parts.failed is None
 
