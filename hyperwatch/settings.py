@@ -17,7 +17,7 @@ from hyperwatch.logging import configure_logging
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
-env.read_env(BASE_DIR / ".env", recurse=False)
+env.read_env(env.str("ENV_FILE", str(BASE_DIR / ".env")), recurse=False)
 
 VAR_DIR: Path = env.path("VAR_DIR", BASE_DIR / "var")
 

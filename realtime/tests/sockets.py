@@ -1,0 +1,64 @@
+"""A WebSocket client for tests: it keeps what it received."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+
+class Client:
+    """Speaks JSON over a socket and keeps the frames of facts in the order in which they came."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.facts: list[dict[str, Any]] = []
+        self.raw: list[str] = []
+
+    def ask(self, **frame: Any) -> dict[str, Any]:
+        """Sends a frame and returns its answer; facts that come in between are kept."""
+        self.socket.send(json.dumps(frame))
+        return self.answer()
+
+    def answer(self, timeout: float = 10) -> dict[str, Any]:
+        while True:
+            frame = self._receive(timeout)
+            if "seq" not in frame:
+                return frame
+
+    def subscribe(self, *channels: str, **params: Any) -> dict[str, Any]:
+        answer = self.ask(type="subscribe", channels=list(channels), params=params)
+        assert answer["type"] == "subscribed", answer
+        return answer
+
+    def wait_for(self, count: int, timeout: float = 30) -> list[dict[str, Any]]:
+        """The facts so far, once there are `count` of them."""
+        while len(self.facts) < count:
+            self._receive(timeout)
+        return self.facts
+
+    def silent_for(self, seconds: float) -> bool:
+        """Whether nothing comes for so long."""
+        try:
+            self._receive(seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    def seqs(self, channel: str) -> list[int]:
+        return [fact["seq"] for fact in self.facts if fact["channel"] == channel]
+
+    def _receive(self, timeout: float) -> dict[str, Any]:
+        text = self.socket.recv(timeout)
+        frame: dict[str, Any] = json.loads(text)
+        if "seq" in frame:
+            self.facts.append(frame)
+            self.raw.append(str(text))
+        return frame
+
+
+@contextmanager
+def client(url: str, **options: Any) -> Iterator[Client]:
+    with connect(url, max_size=None, **options) as socket:
+        yield Client(socket)
