@@ -148,9 +148,7 @@ class Exchange:
         return abs(delta) * book.mark <= maker.balance * MAKER_SHARE * leverage
 
     def _fill(self, book: Book, wallet: Wallet, delta: Decimal, trade: Trade, *, is_taker: bool) -> Fill:
-        position = book.positions.get(wallet.address) or book.open(
-            wallet, can_be_liquidated=wallet is not self._vault
-        )
+        position = book.positions.get(wallet.address) or book.open(wallet, can_be_liquidated=wallet is not self._vault)
         start, price, leverage = position.size, book.mark, position.leverage
         change = _trade(position, delta, price)
         book.settle(wallet.address)

@@ -12,9 +12,7 @@ from realtime.sending import Outbox, topic_names, wait_for_kafka
 from realtime.streams import follow_wallets
 
 
-def limited(
-    messages: Iterator[Message], duration: float | None, count: int | None = None
-) -> Iterator[Message]:
+def limited(messages: Iterator[Message], duration: float | None, count: int | None = None) -> Iterator[Message]:
     """The messages of the first `duration` seconds of the market's time, at most `count` of them."""
     if duration is not None:
         messages = takewhile(lambda message: message.time_us < duration * 1_000_000, messages)

@@ -1,6 +1,7 @@
 """Price paths: random walks that share a weather, return to their anchor and feel forced sales.
 
-Time is counted in steps of the market, so that a faster market goes through the same weather in less time.
+Time is counted in moments, of which each step of the market has some: the more positions there are, the fewer,
+so that a position lives through as much in a small market as in a large one.
 """
 
 import math
@@ -14,7 +15,7 @@ REVERSION = 2e-5
 
 
 class Weather(NamedTuple):
-    """How all markets move, for `least` to `most` steps; drift and volatility are those of one step."""
+    """How all markets move, for `least` to `most` moments; drift and volatility are those of one moment."""
 
     name: str
     share: int
@@ -40,10 +41,10 @@ class Sky:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self.now = WEATHERS[0]
-        self._left = self.now.least
+        self._left: float = self.now.least
 
-    def pass_step(self) -> None:
-        self._left -= 1
+    def pass_by(self, moments: float) -> None:
+        self._left -= moments
         if self._left <= 0:
             self.now = self._rng.choices(WEATHERS, [weather.share for weather in WEATHERS])[0]
             self._left = self._rng.randint(self.now.least, self.now.most)
@@ -56,15 +57,15 @@ class Path:
         self._coin = coin
         self._distance = 0.0
         self._pressure = 0.0
-        self._moved_at = 0
+        self._moved_at = 0.0
 
-    def move(self, rng: Random, step: int, weather: Weather) -> float:
-        """The price at `step`; a coin that rested for ten steps makes up for ten."""
-        steps = max(1, step - self._moved_at)
-        self._moved_at = step
-        wander = rng.gauss(0.0, 1.0) * VOLATILITY * weather.volatility * math.sqrt(steps)
-        self._distance += self._coin.wildness * (wander + weather.drift * steps)
-        self._distance *= max(0.0, 1.0 - REVERSION * steps)
+    def move(self, rng: Random, now: float, weather: Weather) -> float:
+        """The price at the moment `now`; a coin that rested for ten moments makes up for ten."""
+        moments = now - self._moved_at
+        self._moved_at = now
+        wander = rng.gauss(0.0, 1.0) * VOLATILITY * weather.volatility * math.sqrt(moments)
+        self._distance += self._coin.wildness * (wander + weather.drift * moments)
+        self._distance *= max(0.0, 1.0 - REVERSION * moments)
         self._pressure /= 2
         self._distance += self._pressure
         return self._coin.anchor * math.exp(self._distance)

@@ -27,9 +27,7 @@ class Schedule:
     def __init__(self, coins: int) -> None:
         self._coins = coins
         self._turns = [
-            Turn(FIRST_ROUND_US * number // coins, kind, number)
-            for kind in INTERVALS_US
-            for number in range(coins)
+            Turn(FIRST_ROUND_US * number // coins, kind, number) for kind in INTERVALS_US for number in range(coins)
         ]
         heapq.heapify(self._turns)
 

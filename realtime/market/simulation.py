@@ -22,6 +22,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FASTEST = 100_000.0
 # Below a million, so that no movement of money looks like a large trade.
 LARGEST_MOVEMENT = Decimal(900_000)
+# Positions for which prices move as prices.py has it (busy wallets of a coin, times coins).
+USUAL_POSITIONS = 1_200
+LONGEST_WARM_UP = 15_000
 DEFAULT_COINS = 12
 DEFAULT_WALLETS = 200
 
@@ -51,6 +54,7 @@ class Market:
         self._weights = list(itertools.accumulate(book.coin.activity for book in self.books))
         self._sky = Sky(self._rng)
         self._busy = max(2, min(wallets // 2, MOST_POSITIONS * 3 // 4))
+        self._moments = USUAL_POSITIONS / (self._busy * coins)
         self._step = 0
         self._time_us = 0
         self._warm_up()
@@ -67,21 +71,23 @@ class Market:
     def positions(self) -> dict[tuple[str, str], Position]:
         """What is held now, by (coin, address)."""
         return {
-            (book.coin.name, address): position
-            for book in self.books
-            for address, position in book.positions.items()
+            (book.coin.name, address): position for book in self.books for address, position in book.positions.items()
         }
 
     def messages(self, rate: float = FASTEST) -> Iterator[Message]:
-        """Endless; `rate` is messages in each simulated second, on average.
+        """Endless; `rate` is messages in each simulated second, on average."""
+        return itertools.chain.from_iterable(self.blocks(rate))
 
-        Everything in one block bears its time; the pause after it is as long as what it held.
+    def blocks(self, rate: float = FASTEST) -> Iterator[list[Message]]:
+        """What happens at one moment, together; while it is held, the market stands as it stands after it.
+
+        The pause after a block is as long as what it held.
         """
         schedule = Schedule(len(self.books))
         while True:
             block = self._block()
             sent = [*self._due(schedule, block), *self._events(block)]
-            yield from sent
+            yield sent
             self._time_us += int(self._rng.expovariate(1.0) * len(sent) * 1_000_000 / rate)
 
     def _block(self) -> Block:
@@ -106,9 +112,9 @@ class Market:
                 yield events.order(fill, block)
 
     def _move(self) -> Book:
-        self._sky.pass_step()
+        self._sky.pass_by(self._moments)
         book = self._rng.choices(self.books, cum_weights=self._weights)[0]
-        book.mark = book.coin.price(self._paths[book].move(self._rng, self._step, self._sky.now))
+        book.mark = book.coin.price(self._paths[book].move(self._rng, self._step * self._moments, self._sky.now))
         book.mood = traders.drift_of_mood(self._rng, book.mood)
         return book
 
@@ -142,7 +148,7 @@ class Market:
     def _balance(self, wallet: Wallet, block: Block) -> Iterator[Message]:
         """Who has lost most of it brings new money; who has won much takes some away."""
         surplus = wallet.balance - wallet.capital
-        if wallet is self._vault or -wallet.capital * 8 < surplus * 10 < wallet.capital * 20:
+        if wallet is self._vault or wallet.capital * Decimal("-0.8") < surplus < wallet.capital:
             return
         amount = min(abs(surplus), LARGEST_MOVEMENT).quantize(Decimal("0.01"))
         kind = Kind.DEPOSIT if surplus < 0 else Kind.WITHDRAW
@@ -152,7 +158,7 @@ class Market:
     def _warm_up(self) -> None:
         """Lets people take positions before the first message, so that there is something to see at once."""
         before = self._block()
-        for _ in range(5 * self._busy * len(self.books)):
+        for _ in range(min(5 * self._busy * len(self.books), LONGEST_WARM_UP)):
             self._step += 1
             for _message in self._events(before):
                 pass
