@@ -152,12 +152,15 @@ class Consumer:
         self._consumer.subscribe([topic.name for topic in topics()])
         self._paused: list[confluent_kafka.TopicPartition] = []
         self._last_error_at = 0.0
+        self._lag: dict[tuple[str, int], int] = {}
+        self._lag_noted_at = 0.0
 
     def read(self, limit: int, wait: float) -> list[Message]:
         """What there is, at most `limit` messages; waits up to `wait` seconds for the first, for no further one."""
         self._resume()
         first = self._consumer.consume(1, wait)
         rest = self._consumer.consume(limit - 1, 0) if first and limit > 1 else []
+        self._note_lag()
         return [self._message(raw) for raw in [*first, *rest] if self._is_data(raw)]
 
     def commit(self, batch: Sequence[Message]) -> None:
@@ -187,14 +190,12 @@ class Consumer:
                 self._consumer.seek(confluent_kafka.TopicPartition(topic, partition, offset))
 
     def lag(self) -> dict[tuple[str, int], int]:
-        """Messages not yet read, for each assigned partition, as far as the client knows without asking."""
-        lags = {}
-        for place in self._consumer.position(self._consumer.assignment()):
-            low, high = self._consumer.get_watermark_offsets(place, cached=True)
-            if high >= 0:
-                at = place.offset if place.offset >= 0 else low
-                lags[(place.topic, place.partition)] = max(0, high - max(at, 0))
-        return lags
+        """Messages not yet read, for each assigned partition, as of the last `read`; for any thread.
+
+        Only the thread that reads may ask the client: it lets in one call at a time, and whoever waits for a
+        `consume` to end keeps the interpreter's lock meanwhile, without which that one cannot end.
+        """
+        return self._lag
 
     def close(self) -> None:
         """Leaves the group, so that others take over at once."""
@@ -205,6 +206,18 @@ class Consumer:
             assigned = {(place.topic, place.partition) for place in self._consumer.assignment()}
             self._consumer.resume([p for p in self._paused if (p.topic, p.partition) in assigned])
             self._paused = []
+
+    def _note_lag(self) -> None:
+        if time.monotonic() - self._lag_noted_at < 1:
+            return
+        self._lag_noted_at = time.monotonic()
+        lag = {}
+        for place in self._consumer.position(self._consumer.assignment()):
+            low, high = self._consumer.get_watermark_offsets(place, cached=True)
+            if high >= 0:
+                at = place.offset if place.offset >= 0 else low
+                lag[(place.topic, place.partition)] = max(0, high - max(at, 0))
+        self._lag = lag
 
     def _is_data(self, raw: confluent_kafka.Message) -> bool:
         error = raw.error()
