@@ -3,7 +3,8 @@
 import pytest
 from django.conf import settings as django_settings
 
-from hyperwatch.tests.services.kafka import KafkaBroker
+from hyperwatch.tests.services.commands import Start
+from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from realtime.kafka import existing_topics, topics
@@ -42,3 +43,12 @@ def test_kafka_keeps_its_topics_through_a_crash(apache_kafka: KafkaBroker) -> No
     apache_kafka.kill()
     apache_kafka.heal()
     assert names <= existing_topics(timeout=20)
+
+
+def test_a_web_server_and_a_consumer_answer_and_end_in_order(
+    web_server: Start, consumer_process: Start, mock_kafka: MockKafka
+) -> None:
+    for process in (web_server(), consumer_process(**mock_kafka.env)):
+        assert process.ready()
+        process.stop()
+        assert (process.returncode, process.complaint()) == (0, "")

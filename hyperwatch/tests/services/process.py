@@ -52,8 +52,9 @@ class Process:
         self.launch()
         try:
             wait_until(self._ready_or_dead, f"{self.name} to answer", self.seconds_to_start)
-        except BaseException:
+        except BaseException as error:
             self.kill()
+            error.add_note(f"{self.name} said:\n{self.output()[-4000:]}")
             raise
 
     def launch(self) -> None:
@@ -115,5 +116,5 @@ class Process:
 
     def _ready_or_dead(self) -> bool:
         if not self.running:
-            raise AssertionError(f"{self.name} ended with {self.returncode}:\n{self.output()[-4000:]}")
+            raise AssertionError(f"{self.name} ended with {self.returncode}")
         return self.ready()
