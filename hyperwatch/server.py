@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 import errno
+import logging
+import os
 import socket
+import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from daphne.endpoints import build_endpoint_description_strings
+from daphne.http_protocol import WebRequest
 from daphne.server import Server, twisted_loop
 from django.conf import settings
 from django.utils.module_loading import import_string
 from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
@@ -21,6 +26,8 @@ reactor: Any = installed_reactor
 
 # Daphne cuts a WebSocket after a day otherwise.
 NEVER = -1
+# Seconds in which a request that has arrived may still be answered at the end.
+GRACE = 1.0
 
 
 class CannotListenError(Exception):
@@ -28,22 +35,43 @@ class CannotListenError(Exception):
 
 
 class WebServer(Server):  # type: ignore[misc]
-    """Daphne's server without the traps at its end."""
+    """Daphne's server with an end in order: no new connections, answers to what was asked, then the rest."""
 
     could_listen = True
+    ports: tuple[Any, ...] = ()
+
+    def listen_success(self, port: Any) -> None:
+        self.ports += (port,)
+        super().listen_success(port)
 
     def listen_error(self, failure: Failure) -> None:
         self.could_listen = False
         super().listen_error(failure)
 
-    def kill_all_applications(self) -> Any:
+    def kill_all_applications(self) -> Deferred[None]:
+        return Deferred.fromFuture(asyncio.ensure_future(self._farewell()))
+
+    async def _farewell(self) -> None:
+        for port in self.ports:
+            await maybeDeferred(port.stopListening).asFuture(loop())
+        if answers := self._unanswered():
+            await asyncio.wait(answers, timeout=GRACE)
         # For up to a second after a request or a handshake its connection has no application, which daphne
-        # takes for granted here.
-        finished = loop().create_future()
-        finished.set_result(None)
+        # takes for granted.
         for details in self.connections.values():
-            details.setdefault("application_instance", finished)
-        return super().kill_all_applications()
+            details.setdefault("application_instance", _nothing())
+        await super().kill_all_applications().asFuture(loop())
+
+    def _unanswered(self) -> list[asyncio.Future[None]]:
+        requests = (details for of, details in self.connections.items() if isinstance(of, WebRequest))
+        applications = (details.get("application_instance") for details in requests)
+        return [one for one in applications if one is not None and not one.done()]
+
+
+def _nothing() -> asyncio.Future[None]:
+    done: asyncio.Future[None] = loop().create_future()
+    done.set_result(None)
+    return done
 
 
 def loop() -> asyncio.AbstractEventLoop:
@@ -89,6 +117,18 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
 def end() -> None:
     """Ends `serve`, from any thread, however often it is called."""
     reactor.callFromThread(_stop)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process of a server that has ended.
+
+    Threads of requests that were cut off wait for an event loop that runs no more, and the interpreter would
+    wait for them.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _stop() -> None:

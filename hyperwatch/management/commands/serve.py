@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hyperwatch.server import CannotListenError, serve
+from hyperwatch.server import CannotListenError, leave, serve
 
 
 class Command(BaseCommand):
@@ -15,3 +15,4 @@ class Command(BaseCommand):
             serve()
         except CannotListenError as error:
             raise CommandError(str(error)) from error
+        leave(0)

@@ -41,7 +41,8 @@ class Command(BaseCommand):
         except (CannotStartError, server.CannotListenError) as error:
             raise CommandError(str(error)) from error
         if self.parts.failed:
-            raise CommandError(f"{self.parts.failed} failed, so everything was ended")
+            self.stderr.write(self.style.ERROR(f"{self.parts.failed} failed, so everything was ended"))
+        server.leave(1 if self.parts.failed else 0)
 
     def run(self, brought: ExitStack) -> None:
         # Said before anything is started.
