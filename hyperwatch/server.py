@@ -21,6 +21,8 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
+from hyperwatch.websocket import with_our_protocol
+
 # A module in place of an object, which no type checker sees through.
 reactor: Any = installed_reactor
 
@@ -39,6 +41,15 @@ class WebServer(Server):  # type: ignore[misc]
 
     could_listen = True
     ports: tuple[Any, ...] = ()
+
+    @property
+    def ws_factory(self) -> Any:
+        return self._ws_factory
+
+    @ws_factory.setter
+    def ws_factory(self, factory: Any) -> None:
+        # Daphne makes the factory itself, in `run`, and asks nobody what protocol it is to build.
+        self._ws_factory = with_our_protocol(factory)
 
     def listen_success(self, port: Any) -> None:
         self.ports += (port,)
@@ -104,6 +115,7 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
         import_string(settings.ASGI_APPLICATION),
         endpoints=build_endpoint_description_strings(host=host, port=port),
         websocket_timeout=NEVER,
+        websocket_max_message_size=settings.WEBSOCKET_FRAME_BYTES,
     )
     if on_start:
         reactor.callWhenRunning(on_start)

@@ -19,7 +19,6 @@ from realtime.messages import (
     Leverage,
     SignedAmount,
     decoder,
-    encode,
     known_block,
     object_or_none,
     raw_data,
@@ -106,6 +105,7 @@ class _Kind(msgspec.Struct):
 _read_message = decoder(_LiquidationMessage)
 _read_kind = decoder(_Kind)
 _read_transaction = decoder(_Liquidated)
+_read_levels = decoder(list[PriceLevel])
 _read_map = decoder(_MapMessage)
 
 
@@ -178,7 +178,18 @@ def from_map(message: bytes) -> Sequence[LiquidationMap]:
     """The map of a LIQUIDATION_MAP message, its levels ascending by price."""
     read = _read_map(message)
     levels = sorted(read.data.price_levels, key=lambda level: Decimal(level.price))
-    return [LiquidationMap(coin=read.coin, timestamp=utc(read.timestamp), price_levels=Raw(encode(levels)))]
+    return [
+        LiquidationMap(coin=read.coin, timestamp=utc(read.timestamp), price_levels=Raw(msgspec.json.encode(levels)))
+    ]
+
+
+def within(row: LiquidationMap, price_range: tuple[Decimal, Decimal] | None) -> LiquidationMap:
+    """The map with the levels from the lower price to the higher, both ends in."""
+    if price_range is None:
+        return row
+    low, high = price_range
+    levels = [level for level in _read_levels(row.price_levels) if low <= Decimal(level.price) <= high]
+    return msgspec.structs.replace(row, price_levels=Raw(msgspec.json.encode(levels)))
 
 
 def map_identity(row: LiquidationMap) -> tuple[object, ...]:

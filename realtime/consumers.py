@@ -65,8 +65,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         await self.accept()
+        # Plain ints: autobahn takes no IntEnum for a close code.
         if not _origin_allowed(self.scope):
-            await self.close(code=CloseCode.UNAUTHORISED, reason="this origin is not allowed")
+            await self.close(code=int(CloseCode.UNAUTHORISED), reason="this origin is not allowed")
             return
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
         self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
@@ -77,7 +78,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > settings.WEBSOCKET_FRAME_BYTES:
-            await self.close(code=CloseCode.FRAME_TOO_LARGE)
+            await self.close(code=int(CloseCode.FRAME_TOO_LARGE))
             return
         try:
             await self._answer(_message(text_data))
@@ -95,7 +96,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             log.warning("a frame could not be sent to %s", self._client_id, exc_info=True)
 
     async def go_away(self) -> None:
-        await self.close(code=CloseCode.GOING_AWAY)
+        await self.close(code=int(CloseCode.GOING_AWAY))
 
     async def _answer(self, message: ClientMessage) -> None:
         match message.type:

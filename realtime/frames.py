@@ -5,7 +5,6 @@ from datetime import datetime
 
 import msgspec
 
-from realtime import messages
 from realtime.streams import Fact, Row, Stream
 
 # A message in the channel layer holds so many bytes of frames, or a single larger one.
@@ -34,7 +33,7 @@ _unpack = msgspec.msgpack.Decoder(list[Event]).decode
 def make_event(stream: Stream, row: Row) -> Event:
     fact = stream.fact(row)
     frame = Frame(stream.frame_type or "", stream.name, fact.time, row.seq, row)
-    return Event(row.seq, fact, messages.encode(frame))
+    return Event(row.seq, fact, msgspec.json.encode(frame))
 
 
 def pack(events: Sequence[Event]) -> Iterator[bytes]:
@@ -43,12 +42,12 @@ def pack(events: Sequence[Event]) -> Iterator[bytes]:
     size = 0
     for event in events:
         if chunk and size + len(event.frame) > CHUNK_BYTES:
-            yield messages.pack(chunk)
+            yield msgspec.msgpack.encode(chunk)
             chunk, size = [], 0
         chunk.append(event)
         size += len(event.frame)
     if chunk:
-        yield messages.pack(chunk)
+        yield msgspec.msgpack.encode(chunk)
 
 
 def unpack(packed: bytes) -> list[Event]:

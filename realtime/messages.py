@@ -12,32 +12,39 @@ import msgspec
 from hyperwatch import formats
 
 
-class Amount(str):
+class _Checked(type):
+    """Of types whose values are plain strings that were checked: msgspec encodes `str` and no subclass of it."""
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, str)
+
+
+class Amount(str, metaclass=_Checked):
     """Text of a numeric(30, 8) that is not negative."""
 
 
-class SignedAmount(str):
+class SignedAmount(str, metaclass=_Checked):
     """Text of a numeric(30, 8)."""
 
 
-class Leverage(str):
+class Leverage(str, metaclass=_Checked):
     """Text of a numeric(10, 2) that is not negative."""
 
 
-class Ratio(str):
-    """Text of a number from 0 to 1, with as many places as came."""
+class Ratio(str, metaclass=_Checked):
+    """Text of a number that is not negative, with as many places as came."""
 
 
-class Address(str):
-    pass
+class Address(str, metaclass=_Checked):
+    """`0x` and 40 hex digits, in lower case."""
 
 
-class Hash(str):
-    pass
+class Hash(str, metaclass=_Checked):
+    """`0x` and 64 hex digits, in lower case."""
 
 
-class Coin(str):
-    pass
+class Coin(str, metaclass=_Checked):
+    """A coin's name, case kept."""
 
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -56,8 +63,8 @@ CHECKS: dict[type, Callable[[object], str]] = {
 M = TypeVar("M")
 
 
-def _check(kind: type, value: object) -> object:
-    return kind(CHECKS[kind](value))
+def _check(kind: type, value: object) -> str:
+    return CHECKS[kind](value)
 
 
 def _literal(text: str) -> str:
@@ -68,11 +75,6 @@ def _literal(text: str) -> str:
 def decoder(struct: type[M]) -> Callable[[bytes | msgspec.Raw], M]:
     """A function from JSON bytes to `struct`; raises msgspec.DecodeError or msgspec.ValidationError."""
     return msgspec.json.Decoder(struct, dec_hook=_check, float_hook=_literal).decode
-
-
-# msgspec encodes str and no subclass of it.
-encode = msgspec.json.Encoder(enc_hook=str).encode
-pack = msgspec.msgpack.Encoder(enc_hook=str).encode
 
 
 class RawData(msgspec.Struct):

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
+import msgspec
+
 from hyperwatch.formats import isoformat
-from realtime.messages import encode
 
 
 class ClientFrame(StrEnum):
@@ -57,7 +58,7 @@ class BadFrame(Exception):
 
 
 def frame(kind: ServerFrame, fields: Mapping[str, Any]) -> str:
-    return encode({"type": kind, **fields}).decode()
+    return msgspec.json.encode({"type": kind, **fields}).decode()
 
 
 def now() -> str:

@@ -11,7 +11,7 @@ from realtime.columns import table_columns
 from realtime.streams import Stream
 
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
-CREATE_STORED = "CREATE TEMPORARY TABLE stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
+CREATE_STORED = "CREATE TEMPORARY TABLE IF NOT EXISTS stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
 BEGIN = "BEGIN; TRUNCATE stored"
 COMMIT = "COMMIT; SELECT stream, ord, seq FROM stored"
 KEEP_LETTER = """
@@ -38,7 +38,7 @@ def create_incoming(stream: Stream) -> str:
     columns = ["0 AS ord", "event_key", *table_columns(stream)]
     columns += [f"NULL::{kind} AS {name}" for name, kind in extra.items()]
     return (
-        f"CREATE TEMPORARY TABLE {incoming(stream)} ON COMMIT DELETE ROWS "
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {incoming(stream)} ON COMMIT DELETE ROWS "
         f"AS SELECT {', '.join(columns)} FROM {stream.model._meta.db_table} WITH NO DATA"
     )
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from realtime.messages import Address, Amount, Coin, decoder, encode
+from realtime.messages import Address, Amount, Coin, decoder
 from realtime.protocol import BadFrame, ErrorCode
 from realtime.streams import Fact, Param, Stream, channels
 
@@ -126,7 +126,7 @@ def _shown(taken: dict[Param, Any]) -> dict[str, Any]:
     nested = {param: value for param, value in taken.items() if param in (Param.SIDE, Param.MIN_VALUE_USD)}
     plain: dict[str, Any] = {param: value for param, value in taken.items() if param not in nested}
     shown = plain | ({"filters": nested} if nested else {})
-    return msgspec.json.decode(encode(shown), type=dict[str, Any])
+    return msgspec.json.decode(msgspec.json.encode(shown), type=dict[str, Any])
 
 
 def _bad_params(message: str) -> BadFrame:

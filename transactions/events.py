@@ -17,7 +17,6 @@ from realtime.messages import (
     Leverage,
     SignedAmount,
     decoder,
-    encode,
     known_block,
     object_or_none,
     raw_data,
@@ -152,7 +151,9 @@ def from_summary(message: bytes) -> Sequence[PositionSummary]:
     positions = read.data.positions
     if len({(position.user_address, position.side) for position in positions}) < len(positions):
         raise ValueError("a position stands twice in one summary")
-    return [PositionSummary(coin=read.coin, timestamp=utc(read.timestamp), positions=Raw(encode(positions)))]
+    return [
+        PositionSummary(coin=read.coin, timestamp=utc(read.timestamp), positions=Raw(msgspec.json.encode(positions)))
+    ]
 
 
 def summary_identity(row: PositionSummary) -> tuple[object, ...]:
