@@ -1,13 +1,26 @@
 """Every path there is."""
 
+from django.conf import settings
 from django.contrib import admin
-from django.urls import path
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from hyperwatch import health
+from hyperwatch.api.views import Unrouted
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("health", health.health, name="health"),
     path("health/ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),
     path("admin/", admin.site.urls),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    *(path("api/v1/", include(f"{room}.urls")) for room in [*settings.DOMAINS, "realtime"]),
+    # Last, so that what leads nowhere is answered in the envelope too, with DEBUG as without.
+    re_path(r"^api(/|$)", Unrouted.as_view()),
 ]
+
+handler400 = "hyperwatch.api.errors.bad_request"
+handler404 = "hyperwatch.api.errors.page_not_found"
+handler500 = "hyperwatch.api.errors.server_error"

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import Max, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Lower, Now
 
 from realtime.models import Epoch, NewestOfCoin, StreamHead, new_epoch
@@ -75,3 +75,20 @@ def read_standing(states: Iterable[str]) -> Standing:
 def begin_epoch() -> None:
     """Gives the database another life: whoever holds numbers of the old one is told of a gap."""
     Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())
+
+
+def read_snapshot(stream: str) -> tuple[int, str]:
+    """The head of a stream and the epoch, by one query."""
+    epoch = Epoch.objects.filter(id=1).values("value")
+    return StreamHead.objects.values_list("head", Subquery(epoch)).get(name=stream)
+
+
+def newest_ids(facts: QuerySet[Any], stream: str, time: str) -> QuerySet[Any]:
+    """The id of the newest of `facts` for each coin of the stream, to filter by.
+
+    One step into the index (coin, time, id) a coin. The table of the newest names the coins only: it may
+    already have moved beyond the head that `facts` is limited to.
+    """
+    of_coin = facts.filter(coin=OuterRef("coin")).order_by(f"-{time}", "-id")
+    coins = NewestOfCoin.objects.filter(stream=stream)
+    return coins.annotate(newest=Subquery(of_coin.values("id")[:1])).values("newest")

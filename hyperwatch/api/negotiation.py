@@ -1,0 +1,31 @@
+"""Which renderer answers: JSON, unless a browser asks for its page."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from hyperwatch.api.parameters import refused
+
+
+class JsonUnlessBrowser(DefaultContentNegotiation):
+    """An Accept header that we cannot serve gets JSON; a `?format=` that we cannot serve is refused by name."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        asked = request.query_params.get("format")
+        formats = [renderer.format for renderer in renderers]
+        if asked and asked not in formats:
+            raise refused("format", f"takes {' or '.join(formats)}")
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return _first(renderers)
+
+
+def _first(renderers: Sequence[BaseRenderer]) -> tuple[BaseRenderer, str]:
+    return renderers[0], str(renderers[0].media_type)

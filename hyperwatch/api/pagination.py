@@ -1,0 +1,182 @@
+"""Pages by number, with a total; or by cursor, which stays right while rows arrive."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from django.db.models import Q, QuerySet
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from hyperwatch.api.parameters import BIGINT, ID, refused, whole_number
+
+PAGE_SIZE = 20
+PAGE_SIZES = whole_number(1, 100)
+# As far as rows are counted and pages numbered.
+DEEPEST = 10_000
+
+
+class Snapshot(NamedTuple):
+    """What an answer is made from: the stream as far as `head`, in one life of the database."""
+
+    head: int
+    epoch: str
+
+
+class Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """The place after a page: its last row, and the snapshot that the walk began with."""
+
+    epoch: str
+    head: int
+    time: datetime
+    seq: int
+
+    def text(self) -> str:
+        return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
+
+    @classmethod
+    def read(cls, text: str, now: Snapshot) -> "Cursor":
+        """Raises ValueError for what none of this epoch's answers gave."""
+        packed = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
+        cursor = _unpack(packed)
+        told = cursor.epoch == now.epoch and 0 <= cursor.head <= now.head and 0 <= cursor.seq <= BIGINT
+        if not told or cursor.time.tzinfo is None:
+            raise ValueError
+        return cursor
+
+
+_unpack = msgspec.msgpack.Decoder(Cursor).decode
+
+
+def read_cursor(text: str, now: Snapshot) -> Cursor | None:
+    """The cursor given, None for the empty one that starts a walk."""
+    try:
+        return Cursor.read(text, now) if text else None
+    except (ValueError, OverflowError, binascii.Error):
+        raise refused("cursor", "takes a next_cursor of an earlier answer, or nothing to start") from None
+
+
+class PageOrCursor(BasePagination):
+    """`page` and `page_size`, or `cursor`. The view says what its answer is made from (`snapshot`), what its
+    total is counted by (`exact_by`), and hands the finished rows back: each has `seq` and its time."""
+
+    cursor: Cursor | None = None
+    is_walk = False
+    size = PAGE_SIZE
+    next_is_there = False
+
+    def pin(self, request: Request, now: Snapshot) -> Snapshot:
+        """The snapshot that the answer is made from: a walk stays with the one that it began with."""
+        self.is_walk = "cursor" in request.query_params
+        if self.is_walk:
+            self.cursor = read_cursor(request.query_params["cursor"], now)
+        return Snapshot(self.cursor.head, now.epoch) if self.cursor else now
+
+    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any] | None:
+        self.snapshot: Snapshot = view.snapshot
+        self.size = PAGE_SIZES.asked(request.query_params, "page_size", PAGE_SIZE)
+        self.time = queryset.model._meta.ordering[0].lstrip("-")
+        return self._walk(queryset) if self.is_walk else self._numbered(queryset, request, view)
+
+    def _walk(self, queryset: QuerySet[Any]) -> list[Any]:
+        rows = list(self._after(queryset)[: self.size + 1])
+        self.next_is_there = len(rows) > self.size
+        return rows[: self.size]
+
+    def _after(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.cursor is None:
+            return queryset
+        time, seq = self.cursor.time, self.cursor.seq
+        # The bound on the time alone is what the index is entered by.
+        earlier = Q(**{f"{self.time}__lt": time}) | Q(id__lt=seq)
+        return queryset.filter(earlier, **{f"{self.time}__lte": time})
+
+    def _numbered(self, queryset: QuerySet[Any], request: Request, view: Any) -> list[Any]:
+        self.page = ID.asked(request.query_params, "page", 1)
+        begin = (self.page - 1) * self.size
+        if begin >= DEEPEST:
+            raise refused("page", f"begins beyond row {DEEPEST}; walk there with cursor=")
+        self.total, self.total_exact = _count(queryset, view)
+        if begin and begin >= self.total:
+            raise NotFound(f"there are {self.total} rows, and page {self.page} is past the end")
+        return list(queryset[begin : begin + self.size])
+
+    def get_paginated_response(self, data: Sequence[Any]) -> Response:
+        told = self._cursor_told(data) if self.is_walk else self._page_told()
+        return Response({"items": data, "pagination": {**told, "page_size": self.size}})
+
+    def _page_told(self) -> dict[str, Any]:
+        return {
+            "page": self.page,
+            "total": self.total,
+            "total_pages": -(-self.total // self.size),
+            "total_exact": self.total_exact,
+        }
+
+    def _cursor_told(self, data: Sequence[Any]) -> dict[str, Any]:
+        if not self.next_is_there:
+            return {"next_cursor": None}
+        last = data[-1]
+        cursor = Cursor(self.snapshot.epoch, self.snapshot.head, getattr(last, self.time), last.seq)
+        return {"next_cursor": cursor.text()}
+
+    def get_results(self, data: Mapping[str, Any]) -> Any:
+        return data["items"]
+
+    def get_paginated_response_schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "required": ["items", "pagination"],
+            "properties": {"items": schema, "pagination": {"anyOf": [PAGE_SCHEMA, CURSOR_SCHEMA]}},
+        }
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [{"name": name, "in": "query", "required": False, **told} for name, told in TAKES.items()]
+
+
+def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
+    """The total, and whether it is the whole of it: rows are counted as far as DEEPEST unless that is cheap."""
+    given = {name for name, value in view.parameters.items() if value is not None}
+    ids = queryset.order_by().values("id")
+    if view.exact_by is not None and given <= view.exact_by:
+        return ids.count(), True
+    counted = ids[: DEEPEST + 1].count()
+    return min(counted, DEEPEST), counted <= DEEPEST
+
+
+TAKES: dict[str, dict[str, Any]] = {
+    "page": {"schema": {"type": "integer", "minimum": 1, "maximum": BIGINT, "default": 1}},
+    "page_size": {"schema": {**PAGE_SIZES.schema, "default": PAGE_SIZE}},
+    "cursor": {
+        "schema": {"type": "string"},
+        "description": "A `next_cursor` of an earlier answer; empty to start a walk that stays right while rows "
+        "arrive. In place of `page`.",
+        "allowEmptyValue": True,
+    },
+}
+
+_WHOLE = {"type": "integer", "minimum": 0}
+PAGE_SCHEMA = {
+    "type": "object",
+    "required": ["page", "page_size", "total", "total_pages", "total_exact"],
+    "properties": {
+        "page": _WHOLE,
+        "page_size": _WHOLE,
+        "total": _WHOLE,
+        "total_pages": _WHOLE,
+        "total_exact": {"type": "boolean", "description": f"false: there are more than {DEEPEST}"},
+    },
+}
+CURSOR_SCHEMA = {
+    "type": "object",
+    "required": ["next_cursor", "page_size"],
+    "properties": {
+        "next_cursor": {"type": "string", "nullable": True, "description": "null at the end"},
+        "page_size": _WHOLE,
+    },
+}

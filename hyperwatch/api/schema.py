@@ -1,0 +1,152 @@
+"""The OpenAPI document: what views answer is wrapped in the envelope, and every error they can give is told."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.permissions import SAFE_METHODS
+
+from hyperwatch.api import envelope
+from hyperwatch.api.filters import ParameterFilter
+from hyperwatch.api.parameters import Parameter
+
+EVERYWHERE = (400, 401, 429, 500, 503)
+OF_WRITES = (403,)
+OF_BODIES = (413, 415)
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
+    target_class = "hyperwatch.api.keys.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`Api-Key KEY`, with a key made in the admin. Only writes need one.",
+        }
+
+
+class EnvelopeSchema(AutoSchema):  # type: ignore[misc]
+    """Reads the views' `path_parameters`, filter sets, paginators, serializers, and `errors` by action."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if operation is not None:
+            success = operation["responses"]["200"]
+            for content in success["content"].values():
+                content["schema"] = _wrapped(content["schema"])
+            success["description"] = success["description"] or envelope.SUCCESS
+            success["headers"] = HEADERS
+            operation["responses"].update(self._error_responses())
+        return operation
+
+    def get_operation_id(self) -> str:
+        """Named after the path: `list_` only where there are pages."""
+        return str(super().get_operation_id()).replace("retrieve_", "get_")
+
+    def get_response_serializers(self) -> dict[int, Any]:
+        """POST and DELETE answer 200 as well, with what was made or deleted."""
+        return {200: super().get_response_serializers()}
+
+    def get_filter_backends(self) -> list[Any]:
+        """None: the filter sets' parameters are told by themselves, below."""
+        return []
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        paths: dict[str, Parameter[Any]] = self.view.path_parameters
+        names = [name for name in paths if f"{{{name}}}" in self.path]
+        return [_parameter(name, paths[name], "path", True) for name in names] + [
+            _parameter(name, told.parameter, "query", told.extra["required"])
+            for name, told in self._filters()
+            if isinstance(told, ParameterFilter)
+        ]
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """Reads need no key."""
+        keys: list[dict[str, Any]] = super().get_auth()
+        return [{}, *keys] if self.method in SAFE_METHODS else keys
+
+    def _filters(self) -> Iterable[tuple[str, Any]]:
+        filterset = getattr(self.view, "filterset_class", None)
+        return [] if self.view.detail or filterset is None else filterset.base_filters.items()
+
+    def _error_responses(self) -> dict[str, Any]:
+        statuses = {*EVERYWHERE, *self.view.errors.get(self.view.action, ())}
+        if self.method not in SAFE_METHODS:
+            statuses.update(OF_WRITES)
+        if self.method in ("POST", "PATCH"):
+            statuses.update(OF_BODIES)
+        error = self._component("Error", ERROR)
+        return {str(status): _error_response(status, error) for status in sorted(statuses)}
+
+    def _component(self, name: str, schema: dict[str, Any]) -> dict[str, str]:
+        component = ResolvedComponent(name, ResolvedComponent.SCHEMA, schema=schema, object=name)
+        self.registry.register_on_missing(component)
+        ref: dict[str, str] = component.ref
+        return ref
+
+
+def _parameter(name: str, parameter: Parameter[Any], place: str, required: bool) -> OpenApiParameter:
+    takes = parameter.takes[0].upper() + parameter.takes[1:]
+    return OpenApiParameter(
+        name, type=dict(parameter.schema), location=place, required=required, description=f"{takes}."
+    )
+
+
+def _wrapped(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["code", "message", "data", "timestamp"],
+        "properties": {
+            "code": {"type": "integer", "enum": [200]},
+            "message": {"type": "string", "enum": [envelope.SUCCESS]},
+            "data": data,
+            "timestamp": TIMESTAMP,
+        },
+    }
+
+
+def _error_response(status: int, error: dict[str, str]) -> dict[str, Any]:
+    headers = {"headers": {"Retry-After": _seconds("until requests are taken again")}} if status == 429 else {}
+    content = {"application/json": {"schema": error}}
+    return {"description": HTTPStatus(status).phrase, "content": content, **headers}
+
+
+def _seconds(what: str) -> dict[str, Any]:
+    return {"description": f"Seconds {what}", "schema": {"type": "integer"}}
+
+
+TIMESTAMP = {"type": "string", "format": "date-time"}
+HEADERS = {
+    "X-RateLimit-Limit": {"description": "Requests in a window", "schema": {"type": "integer"}},
+    "X-RateLimit-Remaining": {"description": "Requests left in this one", "schema": {"type": "integer"}},
+    "X-RateLimit-Reset": _seconds("until the next window"),
+}
+ERROR = {
+    "type": "object",
+    "required": ["code", "message", "error", "timestamp"],
+    "properties": {
+        "code": {"type": "integer", "description": "the HTTP status"},
+        "message": {"type": "string"},
+        "error": {"type": "string", "description": "what is wrong, in words"},
+        "details": {
+            "type": "object",
+            "description": "the fields at fault, and why",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+        "timestamp": TIMESTAMP,
+    },
+    "example": {
+        "code": 400,
+        "message": envelope.MESSAGES[400],
+        "error": "side takes LONG or SHORT",
+        "details": {"side": ["side takes LONG or SHORT"]},
+        "timestamp": "2026-01-10T10:30:00Z",
+    },
+}

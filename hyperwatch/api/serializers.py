@@ -1,0 +1,57 @@
+"""Serializers for what the contract's formats are on the wire."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from hyperwatch import fields, formats
+from hyperwatch.api.parameters import ADDRESS
+
+
+class RowsSerializer(serializers.ListSerializer[Any]):
+    """A list of finished rows, which go out as they are: field by field would cost eighty times as much."""
+
+    def to_representation(self, data: Iterable[Any]) -> list[Any]:
+        return list(data)
+
+
+class RatioField(serializers.FloatField):
+    """A JSON number with 4 places."""
+
+
+@extend_schema_field(dict(ADDRESS.schema))
+class AddressField(serializers.CharField):
+    """`0x` and 40 hex digits in any case, lower case inside."""
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        return checked(formats.address, text)
+
+
+def checked(check: Callable[[object], str], value: object) -> str:
+    try:
+        return check(value)
+    except ValueError as error:
+        raise serializers.ValidationError(str(error)) from None
+
+
+class FactSerializer(serializers.ModelSerializer[Any]):
+    """A stored fact. It describes what goes out and renders single objects; lists go out as finished rows."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        fields.RatioField: RatioField,
+    }
+    seq = serializers.IntegerField(source="id", help_text="its number in the stream")
+
+    class Meta:
+        list_serializer_class = RowsSerializer
+
+
+class HeadSerializer(serializers.Serializer[Any]):
+    """What every answer made from a stream carries."""
+
+    head = serializers.IntegerField(help_text="the newest seq that the answer takes in: subscribe since it")
+    epoch = serializers.CharField(help_text="another epoch means that numbers start anew")

@@ -1,0 +1,137 @@
+"""How often a client may come: so many requests in a window, told in every answer's headers.
+
+A window begins with the clock's, not with the client's first request: one counter a client in the cache, where a
+log of each request's time would be thousands. Where the cache is away, requests pass, and a metric says so.
+"""
+
+import re
+import time
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import quote
+
+import redis
+from django.conf import settings
+from django.core.cache import cache
+from prometheus_client import Counter
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+from rest_framework.throttling import BaseThrottle
+from rest_framework_api_key.models import APIKey
+
+SKIPPED = Counter("hyperwatch_throttle_skipped", "Requests that passed uncounted, the cache being away")
+
+SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)", re.ASCII)
+CACHE_AWAY = (redis.RedisError, OSError)
+PAUSE_SECONDS = 1.0
+
+
+class Rate(NamedTuple):
+    limit: int
+    seconds: int
+
+
+def read_rate(text: str) -> Rate:
+    """`6000/minute`; raises ValueError."""
+    match = RATE.fullmatch(text)
+    if match is None:
+        raise ValueError("a rate is a number of requests / second, minute, hour or day")
+    return Rate(int(match[1]), SECONDS[match[2]])
+
+
+class Allowance(NamedTuple):
+    """What a client has left in a window that ends in `reset` seconds."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(max(self.remaining, 0)),
+            "X-RateLimit-Reset": str(self.reset),
+        }
+
+
+class WindowThrottle(BaseThrottle):
+    """Counts in the cache. The view finds the client's allowance on the request, for the headers."""
+
+    scope: ClassVar[str]
+    setting: ClassVar[str]
+    # An away cache is not asked anew by each request: each would wait for the connection to fail.
+    _away_until: ClassVar[float] = 0.0
+
+    def counts(self, request: Request) -> bool:
+        raise NotImplementedError
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        if not self.counts(request):
+            return True
+        rate = read_rate(getattr(settings, self.setting))
+        now = time.time()
+        window, passed = divmod(now, rate.seconds)
+        used = self._count(f"throttle:{self.scope}:{client(request)}:{int(window)}", rate.seconds)
+        self.reset = max(int(rate.seconds - passed), 1)
+        request.allowance = Allowance(rate.limit, rate.limit - used, self.reset)
+        return used <= rate.limit
+
+    def wait(self) -> float:
+        return self.reset
+
+    def _count(self, key: str, seconds: int) -> int:
+        """Requests in this window, this one among them; 0 where the cache is away."""
+        if time.monotonic() < WindowThrottle._away_until:
+            SKIPPED.inc()
+            return 0
+        try:
+            return _increment(key, seconds)
+        except CACHE_AWAY:
+            WindowThrottle._away_until = time.monotonic() + PAUSE_SECONDS
+            SKIPPED.inc()
+            return 0
+
+
+def _increment(key: str, seconds: int) -> int:
+    if cache.add(key, 1, timeout=seconds + 1):
+        return 1
+    try:
+        return cache.incr(key)
+    except ValueError:
+        # It ran out between the two.
+        return 1
+
+
+def client(request: Request) -> str:
+    """Whoever comes: the key, the admin, or the address. Call after authentication."""
+    if isinstance(request.auth, APIKey):
+        return f"key:{request.auth.prefix}"
+    if request.user and request.user.is_authenticated:
+        return f"user:{request.user.pk}"
+    return f"address:{address(request)}"
+
+
+def address(request: Request) -> str:
+    """Forwarded addresses count only as far as NUM_PROXIES says: anyone may write the header."""
+    forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    proxies = api_settings.NUM_PROXIES or 0
+    if proxies and forwarded[0]:
+        return quote(forwarded[-min(proxies, len(forwarded))])[:64]
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+class ReadThrottle(WindowThrottle):
+    scope = "reads"
+    setting = "THROTTLE_READS"
+
+    def counts(self, request: Request) -> bool:
+        return request.method in SAFE_METHODS
+
+
+class WriteThrottle(WindowThrottle):
+    scope = "writes"
+    setting = "THROTTLE_WRITES"
+
+    def counts(self, request: Request) -> bool:
+        return request.method not in SAFE_METHODS

@@ -1,0 +1,65 @@
+"""What every view of the API has in common, and the answer where there is none."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NoReturn
+
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from hyperwatch.api.parameters import Parameter
+from hyperwatch.api.parsers import BoundedJSONParser
+
+
+class ApiViewMixin(APIView):
+    """Throttles before permissions, methods before keys, checked paths, the throttle's headers.
+
+    `path_parameters` says what the variable parts of the path take; `errors` which statuses an action gives
+    besides those that every one gives. `parameters` is what was asked for, checked by the view's filter set.
+    """
+
+    parser_classes = [BoundedJSONParser]
+    path_parameters: ClassVar[Mapping[str, Parameter[Any]]] = {}
+    errors: ClassVar[Mapping[str, tuple[int, ...]]] = {"list": (404,), "retrieve": (404,)}
+    parameters: Mapping[str, Any] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # The handler is called with this very dict.
+        for name in self.path_parameters.keys() & self.kwargs.keys():
+            self.kwargs[name] = self.path_parameters[name].named(name, self.kwargs[name])
+
+    def perform_authentication(self, request: Request) -> None:
+        # Whoever is refused counts too, so this does not wait for permissions as DRF does.
+        try:
+            super().perform_authentication(request)
+        finally:
+            super().check_throttles(request)
+
+    def check_throttles(self, request: Request) -> None:
+        """Done with the authentication."""
+
+    def check_permissions(self, request: Request) -> None:
+        # A method that nobody may use is a 405, with a key or without.
+        if request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request)
+        super().check_permissions(request)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        allowance = getattr(request, "allowance", None)
+        if allowance is not None:
+            for header, value in allowance.headers().items():
+                final[header] = value
+        return final
+
+
+class Unrouted(ApiViewMixin):
+    """Any path under /api/ that leads nowhere, by any method."""
+
+    schema = None
+    authentication_classes = []
+
+    def check_permissions(self, request: Request) -> NoReturn:
+        raise NotFound(f"there is nothing at {request.path}")

@@ -1,0 +1,51 @@
+from typing import Any
+
+from hyperwatch.api.filters import (
+    ParameterFilter,
+    Query,
+    StrictFilterSet,
+    ViewParameter,
+    end_time,
+    start_time,
+)
+from hyperwatch.api.parameters import ADDRESS, AMOUNT, MOMENT, PRICE_RANGE, one_of, whole_number
+from hyperwatch.formats import Side
+from realtime.reading import CoinFilter, CoinsFilter
+
+RECENT = 20
+SIDE = one_of(Side)
+
+
+class LiquidationFilter(StrictFilterSet):
+    coin = CoinsFilter()
+    side = ParameterFilter(SIDE)
+    user_address = ParameterFilter(ADDRESS)
+    min_value_usd = ParameterFilter(AMOUNT, "liquidation_value_usd", "gte")
+    max_value_usd = ParameterFilter(AMOUNT, "liquidation_value_usd", "lte")
+    start_time = start_time("block_timestamp")
+    end_time = end_time("block_timestamp")
+
+
+class RecentFilter(StrictFilterSet):
+    coin = CoinsFilter()
+    side = ParameterFilter(SIDE)
+    min_value_usd = ParameterFilter(AMOUNT, "liquidation_value_usd", "gte")
+    limit = ViewParameter(whole_number(1, 100))
+
+    def filter_queryset(self, queryset: Query) -> Query:
+        return super().filter_queryset(queryset)[: self.form.cleaned_data["limit"] or RECENT]
+
+
+class StatsFilter(StrictFilterSet):
+    coin = CoinsFilter()
+    start_time = start_time("block_timestamp")
+    end_time = end_time("block_timestamp")
+
+
+class MapFilter(StrictFilterSet):
+    coin = CoinFilter()
+    timestamp = ParameterFilter(MOMENT, "timestamp", "lte")
+    price_range = ViewParameter(PRICE_RANGE)
+
+    def filter_queryset(self, queryset: Query) -> Any:
+        return super().filter_queryset(queryset)[:1]

@@ -1,0 +1,58 @@
+from typing import Any
+
+import msgspec
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from hyperwatch.api import clock
+from liquidations import events, filters, serializers
+from realtime.reading import StreamViewSet
+
+
+class LiquidationViewSet(ListModelMixin, StreamViewSet):
+    """Liquidated positions, the newest first."""
+
+    stream = "liquidations"
+    serializer_class = serializers.LiquidationSerializer
+    filterset_class = filters.LiquidationFilter
+
+    @action(
+        detail=False,
+        serializer_class=serializers.RecentLiquidationsSerializer,
+        filterset_class=filters.RecentFilter,
+        pagination_class=None,
+    )
+    def recent(self, request: Request) -> Response:
+        """The newest liquidations."""
+        return self.answer(liquidations=self.rows())
+
+    @action(
+        detail=False,
+        serializer_class=serializers.LiquidationStatsSerializer,
+        filterset_class=filters.StatsFilter,
+        pagination_class=None,
+    )
+    def stats(self, request: Request) -> Response:
+        """How many and how much, by side and by coin."""
+        liquidations = self.get_queryset()
+        return self.answer(**self.filter_queryset(liquidations).stats(), since=liquidations.oldest_time())
+
+
+class LiquidationMapViewSet(StreamViewSet):
+    """Where the positions of a coin would be liquidated, by price level: the newest map."""
+
+    stream = "liquidation_map"
+    serializer_class = serializers.CurrentMapSerializer
+    filterset_class = filters.MapFilter
+    pagination_class = None
+
+    def list(self, request: Request) -> Response:
+        rows: list[Any] = self.rows()
+        if not rows:
+            raise NotFound("there is no map of this coin at that time")
+        map_ = events.within(rows[0], self.parameters["price_range"])
+        age = clock.age_seconds(map_.timestamp, clock.now())
+        return self.answer(**msgspec.structs.asdict(map_), age_seconds=age)
