@@ -1,10 +1,10 @@
 """How far a long command is: a bar on a terminal, a line now and then where nobody watches."""
 
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+from django.core.management.base import OutputWrapper
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -41,24 +41,25 @@ class Bar:
 class Lines:
     seconds = LINE_SECONDS
 
-    def __init__(self, write: Callable[[str], object], total: int | None) -> None:
-        self._write = write
+    def __init__(self, out: OutputWrapper, total: int | None) -> None:
+        self._out = out
         self._total = total
 
     def show(self, done: int, messages: int, rate: float) -> None:
         share = f"{done / self._total:.0%}, " if self._total else ""
-        self._write(f"{share}{messages:,} messages, {rate:,.0f}/s")
+        self._out.write(f"{share}{messages:,} messages, {rate:,.0f}/s")
+        self._out.flush()
 
     def close(self) -> None:
         pass
 
 
 class Meter:
-    """`total` is in bytes, where it is known; `write` takes the lines where stderr is no terminal."""
+    """`total` is in bytes, where it is known; `out` takes the lines where stderr is no terminal."""
 
-    def __init__(self, write: Callable[[str], object], total: int | None = None) -> None:
+    def __init__(self, out: OutputWrapper, total: int | None = None) -> None:
         console = Console(stderr=True)
-        self._display: Display = Bar(console, total) if console.is_terminal else Lines(write, total)
+        self._display: Display = Bar(console, total) if console.is_terminal else Lines(out, total)
         self._began = self._shown_at = time.monotonic()
         self._shown = 0
 

@@ -64,7 +64,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 def _message(line: bytes, topics: set[str]) -> Recorded:
     if len(line) >= LONGEST_LINE:
-        raise ValueError(f"longer than {LONGEST_LINE} bytes")
+        raise ValueError(f"longer than {LONGEST_LINE:,} bytes")
     message = _decoder.decode(line)
     if message.topic not in topics:
         raise ValueError(f"unknown topic {message.topic!r}; known are {', '.join(sorted(topics))}")

@@ -53,7 +53,7 @@ class Command(BaseCommand):
     def _replay(self, files: list[str], rate: float, stop: Event) -> None:
         outbox = Outbox(stop)
         try:
-            with Meter(self.stdout.write, _total(files)) as meter:
+            with Meter(self.stdout, _total(files)) as meter:
                 try:
                     _send(files, outbox, rate, stop, meter)
                 finally:
@@ -81,7 +81,7 @@ def _send(files: list[str], outbox: Outbox, rate: float, stop: Event, meter: Met
 
 def _what_was_sent(outbox: Outbox, meter: Meter) -> str:
     rate = outbox.acknowledged / max(meter.seconds, 0.001)
-    return f"{outbox.acknowledged:,} messages sent and acknowledged in {meter.seconds:.1f} s ({rate:,.0f}/s)"
+    return f"{outbox.acknowledged:,} sent and acknowledged in {meter.seconds:.1f} s ({rate:,.0f}/s)"
 
 
 def _total(files: list[str]) -> int | None:

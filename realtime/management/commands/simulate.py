@@ -67,9 +67,11 @@ class Command(BaseCommand):
         simulated = _market(options, options["start"] or datetime.now(UTC))
         if not options["no_watch"]:
             _watch(simulated)
+        self.stdout.write(f"Simulated market to {settings.KAFKA_BOOTSTRAP_SERVERS}; Ctrl-C ends it")
+        self.stdout.flush()
         outbox, names, kinds = Outbox(stop), topic_names(), Counter[str]()
         limits = {"duration": options["duration"], "count": options["count"]}
-        with Meter(self.stdout.write) as meter:
+        with Meter(self.stdout) as meter:
             for message in live(simulated, stop, rate=options["rate"], **limits):
                 outbox.send(names[message.topic], message.key, message.value)
                 kinds[message.kind] += 1
@@ -91,7 +93,7 @@ class Command(BaseCommand):
         is_stdout, kinds = options["output"] == recording.STDIN, Counter[str]()
         with (
             nullcontext(sys.stdout.buffer) if is_stdout else Path(options["output"]).open("wb") as file,
-            Meter(self.stderr.write) as meter,
+            Meter(self.stderr) as meter,
         ):
             for message in limited(simulated.messages(rate), duration, count):
                 file.write(recording.write(message.topic, message.key, message.value))
