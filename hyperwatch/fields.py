@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import msgspec
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast
+
+from hyperwatch import formats
 
 Convert = Callable[[Any], Any]
 
@@ -41,8 +44,17 @@ class CoinField(models.CharField):  # type: ignore[type-arg]
         super().__init__(**{"max_length": 32, **options})
 
 
+def validate_address(value: object) -> None:
+    try:
+        formats.address(value)
+    except ValueError as error:
+        raise ValidationError(f"{str(error).capitalize()}, not {value!r:.60}") from error
+
+
 class AddressField(models.CharField):  # type: ignore[type-arg]
     """`0x` and 40 hex digits, in lower case."""
+
+    default_validators = [validate_address]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"max_length": 42, **options})

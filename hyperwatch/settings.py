@@ -102,6 +102,9 @@ ADMIN_USERNAME: str = env.str("ADMIN_USERNAME", "admin")
 ADMIN_PASSWORD: str = env.str("ADMIN_PASSWORD", "")
 ADMIN_EMAIL: str = env.str("ADMIN_EMAIL", "")
 
+# Whatever a person looks at says so; `up` sets it for the demo market.
+MARKET_IS_SIMULATED: bool = env.bool("MARKET_IS_SIMULATED", False)
+
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]))
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=OneOf(["console", "json"]))
 LOGGING_CONFIG = None
@@ -149,12 +152,14 @@ APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "hyperwatch" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "hyperwatch.startpage.market",
             ]
         },
     }

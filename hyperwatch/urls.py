@@ -5,10 +5,11 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
-from hyperwatch import health
+from hyperwatch import health, startpage
 from hyperwatch.api.views import Unrouted
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", startpage.start, name="start"),
     path("health", health.health, name="health"),
     path("health/ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),

@@ -30,7 +30,7 @@ class Command(BaseCommand):
     help = "Starts everything in one process and brings along what is not configured. Ctrl-C ends it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.is_demo = Env().bool("DEMO", True)
+        self.is_demo = settings.MARKET_IS_SIMULATED = Env().bool("DEMO", True)
         self.parts = Parts(on_failure=server.end)
         # Until the server sets handlers of its own, both take the way of Ctrl-C, through every `finally`.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         self.postgres = EmbeddedPostgres(settings.VAR_DIR)
         brought.callback(self.postgres.stop)
         self.postgres.start()
-        self.say(f"PostgreSQL {self.postgres.major}", began)
+        self.say(f"PostgreSQL {self.postgres.major} (data in {self.postgres.home})", began)
 
     def bring_kafka(self, brought: ExitStack) -> None:
         began = time.monotonic()
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         # Its port is known only now; whoever makes a client of Kafka asks the settings then.
         settings.KAFKA_BOOTSTRAP_SERVERS = kafka.start()
         settings.KAFKA_SESSION_TIMEOUT_MS = SESSION_TIMEOUT_MS
-        self.say(f"Kafka (embedded, {settings.KAFKA_BOOTSTRAP_SERVERS})", began)
+        self.say(f"Kafka (in memory, {settings.KAFKA_BOOTSTRAP_SERVERS})", began)
 
     def prepare(self) -> None:
         began = time.monotonic()

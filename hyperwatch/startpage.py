@@ -1,0 +1,19 @@
+"""`/`: for a person a page that shows that it lives, for a program where to look."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from hyperwatch import __version__
+from realtime.streams import channels
+
+
+def start(request: HttpRequest) -> HttpResponse:
+    if request.accepts("text/html") and "text/html" in request.headers.get("Accept", ""):
+        return render(request, "hyperwatch/start.html", {"version": __version__, "channels": channels()})
+    return JsonResponse({"message": "Hyperwatch", "version": __version__, "docs": "/docs"})
+
+
+def market(request: HttpRequest) -> dict[str, bool]:
+    """For every template: whether what it shows is simulated."""
+    return {"market_is_simulated": settings.MARKET_IS_SIMULATED}

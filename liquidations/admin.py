@@ -1,0 +1,27 @@
+from django.contrib import admin
+
+from hyperwatch.browsing import ReadOnlyAdmin
+from liquidations.models import Liquidation, LiquidationMap
+
+
+@admin.register(Liquidation)
+class LiquidationAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "block_timestamp",
+        "coin",
+        "side",
+        "liquidation_value_usd",
+        "liquidation_price",
+        "user_address",
+    )
+    list_filter = ("side",)
+    search_fields = ("coin__exact", "user_address__exact", "tx_hash__exact")
+    search_help_text = "A coin, a wallet or a hash, whole and as the venue writes it"
+
+
+@admin.register(LiquidationMap)
+class LiquidationMapAdmin(ReadOnlyAdmin):
+    list_display = ("id", "timestamp", "coin")
+    search_fields = ("coin__exact",)
+    search_help_text = "A coin, whole and as the venue writes it"

@@ -1,0 +1,59 @@
+"""Operators' desk for the stream: dead letters to send again, and where the streams are."""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from hyperwatch.browsing import ReadOnlyAdmin
+from realtime.dead_letters import NotSent, readable, send_again
+from realtime.kafka import KafkaAway
+from realtime.models import DeadLetter, Epoch, NewestOfCoin, StreamHead
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(ReadOnlyAdmin):
+    list_display = ("id", "failed_at", "topic", "partition", "offset", "reason", "short_error", "resent_at")
+    list_filter = ("reason", ("resent_at", admin.EmptyFieldListFilter))
+    fields = ("topic", "partition", "offset", "reason", "error", "sent_at", "failed_at", "resent_at", "message")
+    readonly_fields = ("message",)
+    actions = ("send_again",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
+        letters = super().get_queryset(request)
+        # A page of letters is not to load a page of megabytes.
+        match = request.resolver_match
+        return letters.defer("bytes") if match and match.url_name == "realtime_deadletter_changelist" else letters
+
+    @admin.display(description="error")
+    def short_error(self, letter: DeadLetter) -> str:
+        return letter.error[:80]
+
+    @admin.display(description="message")
+    def message(self, letter: DeadLetter) -> SafeString:
+        return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', readable(letter))
+
+    @admin.action(description="Send again, to the topic each came from", permissions=["view"])
+    def send_again(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
+        try:
+            messages.success(request, f"{send_again(queryset.iterator(chunk_size=100))} sent again")
+        except (KafkaAway, NotSent) as error:
+            messages.error(request, f"Not sent: {error}")
+
+
+@admin.register(StreamHead)
+class StreamHeadAdmin(ReadOnlyAdmin):
+    list_display = ("name", "head", "floor")
+
+
+@admin.register(NewestOfCoin)
+class NewestOfCoinAdmin(ReadOnlyAdmin):
+    list_display = ("stream", "coin", "time", "seq")
+    list_filter = ("stream",)
+    search_fields = ("coin__exact",)
+
+
+@admin.register(Epoch)
+class EpochAdmin(ReadOnlyAdmin):
+    list_display = ("value", "since")
