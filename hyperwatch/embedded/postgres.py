@@ -48,6 +48,7 @@ class EmbeddedPostgres:
     def __init__(self, var: Path) -> None:
         self.var = var.resolve()
         self.major = 0
+        self.home = self.var / "postgres"
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -98,10 +99,10 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         self.var.mkdir(parents=True, exist_ok=True)
-        account, home = account_and_home(self.var)
-        self._log = _hold_log(home)
-        data = home / "data"
-        binaries = find(account, home, _major_of(data))
+        account, self.home = account_and_home(self.var)
+        self._log = _hold_log(self.home)
+        data = self.home / "data"
+        binaries = find(account, self.home, _major_of(data))
         self.major = binaries.major
         if not data.exists():
             _initialise(account, binaries.folder / "initdb", data)
