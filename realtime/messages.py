@@ -47,6 +47,10 @@ class Coin(str, metaclass=_Checked):
     """A coin's name, case kept."""
 
 
+class Number(str):
+    """The text of a JSON number with a point or an exponent: read exactly, never a float."""
+
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 BlockNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -63,18 +67,19 @@ CHECKS: dict[type, Callable[[object], str]] = {
 M = TypeVar("M")
 
 
+TEXTS = (Address, Hash, Coin)
+
+
 def _check(kind: type, value: object) -> str:
+    # The number 1.5 would pass for a coin of that name.
+    if isinstance(value, Number) and kind in TEXTS:
+        raise ValueError("expected a string, got a number")
     return CHECKS[kind](value)
-
-
-def _literal(text: str) -> str:
-    # A JSON number with a point or an exponent stays the text it came as: read exactly, never a float.
-    return text
 
 
 def decoder(struct: type[M]) -> Callable[[bytes | msgspec.Raw], M]:
     """A function from JSON bytes to `struct`; raises msgspec.DecodeError or msgspec.ValidationError."""
-    return msgspec.json.Decoder(struct, dec_hook=_check, float_hook=_literal).decode
+    return msgspec.json.Decoder(struct, dec_hook=_check, float_hook=Number).decode
 
 
 class RawData(msgspec.Struct):
