@@ -131,7 +131,8 @@ def _decode(message: Message, routes: Routes, now: datetime) -> list[tuple[str, 
             for stream, decode in _readers(message.topic, value, routes)
             for row in decode(value)
         ]
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OverflowError) as error:
+        # OverflowError: a time at the end of the calendar, with an offset that leads out of it.
         raise _refusal(value, error) from error
 
 
@@ -174,10 +175,13 @@ def _refusal(value: bytes, error: Exception) -> Refused:
         whole = _read_anything(value)
     except RecursionError:
         return Refused(Reason.BAD_VALUE, "nested too deeply")
+    except msgspec.ValidationError as bad:
+        # It is JSON, with an integer of thousands of digits in it.
+        return Refused(Reason.BAD_VALUE, str(bad))
     except ValueError as broken:
         return Refused(Reason.NOT_JSON, str(broken))
     if not isinstance(whole, dict):
         return Refused(Reason.NOT_AN_OBJECT, f"expected an object, got {type(whole).__name__}")
-    if "missing required field" in str(error):
+    if str(error).startswith("Object missing required field"):
         return Refused(Reason.MISSING_FIELD, str(error))
     return Refused(Reason.BAD_VALUE, str(error))
