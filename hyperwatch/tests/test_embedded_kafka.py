@@ -51,9 +51,7 @@ def elsewhere(script: str, address: str) -> str:
     """The output of `script` in a process of its own, as a second shell would start it."""
     env = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": address}
     command = [sys.executable, "-c", IN_ANOTHER_PROCESS + script]
-    return subprocess.run(
-        command, cwd=ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True, timeout=60
-    ).stdout
+    return subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
 
 
 def read(consumer: Consumer, count: int, seconds: float = 20.0) -> list[bytes | None]:
@@ -64,9 +62,7 @@ def read(consumer: Consumer, count: int, seconds: float = 20.0) -> list[bytes | 
     return values
 
 
-def test_a_group_goes_on_where_a_member_in_another_process_left(
-    broker: EmbeddedKafka, tmp_path: Path
-) -> None:
+def test_a_group_goes_on_where_a_member_in_another_process_left(broker: EmbeddedKafka, tmp_path: Path) -> None:
     address = addresses.kafka(tmp_path)
     elsewhere(PRODUCE_THERE, address)
     first = elsewhere(CONSUME_HALF_THERE, address).split()
