@@ -14,7 +14,7 @@ from hyperwatch.tests.services.environment import ROOT, setting_names
 
 EXAMPLE = (ROOT / ".env.example").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
-READ = re.compile(r"""(?:\benv|\bEnv\(\)|environ)\.\w+\(\s*"([A-Z][A-Z0-9_]*)\"""")
+READ = re.compile(r"""(?:\benv\.\w+|\bEnv\(\)\.\w+|environ\.get)\(\s*"([A-Z][A-Z0-9_]*)\"""")
 
 ONLY_FOR_COMPOSE = {"POSTGRES_PASSWORD", "WEB_PORTS"}
 ONLY_FOR_TESTS = {"INGEST_KILL_AT", "ENV_FILE"}
