@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dj_database_url
 from environs import Env
-from marshmallow.validate import OneOf, Range
+from marshmallow.validate import OneOf, Range, Regexp
 
 from hyperwatch.embedded import addresses
 from hyperwatch.logging import configure_logging
@@ -94,8 +94,13 @@ WEBSOCKET_FRAME_BYTES: int = env.int("WEBSOCKET_FRAME_BYTES", 64 * 1024, validat
 WHALE_LARGE_TRADE_USD: Decimal = env.decimal("WHALE_LARGE_TRADE_USD", Decimal(1_000_000), validate=Range(0))
 
 # Who comes how often, for each client: a number of requests by `second`, `minute`, `hour` or `day`
-THROTTLE_READS: str = env.str("THROTTLE_READS", "6000/minute")
-THROTTLE_WRITES: str = env.str("THROTTLE_WRITES", "120/minute")
+a_rate = Regexp(r"[1-9][0-9]{0,8}/(second|minute|hour|day)\Z", error="Takes a rate, like 6000/minute.")
+THROTTLE_READS: str = env.str("THROTTLE_READS", "6000/minute", validate=a_rate)
+THROTTLE_WRITES: str = env.str("THROTTLE_WRITES", "120/minute", validate=a_rate)
+# With False reads need a key or an admin's session too
+READS_OPEN: bool = env.bool("READS_OPEN", True)
+# How many proxies of ours stand before it: that many forwarded addresses are believed
+NUM_PROXIES: int = env.int("NUM_PROXIES", 0, validate=Range(0, 16))
 
 # The first admin, made by `init_db` and `up`
 ADMIN_USERNAME: str = env.str("ADMIN_USERNAME", "admin")
@@ -197,6 +202,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["hyperwatch.api.filters.StrictFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "hyperwatch.api.pagination.PageOrCursor",
     "DEFAULT_SCHEMA_CLASS": "hyperwatch.api.schema.EnvelopeSchema",
+    "NUM_PROXIES": NUM_PROXIES,
     "EXCEPTION_HANDLER": "hyperwatch.api.errors.exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -214,4 +220,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "SideEnum": "hyperwatch.formats.Side",
+        "TransactionSideEnum": "hyperwatch.formats.TransactionSide",
+    },
 }

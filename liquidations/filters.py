@@ -1,5 +1,3 @@
-from typing import Any
-
 from hyperwatch.api.filters import (
     ParameterFilter,
     Query,
@@ -47,5 +45,5 @@ class MapFilter(StrictFilterSet):
     timestamp = ParameterFilter(MOMENT, "timestamp", "lte")
     price_range = ViewParameter(PRICE_RANGE)
 
-    def filter_queryset(self, queryset: Query) -> Any:
+    def filter_queryset(self, queryset: Query) -> Query:
         return super().filter_queryset(queryset)[:1]

@@ -1,20 +1,22 @@
 """Sums of liquidations, by side and by coin."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from hyperwatch.formats import EXACT, Side
 
 
-class Sum(NamedTuple):
+@dataclass(frozen=True)
+class Sum:
     """A count and a value in USD, which stays exact: Python's own context would round at 28 digits."""
 
     count: int = 0
     value: Decimal = Decimal(0)
 
     def plus(self, count: int, value: Decimal) -> Self:
-        return self._replace(count=self.count + count, value=EXACT.add(self.value, value))
+        return replace(self, count=self.count + count, value=EXACT.add(self.value, value))
 
     @property
     def value_usd(self) -> str:

@@ -37,8 +37,7 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def stats(self, request: Request) -> Response:
         """How many and how much, by side and by coin."""
-        liquidations = self.get_queryset()
-        return self.answer(**self.filter_queryset(liquidations).stats(), since=liquidations.oldest_time())
+        return self.answer(**self.asked().stats(), since=self.get_queryset().oldest_time())
 
 
 class LiquidationMapViewSet(StreamViewSet):

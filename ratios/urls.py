@@ -1,3 +1,9 @@
-from django.urls import URLPattern
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from ratios import views
+
+router = SimpleRouter(trailing_slash=False)
+router.register("long-short-ratios/history", views.RatioHistoryViewSet, "ratio-history")
+router.register("long-short-ratios", views.RatioViewSet, "ratio")
+
+urlpatterns = router.urls

@@ -80,7 +80,8 @@ def begin_epoch() -> None:
 def read_snapshot(stream: str) -> tuple[int, str]:
     """The head of a stream and the epoch, by one query."""
     epoch = Epoch.objects.filter(id=1).values("value")
-    return StreamHead.objects.values_list("head", Subquery(epoch)).get(name=stream)
+    head, value = StreamHead.objects.values_list("head", Subquery(epoch)).get(name=stream)
+    return head, value
 
 
 def newest_ids(facts: QuerySet[Any], stream: str, time: str) -> QuerySet[Any]:
@@ -92,3 +93,12 @@ def newest_ids(facts: QuerySet[Any], stream: str, time: str) -> QuerySet[Any]:
     of_coin = facts.filter(coin=OuterRef("coin")).order_by(f"-{time}", "-id")
     coins = NewestOfCoin.objects.filter(stream=stream)
     return coins.annotate(newest=Subquery(of_coin.values("id")[:1])).values("newest")
+
+
+def newest_by_coin() -> dict[str, dict[str, dict[str, datetime]]]:
+    """Each coin seen with the time of its newest fact in each stream: {"BTC": {"liquidations": {"newest": …}}}."""
+    coins: dict[str, dict[str, dict[str, datetime]]] = {}
+    newest = NewestOfCoin.objects.order_by("coin", "stream")
+    for coin, stream, time in newest.values_list("coin", "stream", "time"):
+        coins.setdefault(coin, {})[stream] = {"newest": time}
+    return coins

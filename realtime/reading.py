@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
@@ -17,7 +16,7 @@ from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
 from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
-from realtime.streams import Row, get_stream
+from realtime.streams import get_stream
 
 
 class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
@@ -34,15 +33,18 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         now = Snapshot(*heads.read_snapshot(self.stream))
         return self.paginator.pin(self.request, now) if isinstance(self.paginator, PageOrCursor) else now
 
-    def get_queryset(self) -> QuerySet[Any]:
+    def get_queryset(self) -> Query:
         return get_stream(self.stream).model._default_manager.filter(id__lte=self.snapshot.head)
 
-    def rows(self, facts: QuerySet[Any] | None = None) -> list[Row]:
-        """`facts`, or those that the client asks for, as they go out."""
-        asked = self.filter_queryset(self.get_queryset()) if facts is None else facts
-        return self._finished(self._columns(asked))
+    def asked(self) -> Query:
+        """What the client asks for."""
+        return self.filter_queryset(self.get_queryset())
 
-    def paginate_queryset(self, queryset: Any) -> list[Row]:
+    def rows(self, facts: Query = None) -> list[Any]:
+        """Row structs as they go out: of `facts`, or of what the client asks for."""
+        return self._finished(self._columns(self.asked() if facts is None else facts))
+
+    def paginate_queryset(self, queryset: Any) -> list[Any]:
         return self._finished(super().paginate_queryset(self._columns(queryset)) or [])
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -51,10 +53,10 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def answer(self, **data: Any) -> Response:
         return Response({**data, **self.snapshot._asdict()})
 
-    def _columns(self, queryset: Any) -> Any:
+    def _columns(self, queryset: Query) -> Query:
         return reader(self.stream).select(queryset)
 
-    def _finished(self, page: Iterable[Any]) -> list[Row]:
+    def _finished(self, page: Iterable[Any]) -> list[Any]:
         return [reader(self.stream).row(values) for values in page]
 
 

@@ -1,3 +1,8 @@
-from django.urls import URLPattern
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from realtime import views
+
+router = SimpleRouter(trailing_slash=False)
+router.register("coins", views.CoinViewSet, "coin")
+
+urlpatterns = router.urls

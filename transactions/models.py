@@ -1,5 +1,9 @@
 """What wallets do, and what they hold."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+
 from django.db import models
 
 from hyperwatch.fields import (
@@ -10,14 +14,24 @@ from hyperwatch.fields import (
     JsonTextField,
     LeverageField,
     not_nan,
+    wire,
 )
 from hyperwatch.formats import Side, TransactionSide
+from realtime.heads import newest_ids
 from realtime.models import StoredFact
 from transactions.events import TransactionType
 
 
+class TransactionQuerySet(models.QuerySet["Transaction"]):
+    def fills_of(self, tx_hash: str) -> Self:
+        """In the order in which they became known."""
+        return self.filter(tx_hash=tx_hash).order_by("id")
+
+
 class Transaction(StoredFact):
     """A fill or a transfer. One hash covers many fills, and the venue uses an all-zero one."""
+
+    objects = TransactionQuerySet.as_manager()
 
     tx_hash = HashField(db_index=True)
     block_number = models.BigIntegerField(null=True)
@@ -53,8 +67,17 @@ class Transaction(StoredFact):
         return f"{self.tx_type} {self.coin} {self.side} {self.size}"
 
 
+class SummaryQuerySet(models.QuerySet["PositionSummary"]):
+    def newest_times(self) -> dict[str, datetime]:
+        """When each coin was summed up last."""
+        newest = self.filter(id__in=newest_ids(self, "position_summaries", "timestamp"))
+        return dict(newest.order_by("coin").values_list("coin", "timestamp"))
+
+
 class PositionSummary(StoredFact):
     """That a coin's positions are known at one time: complete, so who is missing has none."""
+
+    objects = SummaryQuerySet.as_manager()
 
     coin = CoinField()
     timestamp = models.DateTimeField()
@@ -68,8 +91,37 @@ class PositionSummary(StoredFact):
         return f"{self.coin} at {self.timestamp}"
 
 
+# P of rest.md
+HELD = [
+    "user_address",
+    "coin",
+    "side",
+    "size",
+    "entry_price",
+    "mark_price",
+    "leverage",
+    "margin",
+    "unrealized_pnl",
+    "timestamp",
+]
+
+
+class PositionQuerySet(models.QuerySet["Position"]):
+    def held(self, as_of: Mapping[str, datetime], user_address: str | None) -> list[dict[str, Any]]:
+        """P of rest.md in the summaries of `as_of`, by coin; of all users where none is named."""
+        of_whom = self.filter(user_address=user_address) if user_address else self
+        positions = of_whom.filter(coin__in=as_of, timestamp__in=set(as_of.values()))
+        columns = [wire(Position, name)[0] for name in HELD]
+        rows = positions.order_by("coin", "user_address", "side").values_list(*columns)
+        held = [dict(zip(HELD, row, strict=True)) for row in rows]
+        # One coin's last time may be an older one of another.
+        return [position for position in held if position["timestamp"] == as_of[position["coin"]]]
+
+
 class Position(models.Model):
     """One position in a summary."""
+
+    objects = PositionQuerySet.as_manager()
 
     user_address = AddressField()
     coin = CoinField()

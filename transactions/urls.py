@@ -1,3 +1,9 @@
-from django.urls import URLPattern
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from transactions import views
+
+router = SimpleRouter(trailing_slash=False)
+router.register("transactions", views.TransactionViewSet, "transaction")
+router.register("positions", views.PositionViewSet, "position")
+
+urlpatterns = router.urls

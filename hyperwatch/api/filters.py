@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
 from django_filters.filters import Filter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
 
 from hyperwatch.api.parameters import MOMENT, Parameter
 
-Query = QuerySet[Any]
+# Of whatever model, with its own methods.
+Query = Any
 
 
 class GivenOnce(forms.TextInput):
@@ -37,7 +36,7 @@ class ParameterField(forms.Field):
         super().__init__(error_messages=required, help_text=parameter.takes, **options)
         self.parameter = parameter
 
-    def to_python(self, value: list[str]) -> Any:
+    def to_python(self, value: Any) -> Any:
         try:
             return self.parameter.of(value)
         except ValueError as error:
@@ -89,7 +88,7 @@ def end_time(field_name: str) -> ParameterFilter:
 class StrictFilterBackend(DjangoFilterBackend):
     """Filters lists by the view's filter set, and leaves what was asked in the view's `parameters`."""
 
-    def filter_queryset(self, request: Request, queryset: Query, view: Any) -> Query:
+    def filter_queryset(self, request: Any, queryset: Query, view: Any) -> Query:
         # What a path names is not filtered away.
         filterset = None if view.detail else self.get_filterset(request, queryset, view)
         if filterset is None:

@@ -9,7 +9,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework_api_key.models import APIKey
+from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
 
 PLAIN_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
@@ -18,7 +18,7 @@ PLAIN_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Api-Key KEY`. A key that is wrong, revoked or expired is refused, for reads too."""
 
-    def authenticate(self, request: Request) -> tuple[AnonymousUser, APIKey] | None:
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, AbstractAPIKey] | None:
         key = KeyParser().get(request)
         if key is None:
             return None
@@ -45,6 +45,6 @@ class ReadsOpenWritesByKey(BasePermission):
     message = "only an admin or the bearer of a key may do this"
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if request.method in SAFE_METHODS and getattr(settings, "READS_OPEN", True):
+        if request.method in SAFE_METHODS and settings.READS_OPEN:
             return True
         return isinstance(request.auth, APIKey) or bool(request.user and request.user.is_staff)

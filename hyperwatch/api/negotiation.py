@@ -22,7 +22,8 @@ class JsonUnlessBrowser(DefaultContentNegotiation):
         if asked and asked not in formats:
             raise refused("format", f"takes {' or '.join(formats)}")
         try:
-            return super().select_renderer(request, renderers, format_suffix)
+            selected: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+            return selected
         except NotAcceptable:
             return _first(renderers)
 

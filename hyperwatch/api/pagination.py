@@ -77,7 +77,7 @@ class PageOrCursor(BasePagination):
             self.cursor = read_cursor(request.query_params["cursor"], now)
         return Snapshot(self.cursor.head, now.epoch) if self.cursor else now
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.snapshot: Snapshot = view.snapshot
         self.size = PAGE_SIZES.asked(request.query_params, "page_size", PAGE_SIZE)
         self.time = queryset.model._meta.ordering[0].lstrip("-")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -18,8 +18,10 @@ EVERYWHERE = (400, 401, 429, 500, 503)
 OF_WRITES = (403,)
 OF_BODIES = (413, 415)
 
+Place = Literal["path", "query"]
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "hyperwatch.api.keys.ApiKeyAuthentication"
     name = "ApiKey"
 
@@ -32,8 +34,10 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
         }
 
 
-class EnvelopeSchema(AutoSchema):  # type: ignore[misc]
+class EnvelopeSchema(AutoSchema):
     """Reads the views' `path_parameters`, filter sets, paginators, serializers, and `errors` by action."""
+
+    view: Any
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
@@ -50,7 +54,7 @@ class EnvelopeSchema(AutoSchema):  # type: ignore[misc]
         """Named after the path: `list_` only where there are pages."""
         return str(super().get_operation_id()).replace("retrieve_", "get_")
 
-    def get_response_serializers(self) -> dict[int, Any]:
+    def get_response_serializers(self) -> Any:
         """POST and DELETE answer 200 as well, with what was made or deleted."""
         return {200: super().get_response_serializers()}
 
@@ -58,7 +62,7 @@ class EnvelopeSchema(AutoSchema):  # type: ignore[misc]
         """None: the filter sets' parameters are told by themselves, below."""
         return []
 
-    def get_override_parameters(self) -> list[OpenApiParameter]:
+    def get_override_parameters(self) -> list[Any]:
         paths: dict[str, Parameter[Any]] = self.view.path_parameters
         names = [name for name in paths if f"{{{name}}}" in self.path]
         return [_parameter(name, paths[name], "path", True) for name in names] + [
@@ -86,13 +90,15 @@ class EnvelopeSchema(AutoSchema):  # type: ignore[misc]
         return {str(status): _error_response(status, error) for status in sorted(statuses)}
 
     def _component(self, name: str, schema: dict[str, Any]) -> dict[str, str]:
-        component = ResolvedComponent(name, ResolvedComponent.SCHEMA, schema=schema, object=name)
+        component = ResolvedComponent(  # type: ignore[no-untyped-call]
+            name, ResolvedComponent.SCHEMA, schema=schema, object=name
+        )
         self.registry.register_on_missing(component)
         ref: dict[str, str] = component.ref
         return ref
 
 
-def _parameter(name: str, parameter: Parameter[Any], place: str, required: bool) -> OpenApiParameter:
+def _parameter(name: str, parameter: Parameter[Any], place: Place, required: bool) -> OpenApiParameter:
     takes = parameter.takes[0].upper() + parameter.takes[1:]
     return OpenApiParameter(
         name, type=dict(parameter.schema), location=place, required=required, description=f"{takes}."

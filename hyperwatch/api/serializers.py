@@ -1,6 +1,6 @@
 """Serializers for what the contract's formats are on the wire."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -9,16 +9,22 @@ from rest_framework import serializers
 from hyperwatch import fields, formats
 from hyperwatch.api.parameters import ADDRESS
 
+DIGITS = ("max_digits", "decimal_places")
+
 
 class RowsSerializer(serializers.ListSerializer[Any]):
     """A list of finished rows, which go out as they are: field by field would cost eighty times as much."""
 
-    def to_representation(self, data: Iterable[Any]) -> list[Any]:
+    def to_representation(self, data: Any) -> list[Any]:
         return list(data)
 
 
 class RatioField(serializers.FloatField):
     """A JSON number with 4 places."""
+
+    def __init__(self, **options: Any) -> None:
+        # What a ModelSerializer says of a numeric column.
+        super().__init__(**{name: told for name, told in options.items() if name not in DIGITS})
 
 
 @extend_schema_field(dict(ADDRESS.schema))

@@ -6,7 +6,7 @@ log of each request's time would be thousands. Where the cache is away, requests
 
 import re
 import time
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 from urllib.parse import quote
 
 import redis
@@ -74,7 +74,7 @@ class WindowThrottle(BaseThrottle):
         window, passed = divmod(now, rate.seconds)
         used = self._count(f"throttle:{self.scope}:{client(request)}:{int(window)}", rate.seconds)
         self.reset = max(int(rate.seconds - passed), 1)
-        request.allowance = Allowance(rate.limit, rate.limit - used, self.reset)
+        cast(Any, request).allowance = Allowance(rate.limit, rate.limit - used, self.reset)
         return used <= rate.limit
 
     def wait(self) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
+from django_filters.rest_framework import FilterSet
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,6 +23,7 @@ class ApiViewMixin(APIView):
     parser_classes = [BoundedJSONParser]
     path_parameters: ClassVar[Mapping[str, Parameter[Any]]] = {}
     errors: ClassVar[Mapping[str, tuple[int, ...]]] = {"list": (404,), "retrieve": (404,)}
+    filterset_class: type[FilterSet] | None = None
     parameters: Mapping[str, Any] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

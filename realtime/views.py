@@ -1,0 +1,31 @@
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from hyperwatch.api.views import ApiViewMixin
+from realtime import heads
+
+
+class NewestSerializer(serializers.Serializer[object]):
+    newest = serializers.DateTimeField()
+
+
+class CoinSerializer(serializers.Serializer[object]):
+    coin = serializers.CharField()
+    streams = serializers.DictField(child=NewestSerializer())
+
+
+class CoinsSerializer(serializers.Serializer[object]):
+    coins = CoinSerializer(many=True)
+
+
+class CoinViewSet(ApiViewMixin, ViewSet):
+    """The coins seen, and when each stream heard of each last."""
+
+    serializer_class = CoinsSerializer
+    errors = {}
+
+    def list(self, request: Request) -> Response:
+        coins = heads.newest_by_coin()
+        return Response({"coins": [{"coin": coin, "streams": streams} for coin, streams in coins.items()]})

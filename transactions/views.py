@@ -1,0 +1,55 @@
+import msgspec
+from rest_framework.exceptions import NotFound
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from hyperwatch.api.parameters import HASH, refused
+from hyperwatch.formats import ZERO_HASH
+from realtime.reading import StreamViewSet
+from transactions import filters, serializers
+from transactions.models import Position
+
+MOST_FILLS = 1_000
+OF_MANY = (
+    "is the all-zero one, which the venue gives to many transactions: "
+    "ask /transactions by user_address, coin, start_time and end_time"
+)
+
+
+class TransactionViewSet(ListModelMixin, StreamViewSet):
+    """Fills and transfers, the newest first."""
+
+    stream = "transactions"
+    serializer_class = serializers.TransactionSerializer
+    filterset_class = filters.TransactionFilter
+    lookup_field = "tx_hash"
+    path_parameters = {"tx_hash": HASH}
+
+    def get_serializer_class(self) -> type[serializers.TransactionSerializer]:
+        return serializers.FillsSerializer if self.detail else serializers.TransactionSerializer
+
+    def retrieve(self, request: Request, tx_hash: str) -> Response:
+        """The fills of one hash: the first, and at most 1,000 of all."""
+        if tx_hash == ZERO_HASH:
+            raise refused("tx_hash", OF_MANY)
+        fills = self.get_queryset().fills_of(tx_hash)
+        rows = self.rows(fills[:MOST_FILLS])
+        if not rows:
+            raise NotFound("no transaction has this hash")
+        return self.answer(**msgspec.structs.asdict(rows[0]), fills=rows, fills_total=fills.count())
+
+
+class PositionViewSet(StreamViewSet):
+    """The positions of each coin as they were summed up last."""
+
+    stream = "position_summaries"
+    serializer_class = serializers.PositionsSerializer
+    filterset_class = filters.PositionFilter
+    pagination_class = None
+    errors = {}
+
+    def list(self, request: Request) -> Response:
+        as_of = self.asked().newest_times()
+        positions = Position.objects.held(as_of, self.parameters["user_address"])
+        return Response({"positions": positions, "as_of": as_of})

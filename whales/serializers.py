@@ -1,0 +1,54 @@
+"""W and A of rest.md."""
+
+from typing import Any
+
+from django.db import IntegrityError
+from rest_framework import serializers
+
+from hyperwatch.api.errors import Conflict
+from hyperwatch.api.serializers import AddressField, FactSerializer
+from whales.models import WhaleActivity, WhaleWatch
+
+
+class WhaleSerializer(serializers.ModelSerializer[WhaleWatch]):
+    # No validator looks whether the address is there: the constraint says it, to two writers at once as well.
+    wallet_address = AddressField(max_length=42, validators=[])
+
+    class Meta:
+        model = WhaleWatch
+        fields = ["id", "wallet_address", "alias", "description", "is_active", "created_at"]
+        read_only_fields = ["id", "created_at"]
+
+    def validate_wallet_address(self, address: str) -> str:
+        if self.instance is not None and address != self.instance.wallet_address:
+            raise serializers.ValidationError("cannot change: watch the other wallet as another whale")
+        return address
+
+    def create(self, validated_data: Any) -> WhaleWatch:
+        try:
+            return super().create(validated_data)
+        except IntegrityError as error:
+            raise Conflict("this wallet is watched already") from error
+
+
+class WhalesSerializer(serializers.Serializer[object]):
+    whales = WhaleSerializer(many=True)
+
+
+class WhaleActivitySerializer(FactSerializer):
+    class Meta(FactSerializer.Meta):
+        model = WhaleActivity
+        fields = [
+            "seq",
+            "id",
+            "whale_id",
+            "wallet_address",
+            "alias",
+            "activity_type",
+            "tx_hash",
+            "coin",
+            "size",
+            "value_usd",
+            "timestamp",
+            "details",
+        ]

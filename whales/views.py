@@ -1,0 +1,77 @@
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from rest_framework import mixins
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from hyperwatch.api.filters import Query
+from hyperwatch.api.parameters import ID
+from hyperwatch.api.views import ApiViewMixin
+from realtime.reading import StreamViewSet
+from whales import filters, serializers
+from whales.models import WhaleWatch
+
+
+class WhaleViewSet(ApiViewMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, GenericViewSet[WhaleWatch]):
+    """The wallets that are watched."""
+
+    queryset = WhaleWatch.objects.all()
+    serializer_class = serializers.WhaleSerializer
+    filterset_class = filters.WhaleFilter
+    pagination_class = None
+    lookup_url_kwarg = "whale_id"
+    path_parameters = {"whale_id": ID}
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+    errors = {"create": (409,), "retrieve": (404,), "partial_update": (404,), "destroy": (404,)}
+
+    def get_queryset(self) -> QuerySet[WhaleWatch]:
+        whales = super().get_queryset()
+        # Who writes waits for who writes: or of two changes one is lost, and one deleted in between comes back.
+        return whales.select_for_update() if self.action in ("partial_update", "destroy") else whales
+
+    def list(self, request: Request) -> Response:
+        """All of them."""
+        whales = self.filter_queryset(self.get_queryset())
+        return Response({"whales": self.get_serializer(whales, many=True).data})
+
+    @transaction.atomic
+    def create(self, request: Request) -> Response:
+        """Watches a wallet from now on."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        serializer.save()
+        return Response(serializer.data)
+
+    @transaction.atomic
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Changes the alias or the description, or switches the watch on and off."""
+        return super().partial_update(request, *args, **kwargs)
+
+    @transaction.atomic
+    def destroy(self, request: Request, whale_id: int) -> Response:
+        """Ends the watch; what the wallet did stays. Answers what was deleted."""
+        whale = self.get_object()
+        told = self.get_serializer(whale).data
+        whale.delete()
+        return Response(told)
+
+
+class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
+    """What a watched wallet did, the newest first; also of a whale that is watched no more."""
+
+    stream = "whale_activities"
+    serializer_class = serializers.WhaleActivitySerializer
+    filterset_class = filters.ActivityFilter
+    path_parameters = {"whale_id": ID}
+    exact_by = None
+
+    def get_queryset(self) -> Query:
+        whale_id = self.kwargs["whale_id"]
+        activities = super().get_queryset().filter(whale_id=whale_id)
+        if not WhaleWatch.objects.filter(id=whale_id).exists() and not activities.exists():
+            raise NotFound("no whale has or had this id")
+        return activities
