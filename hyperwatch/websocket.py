@@ -17,4 +17,6 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
 def with_our_protocol(factory: WebSocketFactory) -> WebSocketFactory:
     factory.protocol = WebSocket
+    # A client that breaks the protocol is told how (1002, 1007, 1009) and not just cut off.
+    factory.setProtocolOptions(failByDrop=False)
     return factory

@@ -71,9 +71,9 @@ def liquidation(**overrides: Any) -> Message:
         "liquidator_address": OTHER_WALLET,
         "raw_data": {"tid": 1},
     }
-    fields = _with(fields, overrides)
-    time = fields.get("block_timestamp", TIME)
-    return computed("LIQUIDATION", fields, coin=fields.get("coin", "BTC"), timestamp=time)
+    data = _with(fields, overrides)
+    time = data.get("block_timestamp", TIME)
+    return computed("LIQUIDATION", data, coin=data.get("coin", "BTC"), timestamp=time)
 
 
 def ratio(coin: str = "BTC", timestamp: str = TIME, **overrides: Any) -> Message:
@@ -89,7 +89,7 @@ def ratio(coin: str = "BTC", timestamp: str = TIME, **overrides: Any) -> Message
     return computed("LONG_SHORT_RATIO", _with(fields, overrides), coin=coin, timestamp=timestamp)
 
 
-def level(price: str, **overrides: Any) -> dict[str, Any]:
+def level(price: Any, **overrides: Any) -> dict[str, Any]:
     fields = {
         "price": price,
         "long_liquidation_value": "1000.00000000",

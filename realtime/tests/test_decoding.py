@@ -146,7 +146,7 @@ def test_a_bare_number_is_stored_exactly_or_refused(literal: str) -> None:
         # An exponent of more digits than the contract's columns could ever use is refused unread.
         exponent = literal.lower().partition("e")[2].lstrip("+-")
         expected = admitted(literal, 30, 8, signed=signed) if len(exponent) <= 6 else None
-        _check_number(bare(literal.encode(), price="1", **{field: BARE}), field, expected, 8)
+        _check_number(bare(literal.encode(), transaction, **{"price": "1", field: BARE}), field, expected, 8)
 
 
 def _check_number(built: Message, field: str, expected: Decimal | None, places: int) -> None:

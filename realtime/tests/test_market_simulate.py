@@ -11,7 +11,6 @@ from django.core.management import CommandError, call_command
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.process import TRACEBACK, Process
-from hyperwatch.tests.services.waiting import wait_until
 from realtime.kafka import Producer
 
 SMALL: dict[str, Any] = {"coins": 3, "wallets": 20, "start": "2026-01-10T10:30:00Z"}
@@ -53,6 +52,11 @@ def test_a_file_without_a_start_holds_nothing_from_the_future(tmp_path: Path) ->
 def test_a_file_needs_an_end(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="--duration or --count"):
         simulate(output=tmp_path / "endless")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="nowhere"):
+        simulate(output=tmp_path / "nowhere" / "file", count=1)
 
 
 @pytest.mark.parametrize(
@@ -108,21 +112,19 @@ def test_what_is_not_acknowledged_is_an_error(mock_kafka: MockKafka, monkeypatch
         call_command("simulate", "--no-watch", "--rate=max", "--count=3", stdout=io.StringIO())
 
 
+class Simulation(Process):
+    name = "simulate"
+
+    def ready(self) -> bool:
+        return "Ctrl-C ends it" in self.output()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(mock_kafka: MockKafka, tmp_path: Path, number: signal.Signals) -> None:
-    command = [
-        sys.executable,
-        str(ROOT / "manage.py"),
-        "simulate",
-        "--no-watch",
-        "--rate=200",
-        "--coins=3",
-        "--wallets=20",
-    ]
-    process = Process(command, tmp_path, {**mock_kafka.env, "VAR_DIR": str(tmp_path)})
+    command = [sys.executable, str(ROOT / "manage.py"), "simulate", "--no-watch", "--rate=200", "--coins=3"]
+    process = Simulation(command, tmp_path, mock_kafka.env)
     process.start()
     try:
-        wait_until(lambda: "Ctrl-C" in process.output(), "the market to begin", 20)
         process.signal(number)
         assert process.wait(10) == 0
     finally:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from websockets.exceptions import ConnectionClosed
 
@@ -23,11 +22,10 @@ ZERO = "2026-01-10T10:30:00Z"
 
 
 @pytest.fixture(scope="module")
-def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """Without a channel layer in common with the tests: every fact comes by way of the heads."""
-    where = settings.DATABASES["default"]
-    url = f"postgres://{where['USER']}@/{where['NAME']}?host={where['HOST']}&port={where['PORT']}"
-    with commands.running("serve", "PORT", tmp_path_factory.mktemp("web"), DATABASE_URL=url) as start:
+    folder = tmp_path_factory.mktemp("web")
+    with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url) as start:
         yield start(STREAM_HEADS_SECONDS="0.1", WEBSOCKET_ALLOWED_ORIGINS="https://good.example")
 
 

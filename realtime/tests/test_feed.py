@@ -1,0 +1,103 @@
+"""A feed puts the events of one stream into their order, whatever the channel layer makes of them."""
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.feed import Feed, Ring
+from realtime.frames import Event
+from realtime.heads import Place
+from realtime.streams import Fact, Stream, get_stream
+from realtime.subscriptions import Filter
+
+START = datetime(2026, 1, 10, tzinfo=UTC)
+
+
+class Listening:
+    def __init__(self) -> None:
+        self.frames: list[str] = []
+
+    async def push(self, frames: list[str]) -> None:
+        # Whoever is sent to may be slow: others must not overtake.
+        await asyncio.sleep(0)
+        self.frames += frames
+
+    async def go_away(self) -> None:
+        raise AssertionError("nobody was to go")
+
+
+def event(seq: int, coin: str = "BTC", minute: int = 0) -> Event:
+    return Event(seq, Fact(time=START + timedelta(minutes=minute), coin=coin), str(seq).encode())
+
+
+def feed_of(name: str, newest: dict[str, datetime] | None = None) -> tuple[Feed, Listening]:
+    stream: Stream = get_stream(name)
+    feed, listening = Feed(stream, Place(0, 0), newest or {}, ring_bytes=1_000), Listening()
+    feed.join(Filter(), listening)
+    return feed, listening
+
+
+@given(st.permutations(range(1, 25)), st.lists(st.integers(1, 24)), st.integers(1, 6))
+def test_events_in_any_order_and_repeated_are_sent_once_in_order(
+    order: list[int], repeated: list[int], size: int
+) -> None:
+    async def run() -> list[str]:
+        feed, listening = feed_of("liquidations")
+        seqs = iter(order + repeated)
+        while batch := list(itertools.islice(seqs, size)):
+            await feed.offer([event(seq) for seq in batch])
+        assert not feed.has_hole
+        return listening.frames
+
+    assert asyncio.run(run()) == [str(seq) for seq in range(1, 25)]
+
+
+def test_what_is_read_and_what_is_heard_at_the_same_time_do_not_overtake_each_other() -> None:
+    async def run() -> list[str]:
+        feed, listening = feed_of("liquidations")
+        offers = [feed.offer([event(seq) for seq in range(low, low + 10)]) for low in range(1, 100, 10)]
+        await asyncio.gather(*offers)
+        return listening.frames
+
+    assert asyncio.run(run()) == [str(seq) for seq in range(1, 101)]
+
+
+def test_a_hole_holds_back_what_comes_behind_it() -> None:
+    async def run() -> None:
+        feed, listening = feed_of("liquidations")
+        await feed.offer([event(1), event(3)])
+        assert (listening.frames, feed.has_hole, feed.head) == (["1"], True, 1)
+        await feed.offer([event(2)])
+        assert (listening.frames, feed.has_hole, feed.head) == (["1", "2", "3"], False, 3)
+
+    asyncio.run(run())
+
+
+def test_of_a_state_only_what_is_newer_than_the_coins_newest_is_sent() -> None:
+    async def run() -> list[str]:
+        feed, listening = feed_of("long_short_ratios", {"ETH": START + timedelta(minutes=5)})
+        minutes = [("BTC", 1), ("BTC", 3), ("BTC", 2), ("ETH", 5), ("ETH", 6)]
+        await feed.offer([event(seq, coin, minute) for seq, (coin, minute) in enumerate(minutes, 1)])
+        assert feed.head == 5
+        return listening.frames
+
+    assert asyncio.run(run()) == ["1", "2", "5"]
+
+
+def test_a_lane_ends_with_its_last_listener() -> None:
+    feed, listening = feed_of("liquidations")
+    feed.leave(Filter(), listening)
+    feed.leave(Filter(), listening)
+    assert feed.lanes == {}
+
+
+def test_a_ring_keeps_the_newest_within_its_bytes_and_always_the_last() -> None:
+    ring = Ring(10)
+    for seq in (1, 22, 333, 4444, 55555):
+        ring.append(event(seq))
+    assert ring.bytes == 9
+    ring.append(event(10**20))
+    assert ring.bytes == 21

@@ -1,0 +1,126 @@
+"""The hub believes the channel layer in nothing: what it loses, a client gets from the database, in its place."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from hyperwatch.tests.services import commands
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.frames import make_event, pack
+from realtime.groups import group_of
+from realtime.store import Stored
+from realtime.tests import builders
+from realtime.tests.builders import stored
+from realtime.tests.sockets import Client, client
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Publish = Callable[[list[Stored]], None]
+Serve = Callable[..., Command]
+
+
+@pytest.fixture
+def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> Iterator[Serve]:
+    env = {"DATABASE_URL": test_database_url, "REDIS_URL": redis_server.url}
+    with commands.running("serve", "PORT", tmp_path, **env) as start:
+        yield start
+
+
+@pytest.fixture
+def publish(redis_server: RedisServer) -> Publish:
+    """Tells the hubs as the consumer does."""
+
+    async def send(new: list[Stored]) -> None:
+        layer = RedisPubSubChannelLayer(hosts=[{"address": redis_server.url}], prefix="hyperwatch")
+        for stream, rows in new:
+            for packed in pack([make_event(stream, row) for row in rows]):
+                message = {"type": "stream.events", "stream": stream.name, "events": packed}
+                await layer.group_send(group_of(stream.name), message)
+        await layer.flush()
+
+    return lambda new: asyncio.run(send(new))
+
+
+def one(tid: int) -> list[Stored]:
+    return stored(builders.liquidation(raw_data={"tid": tid}))
+
+
+def check_live(ws: Client, publish: Publish, tid: int) -> None:
+    """That the hub hears at all: within half of the ten seconds after which it would look at the heads."""
+    known = len(ws.facts)
+    publish(one(tid))
+    ws.wait_for(known + 1, timeout=5)
+
+
+def test_what_was_published_arrives_without_a_look_at_the_heads(serve: Serve, publish: Publish) -> None:
+    with client(serve(STREAM_HEADS_SECONDS="10").ws_url) as ws:
+        ws.subscribe("liquidations")
+        check_live(ws, publish, 1)
+        assert ws.seqs("liquidations") == [1]
+
+
+def test_a_message_that_was_lost_is_read_before_the_next_is_sent(serve: Serve, publish: Publish) -> None:
+    with client(serve(STREAM_HEADS_SECONDS="10").ws_url) as ws:
+        ws.subscribe("liquidations")
+        check_live(ws, publish, 1)
+        one(2)
+        one(3)
+        publish(one(4))
+        ws.wait_for(4, timeout=5)
+        assert ws.seqs("liquidations") == [1, 2, 3, 4]
+
+
+def test_messages_out_of_order_are_put_in_order(serve: Serve, publish: Publish) -> None:
+    with client(serve(STREAM_HEADS_SECONDS="10").ws_url) as ws:
+        ws.subscribe("liquidations")
+        check_live(ws, publish, 1)
+        second, third = one(2), one(3)
+        publish(third)
+        publish(second)
+        ws.wait_for(3, timeout=5)
+        assert ws.seqs("liquidations") == [1, 2, 3]
+        assert ws.silent_for(0.5)
+
+
+def test_a_hub_that_was_forgotten_by_redis_mends_and_hears_again(
+    serve: Serve, publish: Publish, redis_server: RedisServer
+) -> None:
+    web = serve(STREAM_HEADS_SECONDS="0.5")
+    with client(web.ws_url) as ws:
+        ws.subscribe("liquidations")
+        check_live(ws, publish, 1)
+        redis_server.restart()
+        for tid in range(2, 12):
+            one(tid)
+        ws.wait_for(11)
+        wait_until(lambda: hears(ws, publish), "the hub to hear again", 15)
+        assert ws.seqs("liquidations") == list(range(1, len(ws.facts) + 1))
+
+
+def hears(ws: Client, publish: Publish) -> bool:
+    """Whether a fact arrives sooner than the heads would tell of it."""
+    count = len(ws.facts)
+    publish(one(100 + count))
+    try:
+        ws.wait_for(count + 1, timeout=0.2)
+    except TimeoutError:
+        ws.wait_for(count + 1)
+        return False
+    return True
+
+
+def test_with_redis_away_from_the_start_clients_are_served_from_the_database(
+    serve: Serve, redis_server: RedisServer
+) -> None:
+    redis_server.stop()
+    with client(serve(STREAM_HEADS_SECONDS="0.5").ws_url) as ws:
+        ws.subscribe("liquidations")
+        for tid in range(3):
+            one(tid)
+        ws.wait_for(3)
+        assert ws.seqs("liquidations") == [1, 2, 3]
