@@ -3,8 +3,10 @@
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -84,25 +86,30 @@ class Command(BaseCommand):
             raise CommandError(str(missing)) from missing
 
     def _write(self, options: dict[str, Any], stop: Event) -> None:
-        """Without a start the file ends about now, so that nothing in it comes from the future."""
         rate, duration, count = options["rate"] or FASTEST, options["duration"], options["count"]
         if duration is None and count is None:
             raise CommandError("--output needs --duration or --count: the market never ends")
         span = duration if duration is not None else count / rate
+        # Without a start the file ends about now, so that nothing in it comes from the future.
         simulated = _market(options, options["start"] or datetime.now(UTC) - timedelta(seconds=span))
-        is_stdout, kinds = options["output"] == recording.STDIN, Counter[str]()
+        messages = limited(simulated.messages(rate), duration, count)
+        try:
+            self._write_file(options["output"], takewhile(lambda _message: not stop.is_set(), messages))
+        except OSError as error:
+            raise CommandError(str(error)) from error
+
+    def _write_file(self, name: str, messages: Iterable[market.Message]) -> None:
+        is_stdout, kinds = name == recording.STDIN, Counter[str]()
         with (
-            nullcontext(sys.stdout.buffer) if is_stdout else Path(options["output"]).open("wb") as file,
+            nullcontext(sys.stdout.buffer) if is_stdout else Path(name).open("wb") as file,
             Meter(self.stderr) as meter,
         ):
-            for message in limited(simulated.messages(rate), duration, count):
+            for number, message in enumerate(messages, start=1):
                 file.write(recording.write(message.topic, message.key, message.value))
                 kinds[message.kind] += 1
-                meter.at(kinds.total())
-                if stop.is_set():
-                    break
+                meter.at(number)
         if not is_stdout:
-            self._summarise(kinds, meter, f"written to {options['output']}")
+            self._summarise(kinds, meter, f"written to {name}")
 
     def _summarise(self, kinds: Counter[str], meter: Meter, end: str) -> None:
         seconds = max(meter.seconds, 0.001)
