@@ -29,7 +29,8 @@ def pytest_configure() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     if os.environ.get("CI") == "true" and (missing := environment.missing()):
-        raise pytest.UsageError(f"with CI=true nothing may be left out: {missing}")
+        lacks = "; ".join(f"{marker}: {reason}" for marker, reason in missing.items())
+        raise pytest.UsageError(f"with CI=true nothing may be left out, and this is not here: {lacks}")
 
 
 def pytest_unconfigure() -> None:
