@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import psycopg2
-from django.db import connection
+from django.db import DatabaseError, connection
 from prometheus_client import Counter
 
 from realtime import store_sql as sql
@@ -84,7 +84,7 @@ class Store:
                 yield cursor
             except BaseException as error:
                 _roll_back()
-                if isinstance(error, psycopg2.Error) and (error.pgcode or "").startswith(DATA_ERRORS):
+                if _sqlstate(error).startswith(DATA_ERRORS):
                     raise RefusedByDatabase(str(error).strip()) from error
                 raise
 
@@ -95,6 +95,12 @@ def _prepare(cursor: Any) -> None:
     cursor.execute(sql.CREATE_STORED)
     for stream in all_streams():
         cursor.execute(sql.create_incoming(stream))
+
+
+def _sqlstate(error: BaseException) -> str:
+    # A cursor of Django's raises its own exceptions around psycopg2's, but for COPY, which it does not know.
+    origin = error.__cause__ if isinstance(error, DatabaseError) else error
+    return (origin.pgcode or "") if isinstance(origin, psycopg2.Error) else ""
 
 
 def _roll_back() -> None:
