@@ -69,7 +69,7 @@ def store(stream: Stream) -> str:
 WITH probed AS MATERIALIZED (
     SELECT i.*, known.differs FROM {incoming(stream)} i {_only_from_new(stream)}
     LEFT JOIN LATERAL (
-        SELECT {_tuple(stream, "t")} IS DISTINCT FROM {_tuple(stream, "i")} AS differs
+        SELECT {_tuple(stream, "t")} IS DISTINCT FROM {_tuple(stream, "i")} OR {stream.differs} AS differs
         FROM {stream.model._meta.db_table} t WHERE t.event_key = i.event_key OFFSET 0
     ) known ON true
 ), fresh AS MATERIALIZED (

@@ -103,6 +103,8 @@ class Stream:
     passengers  columns of the incoming rows that are no columns of the table, with their SQL types, for
     then        one more SQL statement after the insert. It sees the temporary tables
                 `incoming_<name>` (ord and the columns) and `stored` (stream, ord, seq)
+    differs     an SQL condition on the passengers of an incoming row `i` whose fact is known as row `t`: whether
+                they are others than came then
     follow      makes it follow wallets, [(address, alias)]
     """
 
@@ -121,6 +123,7 @@ class Stream:
     derive: Derive | None = None
     passengers: Mapping[str, str] = field(default_factory=dict)
     then: str = ""
+    differs: str = "false"
     follow: Callable[[Sequence[tuple[str, str]]], None] | None = None
 
 

@@ -25,6 +25,13 @@ TRANSACTIONS = register(
     )
 )
 
+POSITION = "user_address, side, size, entry_price, mark_price, leverage, margin, unrealized_pnl"
+INCOMING_POSITIONS = """json_to_recordset(i.positions) AS p(
+    user_address text, side text, size numeric, entry_price numeric, mark_price numeric,
+    leverage numeric, margin numeric, unrealized_pnl numeric
+)"""
+KNOWN_POSITIONS = "FROM positions p WHERE p.coin = t.coin AND p.timestamp = t.timestamp"
+
 POSITION_SUMMARIES = register(
     Stream(
         name="position_summaries",
@@ -37,17 +44,13 @@ POSITION_SUMMARIES = register(
         fact=events.summary_fact,
         reads={(Topic.COMPUTED_DATA, "POSITION_SUMMARY"): events.from_summary},
         passengers={"positions": "json"},
-        then="""
-INSERT INTO positions (
-    user_address, coin, side, size, entry_price, mark_price, leverage, margin, unrealized_pnl, timestamp
-)
-SELECT p.user_address, i.coin, p.side, p.size, p.entry_price, p.mark_price, p.leverage, p.margin,
-       p.unrealized_pnl, i.timestamp
-FROM incoming_position_summaries i
-JOIN stored s ON s.stream = 'position_summaries' AND s.ord = i.ord AND s.seq > 0,
-json_to_recordset(i.positions) AS p(
-    user_address text, side text, size numeric, entry_price numeric, mark_price numeric,
-    leverage numeric, margin numeric, unrealized_pnl numeric
+        then=f"""
+INSERT INTO positions (coin, timestamp, {POSITION})
+SELECT i.coin, i.timestamp, {POSITION} FROM incoming_position_summaries i
+JOIN stored s ON s.stream = 'position_summaries' AND s.ord = i.ord AND s.seq > 0, {INCOMING_POSITIONS}""",
+        differs=f"""(
+    json_array_length(i.positions) <> (SELECT count(*) {KNOWN_POSITIONS})
+    OR EXISTS (SELECT {POSITION} FROM {INCOMING_POSITIONS} EXCEPT SELECT {POSITION} {KNOWN_POSITIONS})
 )""",
     )
 )
