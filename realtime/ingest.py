@@ -8,7 +8,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain, repeat
 
 from django.db import InterfaceError, OperationalError, connection
 from prometheus_client import Counter, Histogram
@@ -25,6 +27,10 @@ PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 BATCHES = Histogram("hyperwatch_batch_messages", "Messages in a batch", buckets=(1, 10, 100, 500, 1000, 2000, 10000))
 WAITS = Counter("hyperwatch_database_waits", "Times that storing waited for the database")
+
+
+class Stopped(Exception):
+    """The stop came before the batch could be stored: whoever reads it again stores it."""
 
 
 class Ingest:
@@ -46,11 +52,12 @@ class Ingest:
 
     def run(self, batch_size: int) -> None:
         """Works until it is stopped. Raises what no policy covers; nothing is committed for that."""
-        while not self._stop.is_set():
-            messages = self._consumer.read(batch_size, wait=0.2)
-            if messages:
-                BATCHES.observe(len(messages))
-                self._ingest(messages)
+        with suppress(Stopped):
+            while not self._stop.is_set():
+                messages = self._consumer.read(batch_size, wait=0.2)
+                if messages:
+                    BATCHES.observe(len(messages))
+                    self._ingest(messages)
 
     def _ingest(self, messages: Sequence[Message]) -> None:
         checkpoint("read")
@@ -61,8 +68,6 @@ class Ingest:
         except RefusedByDatabase as refused:
             self._halve(messages, refused)
             return
-        if stored is None:
-            return
         checkpoint("stored")
         self._publish(stored)
         checkpoint("published")
@@ -70,19 +75,19 @@ class Ingest:
         self.committed_at = self._now()
         checkpoint("committed")
 
-    def _store_when_possible(self, batch: Batch) -> list[Stored] | None:
-        """What was new, or None where the stop came first: then it is stored by whoever reads it again."""
-        for attempt in range(10**9):
+    def _store_when_possible(self, batch: Batch) -> list[Stored]:
+        """What was new. Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
+        pauses = chain(PAUSES, repeat(PAUSES[-1]))
+        while True:
             try:
                 return self._store.store(batch)
             except (OperationalError, InterfaceError) as error:
-                pause = PAUSES[min(attempt, len(PAUSES) - 1)]
+                pause = next(pauses)
                 WAITS.inc()
                 log.warning("the database does not store (%s); next try in %s s", str(error).strip(), pause)
                 connection.close()
                 if self._stopped_while_waiting(pause):
-                    break
-        return None
+                    raise Stopped from error
 
     def _stopped_while_waiting(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
