@@ -6,6 +6,7 @@ look the same as ours.
 
 import logging
 import logging.config
+import sys
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ def configure_logging(level: str, style: str) -> None:
     """`level` is a name of the standard library's, `style` is `console` or `json`."""
     renderers: dict[str, list[Any]] = {
         "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-        "console": [structlog.dev.ConsoleRenderer()],
+        "console": [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
     }
     structlog.configure(
         processors=[

@@ -14,6 +14,9 @@ log = structlog.stdlib.get_logger("hyperwatch.requests")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
+# What browsers and orchestrators ask for by themselves.
+QUIET = ("/static/", "/health", "/metrics", "/favicon.ico")
+
 REQUESTS = Histogram("hyperwatch_http_seconds", "Time to answer a request", ["method", "route", "status"])
 
 
@@ -40,6 +43,8 @@ class RequestLogMiddleware:
         route = match.route if match else "none"
         REQUESTS.labels(request.method or "", route, str(response.status_code)).observe(seconds)
         level = logging.WARNING if response.status_code >= 500 else logging.INFO
+        if request.path.startswith(QUIET) and level < logging.WARNING:
+            level = logging.DEBUG
         log.log(
             level,
             "request",

@@ -111,6 +111,7 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
     """
     host, port = settings.SERVER_HOST, settings.SERVER_PORT
     check_address(host, port)
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     server = WebServer(
         import_string(settings.ASGI_APPLICATION),
         endpoints=build_endpoint_description_strings(host=host, port=port),

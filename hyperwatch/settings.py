@@ -176,7 +176,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
+STATIC_ROOT: Path = env.path("STATIC_ROOT", VAR_DIR / "static")
+# Without `collectstatic` they are served from where they lie.
 WHITENOISE_USE_FINDERS = True
 
 USE_TZ = True

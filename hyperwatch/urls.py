@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from hyperwatch import health, startpage
@@ -10,6 +11,7 @@ from hyperwatch.api.views import Unrouted
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", startpage.start, name="start"),
+    path("favicon.ico", RedirectView.as_view(url="/static/hyperwatch/icon.svg")),
     path("health", health.health, name="health"),
     path("health/ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),

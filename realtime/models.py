@@ -28,6 +28,7 @@ class StreamHead(models.Model):
 
     class Meta:
         db_table = "streams"
+        verbose_name, verbose_name_plural = "stream", "streams"
 
     def __str__(self) -> str:
         return f"{self.name} at {self.head}"
@@ -43,6 +44,7 @@ class NewestOfCoin(models.Model):
 
     class Meta:
         db_table = "newest_of_coin"
+        verbose_name = verbose_name_plural = "newest of each coin"
         constraints = [models.UniqueConstraint(fields=["stream", "coin"], name="newest_of_coin_stream_coin")]
 
     def __str__(self) -> str:
@@ -61,6 +63,7 @@ class Epoch(models.Model):
 
     class Meta:
         db_table = "epoch"
+        verbose_name = verbose_name_plural = "epoch"
 
     def __str__(self) -> str:
         return self.value

@@ -84,6 +84,7 @@ class PositionSummary(StoredFact):
 
     class Meta:
         db_table = "position_summaries"
+        verbose_name_plural = "position summaries"
         ordering = ("-timestamp", "-id")
         indexes = [models.Index(fields=["coin", "-timestamp", "-id"], name="position_summaries_coin_time")]
 

@@ -24,6 +24,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'epoch',
+                'verbose_name': 'epoch',
+                'verbose_name_plural': 'epoch',
             },
         ),
         migrations.CreateModel(
@@ -35,6 +37,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'streams',
+                'verbose_name': 'stream',
+                'verbose_name_plural': 'streams',
             },
         ),
         migrations.CreateModel(
@@ -69,6 +73,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'newest_of_coin',
+                'verbose_name': 'newest of each coin',
+                'verbose_name_plural': 'newest of each coin',
                 'constraints': [models.UniqueConstraint(fields=('stream', 'coin'), name='newest_of_coin_stream_coin')],
             },
         ),

@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'position_summaries',
+                'verbose_name_plural': 'position summaries',
                 'ordering': ('-timestamp', '-id'),
                 'indexes': [models.Index(fields=['coin', '-timestamp', '-id'], name='position_summaries_coin_time')],
             },

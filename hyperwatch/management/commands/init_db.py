@@ -42,8 +42,8 @@ class Command(BaseCommand):
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         # Also with nothing to do: it is what makes rows for streams that are new since.
         call_command("migrate", interactive=False, verbosity=0)
-        applied = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in plan)
-        self.stdout.write(f"schema: {f'applied {applied}' if applied else 'up to date'}")
+        rooms = ", ".join(dict.fromkeys(migration.app_label for migration, _ in plan))
+        self.stdout.write(f"schema: applied {len(plan)} migrations ({rooms})" if plan else "schema: up to date")
 
     def _create_topics(self) -> None:
         try:
