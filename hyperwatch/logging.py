@@ -22,9 +22,13 @@ SHARED: list[Any] = [
 
 def configure_logging(level: str, style: str) -> None:
     """`level` is a name of the standard library's, `style` is `console` or `json`."""
+    # The coloured traceback shows every local variable, secrets among them.
+    console = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     renderers: dict[str, list[Any]] = {
         "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-        "console": [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+        "console": [console],
     }
     structlog.configure(
         processors=[
