@@ -176,7 +176,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT: Path = env.path("STATIC_ROOT", VAR_DIR / "static")
+STATIC_ROOT = VAR_DIR / "static"
 # Without `collectstatic` they are served from where they lie.
 WHITENOISE_USE_FINDERS = True
 

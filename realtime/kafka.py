@@ -54,7 +54,8 @@ def _connection() -> dict[str, str | int | float | bool]:
     return {
         "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "client.id": "hyperwatch",
-        "log_level": 3,
+        # librdkafka tells of each attempt to connect; what concerns us comes by `error_cb` and exceptions.
+        "log_level": 2,
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 2_000,
         "socket.keepalive.enable": True,
@@ -66,7 +67,7 @@ def existing_topics(timeout: float = 5.0) -> set[str]:
     try:
         return set(AdminClient(_connection()).list_topics(timeout=timeout).topics)
     except confluent_kafka.KafkaException as error:
-        raise KafkaAway(str(error.args[0])) from error
+        raise KafkaAway(error.args[0].str()) from error
 
 
 def create_topics(timeout: float = 10.0) -> list[str]:
@@ -117,7 +118,7 @@ class Producer:
             except BufferError:
                 self._producer.poll(0.1)
             except confluent_kafka.KafkaException as error:
-                self.failures.append(str(error.args[0]))
+                self.failures.append(error.args[0].str())
                 return
 
     def flush(self, timeout: float = 30.0) -> int:

@@ -94,5 +94,5 @@ class Command(BaseCommand):
 
 
 def demo_market(stop: threading.Event) -> None:
-    """A small market: something happens wherever one looks, and a laptop hardly notices."""
-    run_market(stop, rate=20.0, seed=1, coins=8, wallets=200)
+    """A small market: something happens wherever one looks, and a disk fills by a gigabyte a day at most."""
+    run_market(stop, rate=10.0, seed=1, coins=8, wallets=200)
