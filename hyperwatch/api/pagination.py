@@ -1,9 +1,9 @@
 """Pages by number, with a total; or by cursor, which stays right while rows arrive."""
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +13,7 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hyperwatch.api.parameters import BIGINT, ID, refused, whole_number
+from hyperwatch.api.parameters import BIGINT, ID, Parameter, refused, whole_number
 
 PAGE_SIZE = 20
 PAGE_SIZES = whole_number(1, 100)
@@ -53,12 +53,10 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 _unpack = msgspec.msgpack.Decoder(Cursor).decode
 
 
-def read_cursor(text: str, now: Snapshot) -> Cursor | None:
-    """The cursor given, None for the empty one that starts a walk."""
-    try:
-        return Cursor.read(text, now) if text else None
-    except (ValueError, OverflowError, binascii.Error):
-        raise refused("cursor", "takes a next_cursor of an earlier answer, or nothing to start") from None
+def place(now: Snapshot) -> Parameter[Cursor]:
+    """What `cursor` takes; without a value it starts a walk."""
+    takes = "a next_cursor of an earlier answer, or nothing to start"
+    return Parameter(partial(Cursor.read, now=now), takes, {"type": "string"})
 
 
 class PageOrCursor(BasePagination):
@@ -74,7 +72,9 @@ class PageOrCursor(BasePagination):
         """The snapshot that the answer is made from: a walk stays with the one that it began with."""
         self.is_walk = "cursor" in request.query_params
         if self.is_walk:
-            self.cursor = read_cursor(request.query_params["cursor"], now)
+            if "page" in request.query_params:
+                raise refused("page", "does not go with cursor")
+            self.cursor = place(now).asked(request.query_params, "cursor", None)
         return Snapshot(self.cursor.head, now.epoch) if self.cursor else now
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:

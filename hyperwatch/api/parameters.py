@@ -18,6 +18,7 @@ from rest_framework.exceptions import ValidationError
 from hyperwatch import formats
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 BIGINT = 2**63 - 1
 DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -61,7 +62,7 @@ class Parameter(Generic[T]):
             raise refused(name, f"takes {self.takes}")
         return value
 
-    def asked(self, query: QueryDict, name: str, default: T) -> T:
+    def asked(self, query: QueryDict, name: str, default: D) -> T | D:
         """The value of a query parameter."""
         value = self._checked(name, query.getlist(name))
         return default if value is None else value

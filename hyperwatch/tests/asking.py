@@ -1,9 +1,12 @@
 """Asks the API as a client would: through the front door, and out of the envelope."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from django.test import Client
 from rest_framework_api_key.models import APIKey
+
+from hyperwatch.api.filters import StrictFilterSet
 
 
 def ask(path: str, status: int = 200, method: str = "GET", **options: Any) -> dict[str, Any]:
@@ -21,9 +24,15 @@ def get(path: str) -> Any:
     return ask(path)["data"]
 
 
-def refusal(path: str, status: int = 400) -> dict[str, Any]:
-    """What a client is told that asks for what cannot be."""
-    return ask(path, status)
+def walk(path: str) -> list[Any]:
+    """All items of a list, by cursor."""
+    separator = "&" if "?" in path else "?"
+    data = get(f"{path}{separator}page_size=100&cursor=")
+    items = list(data["items"])
+    while cursor := data["pagination"]["next_cursor"]:
+        data = get(f"{path}{separator}page_size=100&cursor={cursor}")
+        items += data["items"]
+    return items
 
 
 def bearer() -> dict[str, str]:
@@ -33,10 +42,36 @@ def bearer() -> dict[str, str]:
 
 
 def write(method: str, path: str, body: Any = None, status: int = 200, **headers: Any) -> dict[str, Any]:
-    """The envelope of a write with a key, unless the headers say otherwise."""
+    """The envelope of a write, with a key unless the headers say otherwise."""
     options = {"data": body, "content_type": "application/json", **(headers or bearer())}
     response = getattr(Client(), method.lower())(f"/api/v1{path}", **options)
     assert response.status_code == status, response.content[:500]
     envelope: dict[str, Any] = response.json()
     assert envelope["code"] == status
     return envelope
+
+
+class Finds(NamedTuple):
+    """That a filter finds what it should: whatever tells the rows apart, in order."""
+
+    filterset: type[StrictFilterSet]
+    parameter: str
+    path: str
+    found: list[Any]
+
+
+def check(cases: Iterable[Finds], told: Callable[[Any], Any]) -> None:
+    """Asks for each case; `told` takes what tells the rows apart out of the data."""
+    for case in cases:
+        assert f"{case.parameter}=" in case.path
+        found = told(get(case.path))
+        assert found == case.found, case.path
+
+
+def check_refused(*refusals: tuple[str, str, str]) -> None:
+    """That each (path, parameter, what it takes) is a 400 that says so."""
+    for path, name, takes in refusals:
+        envelope = ask(path, 400)
+        assert envelope["message"] == "Invalid parameter"
+        assert envelope["error"].startswith(f"{name} takes {takes}"), path
+        assert envelope["details"] == {name: [envelope["error"]]}

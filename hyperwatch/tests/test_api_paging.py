@@ -1,0 +1,133 @@
+"""Pages by number and by cursor, and the snapshot that an answer is made from."""
+
+import base64
+from typing import Any
+
+import msgspec
+import pytest
+
+from hyperwatch.api import pagination
+from hyperwatch.tests.asking import ask, get, walk
+from realtime.models import Epoch, StreamHead
+from realtime.tests.builders import liquidation, stored
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PATH = "/liquidations"
+
+
+def seqs(data: Any) -> list[int]:
+    return [row["seq"] for row in data["items"]]
+
+
+def store_many(first: int, last: int, **fields: Any) -> None:
+    stored(*(liquidation(raw_data={"tid": tid}, **fields) for tid in range(first, last + 1)))
+
+
+def test_pages_follow_one_another_and_the_last_may_be_short() -> None:
+    store_many(1, 45)
+    assert seqs(get(PATH)) == list(range(45, 25, -1))
+    assert seqs(get(f"{PATH}?page=3")) == list(range(5, 0, -1))
+    assert seqs(get(f"{PATH}?page=2&page_size=40")) == [5, 4, 3, 2, 1]
+    told = {"page": 3, "page_size": 20, "total": 45, "total_pages": 3, "total_exact": True}
+    assert get(f"{PATH}?page=3")["pagination"] == told
+
+
+def test_a_page_past_the_end_is_not_found() -> None:
+    store_many(1, 20)
+    assert "past the end" in ask(f"{PATH}?page=2", 404)["error"]
+    assert seqs(get(f"{PATH}?page=1"))
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("page=0", "page"),
+        ("page=-1", "page"),
+        ("page=one", "page"),
+        ("page=1.5", "page"),
+        ("page=%D9%A3", "page"),
+        (f"page={10**30}", "page"),
+        ("page=1&page=2", "page"),
+        ("page_size=0", "page_size"),
+        ("page_size=101", "page_size"),
+        ("page_size=%00", "page_size"),
+        ("cursor=&page_size=101", "page_size"),
+        ("cursor=nonsense", "cursor"),
+        ("cursor=%00", "cursor"),
+        ("cursor=%F0%9F%90%8B", "cursor"),
+        ("cursor=" + "A" * 4_000, "cursor"),
+        ("cursor=&cursor=", "cursor"),
+        ("cursor=&page=1", "page"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_by_name(query: str, name: str) -> None:
+    assert list(ask(f"{PATH}?{query}", 400)["details"]) == [name]
+
+
+def test_a_page_that_begins_beyond_row_ten_thousand_is_sent_to_the_cursor() -> None:
+    assert "cursor" in ask(f"{PATH}?page=501", 400)["error"]
+    assert "cursor" in ask(f"{PATH}?page=101&page_size=100", 400)["error"]
+    ask(f"{PATH}?page=500", 404)
+
+
+def test_a_total_is_exact_where_it_is_cheap_and_else_counted_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pagination, "DEEPEST", 30)
+    store_many(1, 31)
+    cheap = get(f"{PATH}?coin=BTC&side=LONG&start_time=2020-01-01&end_time=2030-01-01")["pagination"]
+    assert (cheap["total"], cheap["total_exact"]) == (31, True)
+    cut = get(f"{PATH}?min_value_usd=1")["pagination"]
+    assert (cut["total"], cut["total_exact"], cut["total_pages"]) == (30, False, 2)
+    whole = get(f"{PATH}?max_value_usd=1")["pagination"]
+    assert (whole["total"], whole["total_exact"]) == (0, True)
+
+
+def test_a_walk_gives_every_row_once_whatever_arrives_meanwhile() -> None:
+    store_many(1, 30)
+    first = get(f"{PATH}?cursor=&page_size=20")
+    # Newer and older ones by their own time: neither may move what is still to come.
+    store_many(31, 40)
+    store_many(41, 50, block_timestamp="2026-01-09T00:00:00Z")
+    second = get(f"{PATH}?page_size=20&cursor={first['pagination']['next_cursor']}")
+    assert seqs(first) + seqs(second) == list(range(30, 0, -1))
+    assert second["pagination"] == {"next_cursor": None, "page_size": 20}
+    assert first["head"] == second["head"] == 30
+    assert first["epoch"] == second["epoch"]
+
+
+def test_a_walk_crosses_rows_of_the_same_moment() -> None:
+    store_many(1, 150)
+    store_many(151, 230, block_timestamp="2026-01-10T10:29:59.999999Z")
+    assert [row["seq"] for row in walk(PATH)] == [*range(150, 0, -1), *range(230, 150, -1)]
+
+
+def test_a_walk_keeps_its_filters() -> None:
+    store_many(1, 110)
+    store_many(111, 120, coin="ETH")
+    assert len(walk(f"{PATH}?coin=BTC")) == 110
+
+
+def test_rows_beyond_the_head_are_not_in_an_answer() -> None:
+    store_many(1, 3)
+    StreamHead.objects.filter(name="liquidations").update(head=2)
+    data = get(PATH)
+    assert (data["head"], seqs(data), data["pagination"]["total"]) == (2, [2, 1], 2)
+    assert [row["seq"] for row in get(f"{PATH}/recent")["liquidations"]] == [2, 1]
+    assert get(f"{PATH}/stats")["total_liquidations"] == 2
+
+
+def test_a_cursor_of_another_life_of_the_database_is_refused() -> None:
+    store_many(1, 30)
+    cursor = get(f"{PATH}?cursor=")["pagination"]["next_cursor"]
+    Epoch.objects.update(value="another")
+    assert list(ask(f"{PATH}?cursor={cursor}", 400)["details"]) == ["cursor"]
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_cursor_that_was_tampered_with_is_refused(place: int) -> None:
+    store_many(1, 30)
+    text = get(f"{PATH}?cursor=")["pagination"]["next_cursor"]
+    parts = msgspec.msgpack.decode(base64.urlsafe_b64decode(text + "=="))
+    parts[place] = {1: 31, 2: "never", 3: 2**63}[place]
+    cursor = base64.urlsafe_b64encode(msgspec.msgpack.encode(parts)).rstrip(b"=").decode()
+    assert list(ask(f"{PATH}?cursor={cursor}", 400)["details"]) == ["cursor"]

@@ -1,0 +1,57 @@
+"""The ratios as rest.md tells them."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from hyperwatch.api import clock
+from hyperwatch.tests.asking import get, walk
+from realtime.tests.builders import TIME, ratio, stored
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HISTORY = "/long-short-ratios/history?coin=BTC"
+
+
+def test_current_is_the_newest_of_each_coin_by_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(ratio(), ratio(coin="ETH"))
+    stored(ratio(timestamp="2026-01-10T10:00:00Z", long_ratio=0.9, short_ratio=0.1))
+    moment = datetime.fromisoformat(TIME) + timedelta(minutes=5)
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    data = get("/long-short-ratios/current")
+    assert [(row["coin"], row["age_seconds"]) for row in data["ratios"]] == [("BTC", 300), ("ETH", 300)]
+    assert data["head"] == 3
+    told = {
+        "seq": 1,
+        "coin": "BTC",
+        "timestamp": TIME,
+        "long_ratio": 0.5124,
+        "short_ratio": 0.4876,
+        "long_position_value": "91374.54465000",
+        "short_position_value": "86955.70298000",
+        "total_position_value": "178330.24763000",
+        "long_accounts": 3,
+        "short_accounts": 6,
+        "age_seconds": 300,
+    }
+    assert data["ratios"][0] == told
+
+
+def test_history_gives_the_newest_thousand_intervals_that_have_a_ratio() -> None:
+    newest = datetime.fromisoformat(TIME)
+    # With a gap between any two, so that only a count of those that are there comes to a thousand.
+    stored(*(ratio(timestamp=(newest - timedelta(hours=3 * number)).isoformat()) for number in range(1_010)))
+    data = get(HISTORY)
+    assert data["pagination"]["total"] == 1_000
+    assert data["pagination"]["total_exact"] is True
+    assert len(walk(HISTORY)) == 1_000
+    assert len(walk(f"{HISTORY}&start_time=2020-01-01")) == 1_010
+
+
+def test_history_walked_by_cursor_stays_with_what_was_there_when_it_began() -> None:
+    stored(*(ratio(timestamp=f"2026-01-10T{hour:02}:10:00Z") for hour in range(6)))
+    first = get(f"{HISTORY}&page_size=2&cursor=")
+    stored(*(ratio(timestamp=f"2026-01-10T{hour:02}:50:00Z") for hour in range(6)))
+    second = get(f"{HISTORY}&page_size=2&cursor={first['pagination']['next_cursor']}")
+    assert [row["timestamp"][11:16] for row in second["items"]] == ["03:10", "02:10"]
+    assert second["head"] == 6
