@@ -149,6 +149,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _ready_hub(self) -> Hub:
         """The hub, once it knows where the streams are; one that could not start is replaced. Raises HubAway."""
         if self._hub is None or self._hub.has_failed:
+            if self._hub is not None:
+                self._hub.exit(self)
             self._hub = get_hub()
             self._hub.enter(self)
         await self._hub.ready()

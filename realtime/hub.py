@@ -64,7 +64,6 @@ class Hub:
             await asyncio.shield(self._started)
         except (DatabaseError, InterfaceError) as error:
             forget_hub(self)
-            self._stop()
             raise HubAway from error
 
     @property
@@ -105,7 +104,7 @@ class Hub:
         states = [name for name, stream in streams.items() if stream.is_state]
         self.epoch, places, newest = await self._query(read_standing, states)
         for name, stream in streams.items():
-            self._feeds[name] = Feed(stream, places[name], newest.get(name, {}), settings.STREAM_RING_BYTES)
+            self._feeds[name] = Feed(stream, places.get(name, Place(0, 0)), newest.get(name, {}), settings.STREAM_RING_BYTES)
         self._watching = asyncio.ensure_future(self._watch())
 
     def _stop(self) -> None:

@@ -1,11 +1,14 @@
-"""A WebSocket client for tests: it keeps what it received."""
+"""A WebSocket client for tests, which keeps what it received, and a look at a process's metrics."""
 
 import json
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
+
+from hyperwatch.tests.services.commands import Command
 
 
 class Client:
@@ -62,3 +65,10 @@ class Client:
 def client(url: str, **options: Any) -> Iterator[Client]:
     with connect(url, max_size=None, **options) as socket:
         yield Client(socket)
+
+
+def metric(process: Command, name: str) -> int:
+    """The sum of a counter over its labels, as the process tells it."""
+    with urllib.request.urlopen(f"{process.url}/metrics", timeout=5) as answer:  # noqa: S310 (http, ours)
+        lines = answer.read().decode().splitlines()
+    return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)))

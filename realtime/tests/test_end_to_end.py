@@ -1,7 +1,5 @@
 """The whole way of a fact, on real processes: Kafka, consumer, database, web server, client."""
 
-import urllib.request
-
 import pytest
 from django.core.management import call_command
 
@@ -11,7 +9,7 @@ from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.tests.sockets import client
+from realtime.tests.sockets import client, metric
 
 DATA = ROOT.parent / "shared" / "data"
 FILES = [DATA / f"{name}.jsonl" for name in ("transactions", "liquidations", "ratios", "liquidation_maps")]
@@ -20,17 +18,8 @@ FACTS = {"transactions": 140, "liquidations": 480, "long_short_ratios": 2854, "l
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the recorded data is not beside the project")
 
 
-
-
 def replay() -> None:
     call_command("replay", *map(str, FILES))
-
-
-def metric(process: Command, name: str) -> int:
-    """The sum of a counter over its labels, as the process tells it."""
-    with urllib.request.urlopen(f"{process.url}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)))
 
 
 def check_replay(database: Database, web: Command, consumer: Command) -> None:

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from psycopg2 import Error
 
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.frames import make_event, pack
@@ -16,7 +19,7 @@ from realtime.groups import group_of
 from realtime.store import Stored
 from realtime.tests import builders
 from realtime.tests.builders import stored
-from realtime.tests.sockets import Client, client
+from realtime.tests.sockets import Client, client, metric
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,6 +94,7 @@ def test_a_hub_that_was_forgotten_by_redis_mends_and_hears_again(
     serve: Serve, publish: Publish, redis_server: RedisServer
 ) -> None:
     web = serve(STREAM_HEADS_SECONDS="0.5")
+    web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
     with client(web.ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
@@ -124,3 +128,21 @@ def test_with_redis_away_from_the_start_clients_are_served_from_the_database(
             one(tid)
         ws.wait_for(3)
         assert ws.seqs("liquidations") == [1, 2, 3]
+
+
+def test_without_the_database_a_client_is_told_and_served_once_it_is_back(
+    fresh_database: Database, web_server: Serve
+) -> None:
+    server = fresh_database.beside("postgres")
+    web = web_server()
+    server.query(f'ALTER DATABASE "{fresh_database.name}" RENAME TO "{fresh_database.name}_away"')
+    try:
+        with client(web.ws_url) as ws:
+            answer = ws.ask(type="subscribe", channels=["liquidations"])
+            assert (answer["type"], answer["code"]) == ("error", "INTERNAL_ERROR")
+            server.query(f'ALTER DATABASE "{fresh_database.name}_away" RENAME TO "{fresh_database.name}"')
+            ws.subscribe("liquidations")
+        assert metric(web, "hyperwatch_connections") == 0
+    finally:
+        with suppress(Error):
+            server.query(f'ALTER DATABASE "{fresh_database.name}_away" RENAME TO "{fresh_database.name}"')
