@@ -27,6 +27,9 @@ SETTINGS = {
     "KAFKA_SESSION_TIMEOUT_MS": "2000",
 }
 
+# Which PostgreSQL: a database of the tests' own is made on it in any case.
+TAKEN_OVER = ("DATABASE_URL", "EMBEDDED_POSTGRES")
+
 given: dict[str, str] = {}
 
 
@@ -36,8 +39,7 @@ def isolate() -> None:
         if value := os.environ.pop(name, ""):
             given[name] = value
     os.environ.update(SETTINGS)
-    if "DATABASE_URL" in given:
-        os.environ["DATABASE_URL"] = given["DATABASE_URL"]
+    os.environ.update({name: given[name] for name in TAKEN_OVER if name in given})
 
 
 def setting_names() -> set[str]:

@@ -67,7 +67,7 @@ def redis_server(_redis: RedisServer) -> RedisServer:
 @pytest.fixture(scope="session")
 def _kafka(tmp_path_factory: Folders) -> Iterator[KafkaBroker]:
     folder = tmp_path_factory.mktemp("kafka")
-    jars = kafka.jars()
+    jars = kafka.jars() if kafka.available() else None
     broker = KafkaBroker(jars, folder) if jars else GivenKafka(given["KAFKA_BOOTSTRAP_SERVERS"], folder)
     yield broker
     broker.stop()
