@@ -1,0 +1,123 @@
+"""Stored before it is told, told before it counts as read; and what happens to each kind of failure."""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+import psycopg2
+import pytest
+from django.db import OperationalError, connection
+
+from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.decoding import Batch, decode_batch
+from realtime.ingest import Ingest
+from realtime.kafka import Consumer, Message
+from realtime.models import DeadLetter
+from realtime.store import RefusedByDatabase, Store, Stored
+from realtime.tests.builders import transaction
+from realtime.tests.ingesting import Told, ingesting, send
+from transactions.models import Transaction
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def rows_for_a_stranger() -> int:
+    with psycopg2.connect(**connection.get_connection_params()) as stranger, stranger.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM transactions")
+        (count,) = cursor.fetchone() or (0,)
+    stranger.close()
+    return int(count)
+
+
+def test_what_is_told_can_be_read_by_anyone_at_that_moment(mock_kafka: MockKafka) -> None:
+    seen = []
+
+    def publish(stored: Sequence[Stored]) -> None:
+        seen.append((stored[0].rows[-1].seq, rows_for_a_stranger()))
+
+    send(transaction(raw_data={"tid": tid}) for tid in range(30))
+    with ingesting(publish, batch_size=10):
+        wait_until(lambda: seen and seen[-1][0] == 30, "all to be told", 30)
+    assert all(told <= visible for told, visible in seen)
+
+
+def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
+    mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: Sequence[Stored]) -> None:
+        raise ZeroDivisionError
+
+    again = Told()
+    send(transaction(raw_data={"tid": tid}) for tid in range(5))
+    with pytest.raises(ZeroDivisionError), ingesting(failing) as thread:
+        wait_until(lambda: not thread.is_alive(), "the end of the consumer", 30)
+    assert Transaction.objects.count() == 5
+    send([transaction(raw_data={"tid": 5})])
+    read = list[Message]()
+
+    def reading(batch: Sequence[Message], now: datetime) -> Batch:
+        read.extend(batch)
+        return decode_batch(batch, now)
+
+    monkeypatch.setattr("realtime.ingest.decode_batch", reading)
+    with ingesting(again):
+        wait_until(lambda: Transaction.objects.count() == 6, "the next message", 30)
+    assert len(read) == 6
+    assert again.seqs == {"transactions": [6]}
+
+
+class Standing(Consumer):
+    """A member whose messages are handed to it, and which keeps what it was told to commit."""
+
+    def __init__(self) -> None:
+        self.committed: list[Message] = []
+        self.stayed = 0
+
+    def commit(self, batch: Sequence[Message]) -> None:
+        self.committed += batch
+
+    def stay(self) -> None:
+        self.stayed += 1
+
+    def read(self, limit: int, wait: float) -> list[Message]:
+        return [transaction(raw_data={"tid": tid}) for tid in range(4)]
+
+
+@pytest.mark.parametrize("refusals", [1, 3])
+def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that_is_not_stored(
+    monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    """With three refusals what waits is the letter of a single message."""
+    stop, consumer, calls = threading.Event(), Standing(), []
+
+    def store(_self: Store, batch: Batch) -> list[Stored]:
+        calls.append(batch)
+        if len(calls) <= refusals:
+            raise RefusedByDatabase("for a test")
+        if len(calls) == refusals + 1:
+            stop.set()
+            raise OperationalError("away")
+        return []
+
+    monkeypatch.setattr(Store, "store", store)
+    Ingest(consumer, lambda _: None, stop).run(4)
+    assert consumer.committed == []
+    assert len(calls) == refusals + 1
+
+
+def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, consumer, calls = threading.Event(), Standing(), []
+
+    def store(_self: Store, batch: Batch) -> list[Stored]:
+        calls.append(batch)
+        if len(calls) < 4:
+            raise OperationalError("away")
+        stop.set()
+        return []
+
+    monkeypatch.setattr(Store, "store", store)
+    Ingest(consumer, lambda _: None, stop).run(4)
+    assert consumer.stayed >= 4
+    assert len(consumer.committed) == 4
+    assert not DeadLetter.objects.exists()
