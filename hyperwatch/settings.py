@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dj_database_url
 from environs import Env
-from marshmallow.validate import OneOf, Range, Regexp
+from marshmallow.validate import NoneOf, OneOf, Range, Regexp
 
 from hyperwatch.embedded import addresses
 from hyperwatch.logging import configure_logging
@@ -23,7 +23,8 @@ VAR_DIR: Path = env.path("VAR_DIR", BASE_DIR / "var")
 
 # What a stranger may see
 DEBUG: bool = env.bool("DEBUG", False)
-SECRET_KEY: str = env.str("SECRET_KEY", "") or addresses.secret_key(VAR_DIR)
+# The example's placeholder is public.
+SECRET_KEY: str = env.str("SECRET_KEY", "", validate=NoneOf(["change-me"])) or addresses.secret_key(VAR_DIR)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["*"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
