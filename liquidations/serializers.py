@@ -59,8 +59,13 @@ class PriceLevelSerializer(serializers.Serializer[object]):
     short_liquidation_count = serializers.IntegerField()
 
 
+@extend_schema_field(PriceLevelSerializer(many=True))
+class PriceLevelsField(serializers.JSONField):
+    pass
+
+
 class LiquidationMapSerializer(FactSerializer):
-    price_levels = extend_schema_field(PriceLevelSerializer(many=True))(serializers.JSONField)()
+    price_levels = PriceLevelsField()
 
     class Meta(FactSerializer.Meta):
         model = LiquidationMap

@@ -24,6 +24,7 @@ class CoinViewSet(ApiViewMixin, ViewSet):
     """The coins seen, and when each stream heard of each last."""
 
     serializer_class = CoinsSerializer
+    pagination_class = None
     errors = {}
 
     def list(self, request: Request) -> Response:

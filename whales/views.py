@@ -20,7 +20,6 @@ class WhaleViewSet(ApiViewMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMi
     """The wallets that are watched."""
 
     queryset = WhaleWatch.objects.all()
-    serializer_class = serializers.WhaleSerializer
     filterset_class = filters.WhaleFilter
     pagination_class = None
     lookup_url_kwarg = "whale_id"
@@ -33,10 +32,13 @@ class WhaleViewSet(ApiViewMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMi
         # Who writes waits for who writes: or of two changes one is lost, and one deleted in between comes back.
         return whales.select_for_update() if self.action in ("partial_update", "destroy") else whales
 
+    def get_serializer_class(self) -> Any:
+        return serializers.WhalesSerializer if self.action == "list" else serializers.WhaleSerializer
+
     def list(self, request: Request) -> Response:
         """All of them."""
         whales = self.filter_queryset(self.get_queryset())
-        return Response({"whales": self.get_serializer(whales, many=True).data})
+        return Response(self.get_serializer({"whales": whales}).data)
 
     @transaction.atomic
     def create(self, request: Request) -> Response:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -31,7 +32,6 @@ class Conflict(exceptions.APIException):
 
 class TooLarge(exceptions.APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = "the body is too large"
 
 
 class Away(exceptions.APIException):
@@ -55,7 +55,7 @@ def _known(error: Exception) -> Exception:
         log.warning("the database does not answer: %s", str(error).strip())
         return Away()
     if isinstance(error, RequestDataTooBig):
-        return TooLarge()
+        return TooLarge(f"the body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes")
     if isinstance(error, Http404):
         # Django's text names the model.
         return exceptions.NotFound()

@@ -136,7 +136,7 @@ class PageOrCursor(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        return [{"name": name, "in": "query", "required": False, **told} for name, told in TAKES.items()]
+        return [{"name": name, **told} for name, told in TAKES.items()]
 
 
 def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
@@ -149,15 +149,20 @@ def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
     return min(counted, DEEPEST), counted <= DEEPEST
 
 
-TAKES: dict[str, dict[str, Any]] = {
-    "page": {"schema": {"type": "integer", "minimum": 1, "maximum": BIGINT, "default": 1}},
-    "page_size": {"schema": {**PAGE_SIZES.schema, "default": PAGE_SIZE}},
-    "cursor": {
-        "schema": {"type": "string"},
-        "description": "A `next_cursor` of an earlier answer; empty to start a walk that stays right while rows "
-        "arrive. In place of `page`.",
-        "allowEmptyValue": True,
-    },
+def _parameter(takes: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"in": "query", "required": False, "description": takes, "schema": dict(schema)}
+
+
+TAKES = {
+    "page": _parameter(
+        f"{ID.takes.capitalize()}. One that begins beyond row {DEEPEST} is refused.", {**ID.schema, "default": 1}
+    ),
+    "page_size": _parameter(f"{PAGE_SIZES.takes.capitalize()}.", {**PAGE_SIZES.schema, "default": PAGE_SIZE}),
+    "cursor": _parameter(
+        "In place of `page`: empty to start a walk that stays right while rows arrive, then each answer's "
+        "`next_cursor`.",
+        {"type": "string"},
+    ),
 }
 
 _WHOLE = {"type": "integer", "minimum": 0}

@@ -50,10 +50,6 @@ class EnvelopeSchema(AutoSchema):
             operation["responses"].update(self._error_responses())
         return operation
 
-    def get_operation_id(self) -> str:
-        """Named after the path: `list_` only where there are pages."""
-        return str(super().get_operation_id()).replace("retrieve_", "get_")
-
     def get_response_serializers(self) -> Any:
         """POST and DELETE answer 200 as well, with what was made or deleted."""
         return {200: super().get_response_serializers()}
@@ -70,6 +66,14 @@ class EnvelopeSchema(AutoSchema):
             for name, told in self._filters()
             if isinstance(told, ParameterFilter)
         ]
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        # What has no pages is an object that names its list.
+        return self.view.pagination_class is not None and bool(super()._is_list_view(serializer))
+
+    def get_operation_id(self) -> str:
+        name = str(super().get_operation_id())
+        return name.replace("_retrieve", "_list") if self.view.action == "list" else name
 
     def get_auth(self) -> list[dict[str, Any]]:
         """Reads need no key."""

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hyperwatch.api.parameters import Parameter
-from hyperwatch.api.parsers import BoundedJSONParser
+from hyperwatch.api.parsers import DepthCheckedJSONParser
 
 
 class ApiViewMixin(APIView):
@@ -20,7 +20,7 @@ class ApiViewMixin(APIView):
     besides those that every one gives. `parameters` is what was asked for, checked by the view's filter set.
     """
 
-    parser_classes = [BoundedJSONParser]
+    parser_classes = [DepthCheckedJSONParser]
     path_parameters: ClassVar[Mapping[str, Parameter[Any]]] = {}
     errors: ClassVar[Mapping[str, tuple[int, ...]]] = {"list": (404,), "retrieve": (404,)}
     filterset_class: type[FilterSet] | None = None

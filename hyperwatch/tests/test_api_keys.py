@@ -1,0 +1,76 @@
+"""Who may write, and who may read where reads are closed."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+from rest_framework_api_key.models import APIKey
+
+from hyperwatch.tests.asking import ask, bearer, write
+from whales.models import WhaleWatch
+
+pytestmark = pytest.mark.django_db
+
+WHALE = {"wallet_address": "0x" + "a" * 40}
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "Api-Key", "Api-Key wrong", "Api-Key a.b", "Api-Key a\0.b", "Bearer x", "Api-Key é"]
+)
+def test_without_a_key_that_is_known_nothing_is_written(authorization: str) -> None:
+    told = write("POST", "/whales", WHALE, 401, HTTP_AUTHORIZATION=authorization)
+    assert told["message"] == "Unauthorized"
+    response = Client().post("/api/v1/whales", WHALE, "application/json")
+    assert response["WWW-Authenticate"] == "Api-Key"
+    assert not WhaleWatch.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_every_write_needs_a_key(method: str) -> None:
+    whale = WhaleWatch.objects.create(**WHALE)
+    write(method, f"/whales/{whale.pk}", {}, 401, HTTP_AUTHORIZATION="")
+    write(method, f"/whales/{whale.pk}", {})
+
+
+def test_a_key_that_was_revoked_or_has_expired_is_refused_even_to_read() -> None:
+    key, text = APIKey.objects.create_key(name="test")
+    headers = {"HTTP_AUTHORIZATION": f"Api-Key {text}"}
+    ask("/whales", 200, **headers)
+    key.expiry_date = timezone.now() - timedelta(seconds=1)
+    key.save()
+    assert ask("/whales", 401, **headers)["error"] == "this key has expired"
+    key.revoked = True
+    key.save()
+    assert ask("/whales", 401, **headers)["error"] == "this key is not known, or was revoked"
+
+
+def test_a_key_is_kept_as_a_hash() -> None:
+    key, text = APIKey.objects.create_key(name="test")
+    assert text.partition(".")[2] not in str(vars(key))
+
+
+def test_an_admin_writes_by_session_with_the_csrf_token_only() -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("admin", is_staff=True))
+    refused = client.post("/api/v1/whales", WHALE, "application/json")
+    assert (refused.status_code, refused.json()["code"]) == (403, 403)
+    client.get("/api/v1/whales", HTTP_ACCEPT="text/html")
+    token = client.cookies["csrftoken"].value
+    assert client.post("/api/v1/whales", WHALE, "application/json", headers={"X-CSRFToken": token}).status_code == 200
+
+
+def test_a_user_who_is_no_admin_is_forbidden_to_write() -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("guest"))
+    response = client.post("/api/v1/whales", WHALE, "application/json")
+    assert (response.status_code, response.json()["code"]) == (403, 403)
+
+
+def test_reads_can_be_closed(settings: Settings) -> None:
+    settings.READS_OPEN = False
+    for path in ("/liquidations", "/whales", "/coins"):
+        ask(path, 401)
+        ask(path, 200, **bearer())
