@@ -90,6 +90,7 @@ MESSAGE_MAX_BYTES: int = env.int("MESSAGE_MAX_BYTES", 512 * 1024, validate=Range
 
 # The stream
 STREAM_RING_BYTES: int = env.int("STREAM_RING_BYTES", 16 * 1024 * 1024, validate=Range(64 * 1024))
+STREAM_REPLAY_MAX: int = env.int("STREAM_REPLAY_MAX", 100_000, validate=Range(0))
 STREAM_HEADS_SECONDS: float = env.float("STREAM_HEADS_SECONDS", 2.0, validate=Range(0.05, 60))
 WEBSOCKET_FRAME_BYTES: int = env.int("WEBSOCKET_FRAME_BYTES", 64 * 1024, validate=Range(1_024, 16 * 1024 * 1024))
 WHALE_LARGE_TRADE_USD: Decimal = env.decimal("WHALE_LARGE_TRADE_USD", Decimal(1_000_000), validate=Range(0))

@@ -19,6 +19,7 @@ LIQUIDATIONS = register(
             (Topic.TRANSACTIONS, None): events.from_transaction,
         },
         params={Param.COINS: None, Param.SIDE: Side, Param.MIN_VALUE_USD: None},
+        columns={"side": "side", "value": "liquidation_value_usd"},
     )
 )
 

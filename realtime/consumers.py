@@ -10,6 +10,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from prometheus_client import Counter
 
+from realtime.followers import Chunk, Follower
 from realtime.hub import Hub, HubAway, get_hub
 from realtime.protocol import (
     BadFrame,
@@ -49,7 +50,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._hub: Hub | None = None
-        self._subscriptions: dict[str, Subscription] = {}
+        self._subscriptions: dict[str, tuple[Subscription, Follower]] = {}
         self._client_id = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -88,15 +89,19 @@ class StreamConsumer(AsyncWebsocketConsumer):
         except HubAway:
             await self._send(error_frame(ErrorCode.INTERNAL_ERROR, "The database is away; try again"))
 
-    async def push(self, frames: list[str]) -> None:
+    @property
+    def has_room(self) -> bool:
+        return True
+
+    async def push(self, chunk: Chunk) -> None:
         try:
-            for text in frames:
+            for text in chunk.texts:
                 await self._send(text)
         except Exception:
             log.warning("a frame could not be sent to %s", self._client_id, exc_info=True)
 
-    async def go_away(self) -> None:
-        await self.close(code=int(CloseCode.GOING_AWAY))
+    async def go_away(self, code: CloseCode) -> None:
+        await self.close(code=int(code))
 
     async def _answer(self, message: ClientMessage) -> None:
         match message.type:
@@ -116,13 +121,19 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _subscribe(self, message: ClientMessage) -> None:
         wanted = subscriptions(_named(message), message.params)
         hub = await self._ready_hub()
+        begun = []
         for new in wanted:
-            name = new.stream.name
-            self._drop(name)
-            self._subscriptions[name] = new
-            hub.join(new.stream, new.filter, self)
-        # Sent before anything else can be: nothing has been awaited since the hub took the subscription.
+            self._drop(new.stream.name)
+            follower = hub.join(new, self)
+            self._subscriptions[new.stream.name] = (new, follower)
+            begun.append((new, follower))
         await self._send(_done(ServerFrame.SUBSCRIBED, message, "Successfully subscribed"))
+        for new, follower in begun:
+            try:
+                await hub.begin(new, follower)
+            except HubAway:
+                self._drop(new.stream.name)
+                raise
 
     async def _unsubscribe(self, message: ClientMessage) -> None:
         for stream in _named(message):
@@ -130,7 +141,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         await self._send(_done(ServerFrame.UNSUBSCRIBED, message, "Successfully unsubscribed"))
 
     async def _show_subscriptions(self) -> None:
-        shown = {name: subscription.params for name, subscription in self._subscriptions.items()}
+        shown = {name: subscription.params for name, (subscription, _) in self._subscriptions.items()}
         first = next(iter(shown.values()), {})
         fields = {"channels": list(shown), "params": first, "subscriptions": shown}
         await self._send(frame(ServerFrame.SUBSCRIPTIONS, fields))
@@ -159,7 +170,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
     def _drop(self, name: str) -> None:
         old = self._subscriptions.pop(name, None)
         if old is not None and self._hub is not None:
-            self._hub.leave(old.stream, old.filter, self)
+            subscription, follower = old
+            self._hub.leave(subscription.stream, follower)
 
     def _leave(self) -> None:
         for name in list(self._subscriptions):

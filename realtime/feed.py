@@ -1,52 +1,33 @@
-"""One stream as a process follows it: where it is, what came too early, who listens, what was sent last."""
+"""One stream as a process follows it: what came too early, who listens, what was sent last.
+
+What a client has not been sent yet is not kept for it: it is a place in what the feed keeps for all.
+"""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from operator import attrgetter
 
-from realtime.frames import Event
+from realtime.followers import Chunk, Follower, Lane
+from realtime.frames import Event, gap_frame
 from realtime.heads import Place
 from realtime.streams import Stream
 from realtime.subscriptions import Filter
 
-
-class Listener(Protocol):
-    """A client, as the hub sees it."""
-
-    async def push(self, frames: list[str]) -> None:
-        """Sends finished frames, in order. Keeps its troubles to itself."""
-
-    async def go_away(self) -> None:
-        """Closes the connection; the client is to come anew."""
+# So many events are written to one who catches up before it is asked again whether there is room.
+PAGE = 500
 
 
-class Ring:
-    """The newest events, bounded in bytes; the last one stays however large it is."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._events: deque[Event] = deque()
-        self.bytes = 0
-
-    def append(self, event: Event) -> None:
-        self._events.append(event)
-        self.bytes += len(event.frame)
-        while self.bytes > self._most_bytes and len(self._events) > 1:
-            self.bytes -= len(self._events.popleft().frame)
-
-
-class Feed:
+class Feed(ABC):
     """Puts the events of one stream into their order and hands each on once."""
 
-    def __init__(self, stream: Stream, place: Place, newest: dict[str, datetime], ring_bytes: int) -> None:
+    def __init__(self, stream: Stream, place: Place) -> None:
         self.stream = stream
         self.head, self.floor = place
-        self.ring = Ring(ring_bytes)
-        self.lanes: dict[Filter, set[Listener]] = {}
+        self._lanes: dict[tuple[Filter, bool], Lane] = {}
         self._early: dict[int, Event] = {}
-        self._newest = newest
         # What was heard and what was read must not overtake each other on the way to a client.
         self._turn = asyncio.Lock()
 
@@ -54,50 +35,116 @@ class Feed:
     def has_hole(self) -> bool:
         return bool(self._early)
 
+    @property
+    def followers(self) -> int:
+        return sum(len(lane) for lane in self._lanes.values())
+
     async def offer(self, events: Iterable[Event]) -> int:
         """Takes events in any order, also again, and sends those whose turn it is; returns how many."""
         async with self._turn:
             due = self._due(events)
-            await self._send(due)
+            if due:
+                for lane in list(self._lanes.values()):
+                    await lane.send(due, self.head)
         return len(due)
+
+    async def raise_floor(self, floor: int) -> None:
+        """What retention removed before it came here cannot come any more: the followers are told of the gap."""
+        self.floor = floor
+        if self.head >= floor:
+            return
+        async with self._turn:
+            gap = Chunk([gap_frame(self.stream.name, self.head + 1, floor)])
+            self.head = floor
+            for lane in list(self._lanes.values()):
+                await lane.write(gap, floor)
+        await self.offer(())
+
+    def lane(self, wanted: Filter, is_batch: bool) -> Lane:
+        """The lane of all who want the same in the same form."""
+        return self._lanes.setdefault((wanted, is_batch), Lane(self.stream, wanted, is_batch))
+
+    def leave(self, follower: Follower) -> None:
+        lane = follower.lane
+        lane.leave(follower)
+        if not len(lane):
+            self._lanes.pop((lane.wanted, lane.is_batch), None)
+
+    @abstractmethod
+    def after(self, seq: int) -> tuple[Sequence[Event], int] | None:
+        """What is due to one who is at `seq`, ascending, and where that takes him; None where it is not kept."""
+
+    @abstractmethod
+    def newest(self, wanted: Filter, most: int) -> Sequence[Event] | None:
+        """What a snapshot shows, ascending: `most` events or each coin's newest; None where it is not all kept."""
+
+    @abstractmethod
+    def _keep(self, event: Event) -> bool:
+        """Keeps an event whose turn it is; False where it is not to be sent at all."""
 
     def _due(self, events: Iterable[Event]) -> list[Event]:
         for event in events:
-            if event.seq > self.head:
-                self._early[event.seq] = event
+            self._early[event.seq] = event
+        for seq in [seq for seq in self._early if seq <= self.head]:
+            del self._early[seq]
         due = []
         while self.head + 1 in self._early:
             self.head += 1
             event = self._early.pop(self.head)
-            if self._counts(event):
-                self.ring.append(event)
+            if self._keep(event):
                 due.append(event)
         return due
 
-    def join(self, wanted: Filter, listener: Listener) -> None:
-        self.lanes.setdefault(wanted, set()).add(listener)
 
-    def leave(self, wanted: Filter, listener: Listener) -> None:
-        lane = self.lanes.get(wanted, set())
-        lane.discard(listener)
-        if not lane:
-            self.lanes.pop(wanted, None)
+class EventFeed(Feed):
+    """Keeps a ring of the newest events, bounded in bytes; the last one stays however large it is."""
 
-    async def _send(self, events: list[Event]) -> None:
-        """To whoever wants them; filters once for all who want the same."""
-        texts = [event.frame.decode() for event in events]
-        for wanted, lane in list(self.lanes.items()):
-            frames = [text for text, event in zip(texts, events, strict=True) if wanted.wants(event.fact)]
-            if frames:
-                for listener in list(lane):
-                    await listener.push(frames)
+    def __init__(self, stream: Stream, place: Place, ring_bytes: int) -> None:
+        super().__init__(stream, place)
+        self._most_bytes = ring_bytes
+        self._ring: deque[Event] = deque()
+        self.bytes = 0
 
-    def _counts(self, event: Event) -> bool:
-        """Of a state only what is newer than the coin's newest is sent; a late one is stored and not sent."""
-        if not self.stream.is_state:
-            return True
+    def after(self, seq: int) -> tuple[Sequence[Event], int] | None:
+        first = len(self._ring) - (self.head - seq)
+        if first < 0:
+            return None
+        page = list(islice(self._ring, first, first + PAGE))
+        return page, seq + len(page)
+
+    def newest(self, wanted: Filter, most: int) -> Sequence[Event] | None:
+        matching = (event for event in reversed(self._ring) if wanted.wants(event.fact))
+        found = list(islice(matching, most))
+        is_all_kept = self.head - len(self._ring) <= self.floor
+        return found[::-1] if is_all_kept or len(found) == most else None
+
+    def _keep(self, event: Event) -> bool:
+        self._ring.append(event)
+        self.bytes += len(event.frame)
+        while self.bytes > self._most_bytes and len(self._ring) > 1:
+            self.bytes -= len(self._ring.popleft().frame)
+        return True
+
+
+class StateFeed(Feed):
+    """Keeps the newest of each coin, which is all that counts: whoever falls behind skips the rest."""
+
+    def __init__(self, stream: Stream, place: Place, newest: Iterable[Event]) -> None:
+        super().__init__(stream, place)
+        self._newest = {event.fact.coin: event for event in newest}
+
+    def after(self, seq: int) -> tuple[Sequence[Event], int]:
+        newer = [event for event in self._newest.values() if event.seq > seq]
+        return sorted(newer, key=attrgetter("seq")), self.head
+
+    def newest(self, wanted: Filter, most: int) -> Sequence[Event]:
+        matching = [event for event in self._newest.values() if wanted.wants(event.fact)]
+        return sorted(matching, key=attrgetter("seq"))
+
+    def _keep(self, event: Event) -> bool:
+        """A fact that is older than its coin's newest comes too late: it is stored and not sent."""
         known = self._newest.get(event.fact.coin)
-        if known is not None and event.fact.time <= known:
+        if known is not None and event.fact.time <= known.fact.time:
             return False
-        self._newest[event.fact.coin] = event.fact.time
+        self._newest[event.fact.coin] = event
         return True

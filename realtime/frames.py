@@ -36,6 +36,30 @@ def make_event(stream: Stream, row: Row) -> Event:
     return Event(row.seq, fact, msgspec.json.encode(frame))
 
 
+def batch_frame(channel: str, frames: Sequence[bytes]) -> bytes:
+    """Frames that are due together as one; each has in it the bytes that it has alone."""
+    return b'{"type":"batch","channel":"%b","data":[%b]}' % (channel.encode(), b",".join(frames))
+
+
+def snapshot_frame(channel: str, head: int, events: Sequence[Event]) -> bytes:
+    """The data of frames, as the stream stood at `head`."""
+    data = b",".join(bytes(_read_data(event.frame).data) for event in events)
+    return b'{"type":"snapshot","channel":"%b","seq":%d,"data":[%b]}' % (channel.encode(), head, data)
+
+
+def gap_frame(channel: str, missing_from: int, missing_to: int) -> bytes:
+    """What was not sent and will not be, both ends in."""
+    gap = {"type": "gap", "channel": channel, "missing_from": missing_from, "missing_to": missing_to}
+    return msgspec.json.encode(gap)
+
+
+class _Data(msgspec.Struct):
+    data: msgspec.Raw
+
+
+_read_data = msgspec.json.Decoder(_Data).decode
+
+
 def pack(events: Sequence[Event]) -> Iterator[bytes]:
     """Events as bytes for the channel layer, in chunks."""
     chunk: list[Event] = []

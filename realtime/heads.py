@@ -1,6 +1,7 @@
 """Where the streams stand: heads, floors, the epoch, the newest of each coin."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -37,11 +38,6 @@ def read_head(stream: str) -> int:
     return StreamHead.objects.values_list("head", flat=True).get(name=stream)
 
 
-def newest_times(stream: str) -> dict[str, datetime]:
-    """The time of the newest fact of each coin."""
-    return dict(NewestOfCoin.objects.filter(stream=stream).values_list("coin", "time"))
-
-
 def newest_times_of_streams() -> dict[str, datetime | None]:
     """The time of the newest fact of each stream, None where there is none yet."""
     newest = dict(NewestOfCoin.objects.values_list("stream").annotate(Max("time")))
@@ -56,20 +52,26 @@ def known_coins(names: Iterable[str]) -> list[str]:
 
 
 class Standing(NamedTuple):
-    """Epoch, places and, for state streams, the time of each coin's newest, all of one moment."""
-
     epoch: str
     places: dict[str, Place]
-    newest: dict[str, dict[str, datetime]]
 
 
-def read_standing(states: Iterable[str]) -> Standing:
-    """What a hub starts from."""
+def read_standing() -> Standing:
+    return Standing(read_epoch(), read_places())
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Everything that is read within stands as it did when the first of it was read."""
     with transaction.atomic():
-        # Of one snapshot: a newest that is younger than the head would pass for late what comes next.
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        return Standing(read_epoch(), read_places(), {name: newest_times(name) for name in states})
+        yield
+
+
+def newest_seqs(stream: str) -> QuerySet[Any]:
+    """The seq of each coin's newest, to filter by."""
+    return NewestOfCoin.objects.filter(stream=stream).values("seq")
 
 
 def begin_epoch() -> None:

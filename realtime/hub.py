@@ -17,13 +17,15 @@ from django.db import DatabaseError, InterfaceError, connection
 from prometheus_client import Counter, Gauge
 from redis.exceptions import RedisError
 
-from realtime.feed import Feed, Listener
-from realtime.frames import Event, unpack
+from realtime.feed import EventFeed, Feed, StateFeed
+from realtime.followers import Chunk, Client, Follower
+from realtime.frames import Event, gap_frame, snapshot_frame, unpack
 from realtime.groups import channel_layer, group_of
 from realtime.heads import Place, Standing, read_standing
+from realtime.protocol import CloseCode
 from realtime.streams import Stream, channels
-from realtime.subscriptions import Filter
-from realtime.tail import read_events
+from realtime.subscriptions import Start, Subscription
+from realtime.tail import read_events, read_newest, read_start
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class Hub:
     def __init__(self) -> None:
         self._layer = channel_layer()
         self._database = ThreadPoolExecutor(1, thread_name_prefix="hub")
-        self._members: set[Listener] = set()
+        self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
         self._joined = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
@@ -74,24 +76,93 @@ class Hub:
         """Head and floor of each channel, as far as this process has followed it."""
         return {name: Place(feed.head, feed.floor) for name, feed in self._feeds.items()}
 
-    def join(self, stream: Stream, wanted: Filter, listener: Listener) -> None:
-        """From the next event on, `listener` gets what is `wanted` of the stream."""
-        self._feeds[stream.name].join(wanted, listener)
-
-    def leave(self, stream: Stream, wanted: Filter, listener: Listener) -> None:
-        self._feeds[stream.name].leave(wanted, listener)
-
-    def enter(self, listener: Listener) -> None:
-        self._members.add(listener)
+    def enter(self, client: Client) -> None:
+        self._clients.add(client)
         CONNECTIONS.inc()
 
-    def exit(self, listener: Listener) -> None:
+    def exit(self, client: Client) -> None:
         """A client goes; with the last one goes the hub."""
-        self._members.discard(listener)
+        self._clients.discard(client)
         CONNECTIONS.dec()
-        if not self._members:
+        if not self._clients:
             forget_hub(self)
             self._stop()
+
+    # Following
+
+    def join(self, subscription: Subscription, client: Client) -> Follower:
+        """A place at the head. Nothing is sent before `begin`."""
+        feed = self._feeds[subscription.stream.name]
+        return feed.lane(subscription.filter, subscription.is_batch).join(client, feed.head)
+
+    def leave(self, stream: Stream, follower: Follower) -> None:
+        self._feeds[stream.name].leave(follower)
+
+    async def begin(self, subscription: Subscription, follower: Follower) -> None:
+        """Sends what the subscription begins with, then what is new as it comes; raises HubAway."""
+        try:
+            await self._begin(subscription, follower)
+        except (DatabaseError, InterfaceError) as error:
+            raise HubAway from error
+
+    async def _begin(self, subscription: Subscription, follower: Follower) -> None:
+        feed, start = self._feeds[subscription.stream.name], subscription.start
+        if start.snapshot is not None:
+            await self._snapshot(feed, follower, start.snapshot)
+        elif start.since is not None:
+            await self._resume(feed, follower, start)
+        follower.is_resuming = True
+        await self.catch_up(subscription.stream, follower)
+        follower.is_resuming = False
+
+    async def catch_up(self, stream: Stream, follower: Follower) -> None:
+        """Sends what a follower has not got, as long as there is room; it is called again once there is."""
+        if follower.is_busy:
+            return
+        follower.is_busy = True
+        try:
+            await self._catch_up(self._feeds[stream.name], follower)
+        finally:
+            follower.is_busy = False
+
+    async def _catch_up(self, feed: Feed, follower: Follower) -> None:
+        while not (follower.is_gone or follower.is_current):
+            if not follower.client.has_room:
+                return
+            if follower.seq >= feed.head:
+                follower.is_current = True
+            elif (kept := feed.after(follower.seq)) is not None:
+                await follower.send(*kept)
+            elif follower.is_resuming:
+                events = await self._query(read_events, feed.stream, follower.seq, MEND_ROWS, feed.head)
+                await follower.send(events, events[-1].seq if events else feed.head)
+            else:
+                await follower.client.go_away(CloseCode.TOO_SLOW)
+                return
+
+    async def _snapshot(self, feed: Feed, follower: Follower, most: int) -> None:
+        head = follower.seq
+        events = feed.newest(follower.lane.wanted, most)
+        if events is None:
+            events = await self._query(read_newest, feed.stream, follower.lane.wanted, head, most)
+        await follower.write(Chunk([snapshot_frame(feed.stream.name, head, events)]), head)
+
+    async def _resume(self, feed: Feed, follower: Follower, start: Start) -> None:
+        """Puts the follower where it goes on, with a `gap` first where something is missing in between."""
+        since = start.since or 0
+        if since > feed.head and start.epoch in (None, self.epoch):
+            # REST may have told of a head that has not come here yet.
+            await self._read_on(feed, "heads")
+        oldest = max(feed.floor, feed.head - settings.STREAM_REPLAY_MAX)
+        if since > feed.head or start.epoch not in (None, self.epoch):
+            # Numbers of another life say nothing of this one: all that there is counts as missing.
+            missing = (feed.floor + 1, feed.head)
+        elif since < oldest:
+            missing = (since + 1, oldest)
+        else:
+            follower.seq = since
+            return
+        await follower.write(Chunk([gap_frame(feed.stream.name, *missing)]), missing[1])
 
     # Its life
 
@@ -100,18 +171,23 @@ class Hub:
         self._listen_anew()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._joined.wait(), JOIN_PATIENCE)
-        streams = channels()
-        states = [name for name, stream in streams.items() if stream.is_state]
-        self.epoch, places, newest = await self._query(read_standing, states)
-        for name, stream in streams.items():
-            self._feeds[name] = Feed(stream, places.get(name, Place(0, 0)), newest.get(name, {}), settings.STREAM_RING_BYTES)
+        standing, newest = await self._query(read_start)
+        self.epoch = standing.epoch
+        for name, stream in channels().items():
+            place = standing.places.get(name, Place(0, 0))
+            self._feeds[name] = (
+                StateFeed(stream, place, newest[name])
+                if stream.is_state
+                else EventFeed(stream, place, settings.STREAM_RING_BYTES)
+            )
         self._watching = asyncio.ensure_future(self._watch())
 
     def _stop(self) -> None:
         for task in (self._started, self._listening, self._watching, *self._mending.values()):
             if task is not None:
                 task.cancel()
-        self._database.submit(connection.close)
+        # Looked up over there: `connection` is another in each thread.
+        self._database.submit(lambda: connection.close())
         self._database.shutdown(wait=False)
 
     async def _query(self, ask: Callable[..., T], *args: Any) -> T:
@@ -158,17 +234,19 @@ class Hub:
         while True:
             await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
             try:
-                await self._compare(await self._query(read_standing, []))
+                await self._compare(await self._query(read_standing))
             except (DatabaseError, InterfaceError) as error:
                 log.warning("the hub cannot read the heads: %s", str(error).strip())
 
     async def _compare(self, standing: Standing) -> None:
         if standing.epoch != self.epoch:
             log.warning("the numbers start anew (epoch %s): the clients are to come anew", standing.epoch)
-            for member in list(self._members):
-                await member.go_away()
+            for client in list(self._clients):
+                await client.go_away(CloseCode.GOING_AWAY)
             return
         await asyncio.sleep(GRACE)
+        for name, feed in self._feeds.items():
+            await feed.raise_floor(standing.places[name].floor)
         deaf = [feed for name, feed in self._feeds.items() if feed.head < standing.places[name].head]
         for feed in deaf:
             self._mend_soon(feed, "heads")
@@ -183,12 +261,14 @@ class Hub:
 
     async def _mend(self, feed: Feed, way: str) -> None:
         await asyncio.sleep(GRACE)
+        try:
+            await self._read_on(feed, way)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("a hole in %s stays open for now: %s", feed.stream.name, str(error).strip())
+
+    async def _read_on(self, feed: Feed, way: str) -> None:
         while feed.has_hole or way == "heads":
-            try:
-                events = await self._query(read_events, feed.stream, feed.head, MEND_ROWS)
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("a hole in %s stays open for now: %s", feed.stream.name, str(error).strip())
-                return
+            events = await self._query(read_events, feed.stream, feed.head, MEND_ROWS)
             MENDED.labels(feed.stream.name, way).inc(len(events))
             await self._offer(feed, events)
             if len(events) < MEND_ROWS:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import msgspec
 
 if TYPE_CHECKING:
+    from django.db.models.expressions import Combinable
+
     from realtime.models import StoredFact
 
 
@@ -101,6 +103,7 @@ class Stream:
     derives_from, derive
                 the streams whose newly stored facts it is made from, and how
     passengers  columns of the incoming rows that are no columns of the table, with their SQL types, for
+    columns     for each of the Fact's fields that a subscription may ask for, the column or expression behind it
     then        one more SQL statement after the insert. It sees the temporary tables
                 `incoming_<name>` (ord and the columns) and `stored` (stream, ord, seq)
     differs     an SQL condition on the passengers of an incoming row `i` whose fact is known as row `t`: whether
@@ -121,6 +124,7 @@ class Stream:
     required: frozenset[Param] = frozenset()
     derives_from: tuple[str, ...] = ()
     derive: Derive | None = None
+    columns: "Mapping[str, str | Combinable]" = field(default_factory=dict)
     passengers: Mapping[str, str] = field(default_factory=dict)
     then: str = ""
     differs: str = "false"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,6 +10,9 @@ from msgspec import UNSET, UnsetType
 from realtime.messages import Address, Amount, Coin, decoder
 from realtime.protocol import BadFrame, ErrorCode
 from realtime.streams import Fact, Param, Stream, channels
+
+NAMES = frozenset(Param)
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class _Filters(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,11 +27,15 @@ class Params(msgspec.Struct, forbid_unknown_fields=True):
     whale_ids: list[int] | UnsetType = UNSET
     activity_types: list[str] | UnsetType = UNSET
     filters: _Filters = msgspec.field(default_factory=_Filters)
+    snapshot: Annotated[int, msgspec.Meta(ge=1, le=100)] | UnsetType = UNSET
+    since: Seq | dict[str, Seq] | UnsetType = UNSET
+    epoch: str | UnsetType = UNSET
+    batch: bool = False
 
     def given(self) -> dict[Param, Any]:
         """What was asked for, by the params' names."""
         values = {**msgspec.structs.asdict(self), **msgspec.structs.asdict(self.filters)}
-        return {Param(name): value for name, value in values.items() if name != "filters" and value is not UNSET}
+        return {Param(name): value for name, value in values.items() if name in NAMES and value is not UNSET}
 
 
 class Filter(NamedTuple):
@@ -52,11 +59,21 @@ class Filter(NamedTuple):
         )
 
 
+class Start(NamedTuple):
+    """Where a subscription begins: at the head, with a snapshot of so many before it, or behind `since`."""
+
+    snapshot: int | None = None
+    since: int | None = None
+    epoch: str | None = None
+
+
 class Subscription(NamedTuple):
-    """A filter, and the params it was made from as a client is shown them."""
+    """A filter, the form, the start; and the params it was made from as a client is shown them."""
 
     stream: Stream
     filter: Filter
+    is_batch: bool
+    start: Start
     params: dict[str, Any]
 
 
@@ -83,16 +100,33 @@ def subscriptions(streams: Sequence[Stream], params: msgspec.Raw) -> list[Subscr
     for param in given:
         if param not in known_to_any:
             raise _bad_params(f"none of the channels takes '{param}'")
-    return [_subscription(stream, given) for stream in streams]
+    starts = _starts(streams, read)
+    return [_subscription(stream, given, read.batch, start) for stream, start in zip(streams, starts, strict=True)]
 
 
-def _subscription(stream: Stream, given: dict[Param, Any]) -> Subscription:
+def _starts(streams: Sequence[Stream], read: Params) -> list[Start]:
+    if read.since is UNSET:
+        return [Start(snapshot=None if read.snapshot is UNSET else read.snapshot)] * len(streams)
+    if read.snapshot is not UNSET:
+        raise _bad_params("'since' and 'snapshot' do not go together")
+    names = {stream.name for stream in streams}
+    if isinstance(read.since, int) and len(names) > 1:
+        raise _bad_params("for several channels 'since' is {channel: seq}")
+    places = dict.fromkeys(names, read.since) if isinstance(read.since, int) else read.since
+    if stranger := next((name for name in places if name not in names), None):
+        raise _bad_params(f"'since' names '{stranger[:64]}', which is not among the channels")
+    epoch = None if read.epoch is UNSET else read.epoch
+    return [Start(since=places.get(stream.name), epoch=epoch) for stream in streams]
+
+
+def _subscription(stream: Stream, given: dict[Param, Any], is_batch: bool, start: Start) -> Subscription:
     taken = {param: value for param, value in given.items() if param in stream.params}
     for param in stream.required - set(taken):
         raise _bad_params(f"channel '{stream.name}' needs '{param}'")
     for param, value in taken.items():
         _check_values(stream, param, value if isinstance(value, list) else [value])
-    return Subscription(stream, _filter(taken), _shown(taken))
+    shown = _shown(taken) | ({"batch": True} if is_batch else {})
+    return Subscription(stream, _filter(taken), is_batch, start, shown)
 
 
 def _check_values(stream: Stream, param: Param, values: Sequence[Any]) -> None:

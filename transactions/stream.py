@@ -1,5 +1,7 @@
 """What the transactions room stores and pushes."""
 
+from django.db.models import F
+
 from hyperwatch.formats import TransactionSide
 from realtime.streams import Param, Stream, Topic, register
 from transactions import events, models
@@ -21,6 +23,12 @@ TRANSACTIONS = register(
             Param.TX_TYPES: events.TransactionType,
             Param.SIDE: TransactionSide,
             Param.MIN_VALUE_USD: None,
+        },
+        columns={
+            "side": "side",
+            "address": "user_address",
+            "kind": "tx_type",
+            "value": F("size") * F("price"),
         },
     )
 )

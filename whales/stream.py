@@ -47,6 +47,7 @@ WHALE_ACTIVITIES = register(
             Param.COINS: None,
             Param.MIN_VALUE_USD: None,
         },
+        columns={"whale_id": "whale_id", "kind": "activity_type", "value": "value_usd"},
         derives_from=("liquidations", "transactions"),
         derive=derive,
         follow=follow,

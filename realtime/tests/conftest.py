@@ -1,5 +1,12 @@
+from collections.abc import Iterator
+
 import pytest
 from django.conf import settings
+from django.db import connection
+
+from hyperwatch.tests.services.waiting import wait_until
+
+BUSY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 @pytest.fixture(scope="session")
@@ -7,3 +14,16 @@ def test_database_url(django_db_setup: None) -> str:
     """The database that the tests write to, for a process that is to read it."""
     where = settings.DATABASES["default"]
     return f"postgres://{where['USER']}@/{where['NAME']}?host={where['HOST']}&port={where['PORT']}"
+
+
+@pytest.fixture
+def nobody_reads(transactional_db: None) -> Iterator[None]:
+    """At the test's end no hub reads any more: it would be in a deadlock with what empties the tables."""
+    yield
+
+    def is_quiet() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(BUSY)
+            return bool(cursor.fetchone() == (0,))
+
+    wait_until(is_quiet, "the hub's connection to end", 20)

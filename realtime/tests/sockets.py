@@ -18,6 +18,7 @@ class Client:
         self.socket = socket
         self.facts: list[dict[str, Any]] = []
         self.raw: list[str] = []
+        self.raw_snapshots: list[str] = []
 
     def ask(self, **frame: Any) -> dict[str, Any]:
         """Sends a frame and returns its answer; facts that come in between are kept."""
@@ -27,8 +28,13 @@ class Client:
     def answer(self, timeout: float = 10) -> dict[str, Any]:
         while True:
             frame = self._receive(timeout)
-            if "seq" not in frame:
+            if "seq" not in frame or frame["type"] == "snapshot":
                 return frame
+
+    def snapshot(self) -> dict[str, Any]:
+        frame = self.answer()
+        assert frame["type"] == "snapshot", frame
+        return frame
 
     def subscribe(self, *channels: str, **params: Any) -> dict[str, Any]:
         answer = self.ask(type="subscribe", channels=list(channels), params=params)
@@ -55,7 +61,9 @@ class Client:
     def _receive(self, timeout: float) -> dict[str, Any]:
         text = self.socket.recv(timeout)
         frame: dict[str, Any] = json.loads(text)
-        if "seq" in frame:
+        if frame["type"] == "snapshot":
+            self.raw_snapshots.append(str(text))
+        elif "seq" in frame:
             self.facts.append(frame)
             self.raw.append(str(text))
         return frame

@@ -2,15 +2,18 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.feed import Feed, Ring
+from realtime.feed import EventFeed, Feed, StateFeed
+from realtime.followers import Chunk
 from realtime.frames import Event
 from realtime.heads import Place
-from realtime.streams import Fact, Stream, get_stream
+from realtime.protocol import CloseCode
+from realtime.streams import Fact, get_stream
 from realtime.subscriptions import Filter
 
 START = datetime(2026, 1, 10, tzinfo=UTC)
@@ -20,23 +23,26 @@ class Listening:
     def __init__(self) -> None:
         self.frames: list[str] = []
 
-    async def push(self, frames: list[str]) -> None:
+    has_room = True
+
+    async def push(self, chunk: Chunk) -> None:
         # Whoever is sent to may be slow: others must not overtake.
         await asyncio.sleep(0)
-        self.frames += frames
+        self.frames += chunk.texts
 
-    async def go_away(self) -> None:
-        raise AssertionError("nobody was to go")
+    async def go_away(self, code: CloseCode) -> None:
+        raise AssertionError(f"nobody was to go, and one went with {code}")
 
 
 def event(seq: int, coin: str = "BTC", minute: int = 0) -> Event:
     return Event(seq, Fact(time=START + timedelta(minutes=minute), coin=coin), str(seq).encode())
 
 
-def feed_of(name: str, newest: dict[str, datetime] | None = None) -> tuple[Feed, Listening]:
-    stream: Stream = get_stream(name)
-    feed, listening = Feed(stream, Place(0, 0), newest or {}, ring_bytes=1_000), Listening()
-    feed.join(Filter(), listening)
+def feed_of(name: str, newest: Sequence[Event] = ()) -> tuple[Feed, Listening]:
+    stream, listening = get_stream(name), Listening()
+    is_state = stream.is_state
+    feed = StateFeed(stream, Place(0, 0), newest) if is_state else EventFeed(stream, Place(0, 0), ring_bytes=1_000)
+    feed.lane(Filter(), is_batch=False).join(listening, 0).is_current = True
     return feed, listening
 
 
@@ -78,7 +84,7 @@ def test_a_hole_holds_back_what_comes_behind_it() -> None:
 
 def test_of_a_state_only_what_is_newer_than_the_coins_newest_is_sent() -> None:
     async def run() -> list[str]:
-        feed, listening = feed_of("long_short_ratios", {"ETH": START + timedelta(minutes=5)})
+        feed, listening = feed_of("long_short_ratios", [event(0, "ETH", 5)])
         minutes = [("BTC", 1), ("BTC", 3), ("BTC", 2), ("ETH", 5), ("ETH", 6)]
         await feed.offer([event(seq, coin, minute) for seq, (coin, minute) in enumerate(minutes, 1)])
         assert feed.head == 5
@@ -87,17 +93,24 @@ def test_of_a_state_only_what_is_newer_than_the_coins_newest_is_sent() -> None:
     assert asyncio.run(run()) == ["1", "2", "5"]
 
 
-def test_a_lane_ends_with_its_last_listener() -> None:
+def test_a_lane_ends_with_its_last_follower() -> None:
     feed, listening = feed_of("liquidations")
-    feed.leave(Filter(), listening)
-    feed.leave(Filter(), listening)
-    assert feed.lanes == {}
+    second = feed.lane(Filter(), is_batch=False).join(listening, 0)
+    assert feed.followers == 2
+    feed.leave(second)
+    feed.leave(second)
+    assert feed.followers == 1
 
 
-def test_a_ring_keeps_the_newest_within_its_bytes_and_always_the_last() -> None:
-    ring = Ring(10)
-    for seq in (1, 22, 333, 4444, 55555):
-        ring.append(event(seq))
-    assert ring.bytes == 9
-    ring.append(event(10**20))
-    assert ring.bytes == 21
+def test_an_event_feed_keeps_the_newest_within_its_bytes_and_always_the_last() -> None:
+    async def run() -> None:
+        feed = EventFeed(get_stream("liquidations"), Place(0, 0), ring_bytes=10)
+        await feed.offer([event(seq) for seq in range(1, 13)])
+        assert feed.bytes == 10
+        assert [kept.seq for kept in feed.after(6)[0]] == [7, 8, 9, 10, 11, 12]  # type: ignore[index]
+        assert feed.after(4) is None
+        await feed.offer([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
+        assert feed.bytes == 100
+        assert feed.after(12) is not None
+
+    asyncio.run(run())
