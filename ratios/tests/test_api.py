@@ -6,6 +6,7 @@ import pytest
 
 from hyperwatch.api import clock
 from hyperwatch.tests.asking import get, walk
+from realtime.models import StreamHead
 from realtime.tests.builders import TIME, ratio, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,3 +56,10 @@ def test_history_walked_by_cursor_stays_with_what_was_there_when_it_began() -> N
     second = get(f"{HISTORY}&page_size=2&cursor={first['pagination']['next_cursor']}")
     assert [row["timestamp"][11:16] for row in second["items"]] == ["03:10", "02:10"]
     assert second["head"] == 6
+
+
+def test_current_goes_back_to_the_newest_that_the_head_takes_in() -> None:
+    stored(ratio(), ratio(timestamp="2026-01-10T11:00:00Z"))
+    StreamHead.objects.filter(name="long_short_ratios").update(head=1)
+    data = get("/long-short-ratios/current")
+    assert (data["head"], [row["seq"] for row in data["ratios"]]) == (1, [1])

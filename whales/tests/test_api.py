@@ -1,14 +1,16 @@
 """The whales and their activities as rest.md tells them."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from hyperwatch.tests.asking import ask, bearer, get, write
-from realtime.tests.builders import HASH, TIME, WALLET, stored, transaction
+from realtime.tests import builders
+from realtime.tests.builders import HASH, TIME, WALLET, stored
 from whales.models import WhaleWatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,7 +98,7 @@ def test_the_wallet_of_a_whale_cannot_change() -> None:
 
 def test_an_activity_goes_out_as_it_was_stored_and_outlives_its_watch() -> None:
     whale = a_whale(alias="Fund")
-    stored(transaction())
+    stored(builders.transaction())
     write("PATCH", f"/whales/{whale['id']}", {"alias": "Renamed"})
     write("DELETE", f"/whales/{whale['id']}")
     data = get(f"/whales/{whale['id']}/activities")
@@ -128,3 +130,37 @@ def test_a_whale_without_activities_has_an_empty_list_and_one_that_never_was_has
 
 def test_a_whale_is_replaced_by_nobody() -> None:
     write("PUT", f"/whales/{a_whale()['id']}", {"wallet_address": MIXED}, 405)
+
+
+def test_a_whale_is_found_by_its_path_whatever_a_list_would_leave_out() -> None:
+    path = f"/whales/{a_whale()['id']}"
+    assert get(f"{path}?is_active=false")["is_active"] is True
+
+
+def test_of_two_changes_at_once_neither_is_lost() -> None:
+    path = f"/whales/{a_whale()['id']}"
+
+    def describe() -> None:
+        try:
+            write("PATCH", path, {"description": "second"})
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            WhaleWatch.objects.update(alias="first")
+            change = pool.submit(describe)
+            wait_until_one_waits()
+        change.result(timeout=10)
+    whale = get(path)
+    assert (whale["alias"], whale["description"]) == ("first", "second")
+
+
+def wait_until_one_waits() -> None:
+    for _ in range(1_000):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
