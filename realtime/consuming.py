@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +15,9 @@ from realtime.publishing import Publisher
 
 log = logging.getLogger(__name__)
 
+# No signal is seen during a look for Kafka.
+LOOK = 1.0
+
 
 class Consuming:
     """A consumer from start to stop; `status` may be asked from another thread."""
@@ -24,17 +26,16 @@ class Consuming:
         self._stop = stop
         self._loop = loop
         self._consumer: Consumer | None = None
-        self._ingest: Ingest | None = None
 
     def run(self) -> None:
         """Works until the stop. Raises what no policy covers: a supervisor is to start it anew."""
         if not self._topics_are_there():
             return
         self._consumer = Consumer()
-        self._ingest = Ingest(self._consumer, Publisher(self._loop), self._stop)
+        ingest = Ingest(self._consumer, Publisher(self._loop), self._stop)
         log.info("consuming %s as group %s", ", ".join(t.name for t in topics()), settings.KAFKA_GROUP_ID)
         try:
-            self._ingest.run(settings.KAFKA_BATCH)
+            ingest.run(settings.KAFKA_BATCH)
         finally:
             self._consumer.close()
             connection.close()
@@ -42,7 +43,7 @@ class Consuming:
     def status(self) -> dict[str, Any]:
         """Assigned partitions, messages not yet read, and when offsets were last committed."""
         lag = self._consumer.lag() if self._consumer else {}
-        at: datetime | None = self._ingest.committed_at if self._ingest else None
+        at = self._consumer.committed_at if self._consumer else None
         return {
             "status": "healthy" if self._consumer else "waiting for Kafka",
             "assigned": sorted(f"{topic}[{partition}]" for topic, partition in lag),
@@ -54,7 +55,7 @@ class Consuming:
         """Waits for Kafka and the topics, however long; False where the stop comes first."""
         for attempt in range(10**9):
             try:
-                missing = {topic.name for topic in topics()} - existing_topics()
+                missing = {topic.name for topic in topics()} - existing_topics(LOOK)
                 if not missing:
                     return True
                 trouble = f"Kafka has no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"

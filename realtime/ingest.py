@@ -48,7 +48,6 @@ class Ingest:
         self._stop = stop
         self._now = now
         self._store = Store()
-        self.committed_at: datetime | None = None
 
     def run(self, batch_size: int) -> None:
         """Works until it is stopped. Raises what no policy covers; nothing is committed for that."""
@@ -72,7 +71,6 @@ class Ingest:
         self._publish(stored)
         checkpoint("published")
         self._consumer.commit(messages)
-        self.committed_at = self._now()
         checkpoint("committed")
 
     def _store_when_possible(self, batch: Batch) -> list[Stored]:

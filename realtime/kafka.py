@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import confluent_kafka
@@ -148,8 +149,10 @@ class Consumer:
                 "fetch.wait.max.ms": 100,
                 "queued.max.messages.kbytes": 64 * 1024,
                 "error_cb": self._on_error,
+                "on_commit": self._on_commit,
             }
         )
+        self.committed_at: datetime | None = None
         self._consumer.subscribe([topic.name for topic in topics()])
         self._paused: list[confluent_kafka.TopicPartition] = []
         self._last_error_at = 0.0
@@ -165,11 +168,11 @@ class Consumer:
         return [self._message(raw) for raw in [*first, *rest] if self._is_data(raw)]
 
     def commit(self, batch: Sequence[Message]) -> None:
-        """Commits the places behind `batch`; a place that another member has taken over is theirs to commit."""
-        try:
-            self._consumer.commit(offsets=_places_behind(batch), asynchronous=False)
-        except confluent_kafka.KafkaException as error:
-            log.warning("offsets not committed, their messages will come again: %s", error.args[0])
+        """Commits the places behind `batch`; a place that another member has taken over is theirs to commit.
+
+        Waits for no answer: without a broker none comes, and no signal would be seen meanwhile.
+        """
+        self._consumer.commit(offsets=_places_behind(batch), asynchronous=True)
 
     def stay(self) -> None:
         """Keeps the membership while the caller waits for something else: nothing is read, rebalances go on."""
@@ -232,6 +235,12 @@ class Consumer:
         if time.monotonic() - self._last_error_at > 5:
             self._last_error_at = time.monotonic()
             log.warning("Kafka: %s; waiting for it", error)
+
+    def _on_commit(self, error: confluent_kafka.KafkaError | None, _places: object) -> None:
+        if error is None:
+            self.committed_at = datetime.now(UTC)
+        else:
+            log.warning("offsets not committed, their messages will come again: %s", error)
 
     @staticmethod
     def _message(raw: confluent_kafka.Message) -> Message:

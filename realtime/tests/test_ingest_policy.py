@@ -1,6 +1,7 @@
 """Stored before it is told, told before it counts as read; and what happens to each kind of failure."""
 
 import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -121,3 +122,17 @@ def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.M
     assert consumer.stayed >= 4
     assert len(consumer.committed) == 4
     assert not DeadLetter.objects.exists()
+
+
+def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka: MockKafka) -> None:
+    send([transaction()])
+    consumer = Consumer()
+    batch = wait_until(lambda: consumer.read(10, 0.2), "the message", 10)
+    mock_kafka.go_away()
+    began = time.monotonic()
+    consumer.commit(batch)
+    assert time.monotonic() - began < 0.5
+    assert consumer.committed_at is None
+    mock_kafka.come_back()
+    wait_until(lambda: consumer.read(10, 0.2) or consumer.committed_at, "the answer", 15)
+    consumer.close()
