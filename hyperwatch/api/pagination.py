@@ -72,8 +72,6 @@ class PageOrCursor(BasePagination):
         """The snapshot that the answer is made from: a walk stays with the one that it began with."""
         self.is_walk = "cursor" in request.query_params
         if self.is_walk:
-            if "page" in request.query_params:
-                raise refused("page", "does not go with cursor")
             self.cursor = place(now).asked(request.query_params, "cursor", None)
         return Snapshot(self.cursor.head, now.epoch) if self.cursor else now
 
@@ -159,8 +157,8 @@ TAKES = {
     ),
     "page_size": _parameter(f"{PAGE_SIZES.takes.capitalize()}.", {**PAGE_SIZES.schema, "default": PAGE_SIZE}),
     "cursor": _parameter(
-        "In place of `page`: empty to start a walk that stays right while rows arrive, then each answer's "
-        "`next_cursor`.",
+        "In place of `page`, which then counts for nothing: empty to start a walk that stays right while rows "
+        "arrive, then each answer's `next_cursor`.",
         {"type": "string"},
     ),
 }

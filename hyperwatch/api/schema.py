@@ -82,7 +82,8 @@ class EnvelopeSchema(AutoSchema):
 
     def _filters(self) -> Iterable[tuple[str, Any]]:
         filterset = getattr(self.view, "filterset_class", None)
-        return [] if self.view.detail or filterset is None else filterset.base_filters.items()
+        told = self.method == "GET" and not self.view.detail and filterset is not None
+        return filterset.base_filters.items() if told else []
 
     def _error_responses(self) -> dict[str, Any]:
         statuses = {*EVERYWHERE, *self.view.errors.get(self.view.action, ())}

@@ -58,7 +58,6 @@ def test_a_page_past_the_end_is_not_found() -> None:
         ("cursor=%F0%9F%90%8B", "cursor"),
         ("cursor=" + "A" * 4_000, "cursor"),
         ("cursor=&cursor=", "cursor"),
-        ("cursor=&page=1", "page"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused_by_name(query: str, name: str) -> None:
