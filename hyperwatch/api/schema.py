@@ -82,8 +82,10 @@ class EnvelopeSchema(AutoSchema):
 
     def _filters(self) -> Iterable[tuple[str, Any]]:
         filterset = getattr(self.view, "filterset_class", None)
-        told = self.method == "GET" and not self.view.detail and filterset is not None
-        return filterset.base_filters.items() if told else []
+        if filterset is None or self.view.detail or self.method != "GET":
+            return []
+        filters: Iterable[tuple[str, Any]] = filterset.base_filters.items()
+        return filters
 
     def _error_responses(self) -> dict[str, Any]:
         statuses = {*EVERYWHERE, *self.view.errors.get(self.view.action, ())}
