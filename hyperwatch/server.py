@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
@@ -21,13 +22,15 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from hyperwatch.websocket import with_our_protocol
+from hyperwatch.websocket import WebSocket, with_our_protocol
 
 # A module in place of an object, which no type checker sees through.
 reactor: Any = installed_reactor
 
 # Daphne cuts a WebSocket after a day otherwise.
 NEVER = -1
+# The server goes, the client is to come again (RFC 6455, 7.4.1).
+GOING_AWAY = 1001
 # Seconds in which a request that has arrived may still be answered at the end.
 GRACE = 1.0
 
@@ -51,6 +54,11 @@ class WebServer(Server):  # type: ignore[misc]
         # Daphne makes the factory itself, in `run`, and asks nobody what protocol it is to build.
         self._ws_factory = with_our_protocol(factory)
 
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if isinstance(protocol, WebSocket):
+            scope["extensions"] = {"outlet": protocol}
+        return super().create_application(protocol, scope)
+
     def listen_success(self, port: Any) -> None:
         self.ports += (port,)
         super().listen_success(port)
@@ -67,11 +75,22 @@ class WebServer(Server):  # type: ignore[misc]
             await maybeDeferred(port.stopListening).asFuture(loop())
         if answers := self._unanswered():
             await asyncio.wait(answers, timeout=GRACE)
+        await self._say_goodbye()
         # For up to a second after a request or a handshake its connection has no application, which daphne
         # takes for granted.
         for details in self.connections.values():
             details.setdefault("application_instance", _nothing())
         await super().kill_all_applications().asFuture(loop())
+
+    async def _say_goodbye(self) -> None:
+        """Closes every WebSocket with 1001, behind what is on its way; waits a little for the clients' answers."""
+        sockets = [one for one in self.connections if isinstance(one, WebSocket) and one.state == one.STATE_OPEN]
+        for one in sockets:
+            one.serverClose(GOING_AWAY)
+        until = time.monotonic() + GRACE
+        # Autobahn tells nobody when a close handshake has ended.
+        while time.monotonic() < until and any(one.state != one.STATE_CLOSED for one in sockets):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     def _unanswered(self) -> list[asyncio.Future[None]]:
         requests = (details for of, details in self.connections.items() if isinstance(of, WebRequest))

@@ -46,6 +46,7 @@ class Feed(ABC):
             if due:
                 for lane in list(self._lanes.values()):
                     await lane.send(due, self.head)
+                    await lane.part_from_behind(self.oldest)
         return len(due)
 
     async def raise_floor(self, floor: int) -> None:
@@ -69,6 +70,11 @@ class Feed(ABC):
         lane.leave(follower)
         if not len(lane):
             self._lanes.pop((lane.wanted, lane.is_batch), None)
+
+    @property
+    @abstractmethod
+    def oldest(self) -> int:
+        """From here on one who falls behind can catch up without the database."""
 
     @abstractmethod
     def after(self, seq: int) -> tuple[Sequence[Event], int] | None:
@@ -105,6 +111,10 @@ class EventFeed(Feed):
         self._ring: deque[Event] = deque()
         self.bytes = 0
 
+    @property
+    def oldest(self) -> int:
+        return self.head - len(self._ring)
+
     def after(self, seq: int) -> tuple[Sequence[Event], int] | None:
         first = len(self._ring) - (self.head - seq)
         if first < 0:
@@ -115,7 +125,7 @@ class EventFeed(Feed):
     def newest(self, wanted: Filter, most: int) -> Sequence[Event] | None:
         matching = (event for event in reversed(self._ring) if wanted.wants(event.fact))
         found = list(islice(matching, most))
-        is_all_kept = self.head - len(self._ring) <= self.floor
+        is_all_kept = self.oldest <= self.floor
         return found[::-1] if is_all_kept or len(found) == most else None
 
     def _keep(self, event: Event) -> bool:
@@ -132,6 +142,10 @@ class StateFeed(Feed):
     def __init__(self, stream: Stream, place: Place, newest: Iterable[Event]) -> None:
         super().__init__(stream, place)
         self._newest = {event.fact.coin: event for event in newest}
+
+    @property
+    def oldest(self) -> int:
+        return 0
 
     def after(self, seq: int) -> tuple[Sequence[Event], int]:
         newer = [event for event in self._newest.values() if event.seq > seq]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from functools import cached_property
 from typing import Protocol
 
-from realtime.frames import Event, batch_frame
+from realtime.frames import Event, batch_frame, finished
 from realtime.protocol import CloseCode
 from realtime.streams import Stream
 from realtime.subscriptions import Filter
@@ -15,6 +15,11 @@ class Chunk:
 
     def __init__(self, frames: Sequence[bytes]) -> None:
         self.frames = frames
+
+    @cached_property
+    def wire(self) -> bytes:
+        """The frames as they go over the wire: the same bytes for every client, written at once."""
+        return b"".join(map(finished, self.frames))
 
     @cached_property
     def texts(self) -> list[str]:
@@ -98,3 +103,9 @@ class Lane:
                 await follower.write(chunk, head)
             else:
                 follower.is_current = False
+
+    async def part_from_behind(self, oldest: int) -> None:
+        """Closes those who have fallen further behind than is kept. They come back with `since`."""
+        for follower in [f for f in self._followers if not (f.is_current or f.is_resuming) and f.seq < oldest]:
+            self.leave(follower)
+            await follower.client.go_away(CloseCode.TOO_SLOW)

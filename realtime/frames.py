@@ -1,5 +1,6 @@
 """Frames: what a client is sent of one fact. A frame depends on its row alone, wherever it is made."""
 
+import struct
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -51,6 +52,16 @@ def gap_frame(channel: str, missing_from: int, missing_to: int) -> bytes:
     """What was not sent and will not be, both ends in."""
     gap = {"type": "gap", "channel": channel, "missing_from": missing_from, "missing_to": missing_to}
     return msgspec.json.encode(gap)
+
+
+def finished(payload: bytes) -> bytes:
+    """A whole text frame (RFC 6455, 5.2); a server's are not masked, so that it is the same for every client."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 65536:
+        return b"\x81\x7e" + struct.pack("!H", size) + payload
+    return b"\x81\x7f" + struct.pack("!Q", size) + payload
 
 
 class _Data(msgspec.Struct):

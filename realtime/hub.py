@@ -113,7 +113,6 @@ class Hub:
             await self._resume(feed, follower, start)
         follower.is_resuming = True
         await self.catch_up(subscription.stream, follower)
-        follower.is_resuming = False
 
     async def catch_up(self, stream: Stream, follower: Follower) -> None:
         """Sends what a follower has not got, as long as there is room; it is called again once there is."""
@@ -130,7 +129,7 @@ class Hub:
             if not follower.client.has_room:
                 return
             if follower.seq >= feed.head:
-                follower.is_current = True
+                follower.is_current, follower.is_resuming = True, False
             elif (kept := feed.after(follower.seq)) is not None:
                 await follower.send(*kept)
             elif follower.is_resuming:

@@ -2,7 +2,7 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,10 @@ class Client:
         while len(self.facts) < count:
             self._receive(timeout)
         return self.facts
+
+    def wait_until(self, is_enough: Callable[[], bool], timeout: float = 10) -> None:
+        while not is_enough():
+            self._receive(timeout)
 
     def silent_for(self, seconds: float) -> bool:
         """Whether nothing comes for so long."""
