@@ -7,20 +7,18 @@ message leaves out is read from the database, where the numbers have no holes.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 from prometheus_client import Counter, Gauge
-from redis.exceptions import RedisError
 
+from realtime.asking import DatabaseThread
 from realtime.feed import EventFeed, Feed, StateFeed
 from realtime.followers import Chunk, Client, Follower
 from realtime.frames import Event, gap_frame, snapshot_frame, unpack
-from realtime.groups import channel_layer, group_of
+from realtime.groups import Membership
 from realtime.heads import Place, Standing, read_standing
 from realtime.protocol import CloseCode
 from realtime.streams import Stream, channels
@@ -49,12 +47,10 @@ class Hub:
     """From its first client to its last."""
 
     def __init__(self) -> None:
-        self._layer = channel_layer()
-        self._database = ThreadPoolExecutor(1, thread_name_prefix="hub")
+        self._membership = Membership(channels(), self._hear)
+        self._database = DatabaseThread("hub")
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
-        self._joined = asyncio.Event()
-        self._listening: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._mending: dict[str, asyncio.Task[None]] = {}
         self.epoch = ""
@@ -133,7 +129,7 @@ class Hub:
             elif (kept := feed.after(follower.seq)) is not None:
                 await follower.send(*kept)
             elif follower.is_resuming:
-                events = await self._query(read_events, feed.stream, follower.seq, MEND_ROWS, feed.head)
+                events = await self._database.ask(read_events, feed.stream, follower.seq, MEND_ROWS, feed.head)
                 await follower.send(events, events[-1].seq if events else feed.head)
             else:
                 await follower.client.go_away(CloseCode.TOO_SLOW)
@@ -143,7 +139,7 @@ class Hub:
         head = follower.seq
         events = feed.newest(follower.lane.wanted, most)
         if events is None:
-            events = await self._query(read_newest, feed.stream, follower.lane.wanted, head, most)
+            events = await self._database.ask(read_newest, feed.stream, follower.lane.wanted, head, most)
         await follower.write(Chunk([snapshot_frame(feed.stream.name, head, events)]), head)
 
     async def _resume(self, feed: Feed, follower: Follower, start: Start) -> None:
@@ -167,10 +163,10 @@ class Hub:
 
     async def _start(self) -> None:
         # The groups first: what is published after the heads were read is heard, or found by the next look.
-        self._listen_anew()
+        self._membership.join_anew()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._joined.wait(), JOIN_PATIENCE)
-        standing, newest = await self._query(read_start)
+            await asyncio.wait_for(self._membership.joined.wait(), JOIN_PATIENCE)
+        standing, newest = await self._database.ask(read_start)
         self.epoch = standing.epoch
         for name, stream in channels().items():
             place = standing.places.get(name, Place(0, 0))
@@ -182,38 +178,13 @@ class Hub:
         self._watching = asyncio.ensure_future(self._watch())
 
     def _stop(self) -> None:
-        for task in (self._started, self._listening, self._watching, *self._mending.values()):
+        for task in (self._started, self._watching, *self._mending.values()):
             if task is not None:
                 task.cancel()
-        # Looked up over there: `connection` is another in each thread.
-        self._database.submit(lambda: connection.close())
-        self._database.shutdown(wait=False)
-
-    async def _query(self, ask: Callable[..., T], *args: Any) -> T:
-        """Asks the database in the hub's own thread, over the hub's own connection."""
-        return await asyncio.get_running_loop().run_in_executor(self._database, _fresh(ask), *args)
+        self._membership.end()
+        self._database.end()
 
     # What it hears
-
-    def _listen_anew(self) -> None:
-        """Joins the groups by a new channel: an old membership may have been lost without a word."""
-        if self._listening is not None:
-            self._listening.cancel()
-        self._joined.clear()
-        self._listening = asyncio.ensure_future(self._listen())
-
-    async def _listen(self) -> None:
-        while True:
-            try:
-                channel = await self._layer.new_channel()
-                for name in channels():
-                    await self._layer.group_add(group_of(name), channel)
-                self._joined.set()
-                while True:
-                    await self._hear(await self._layer.receive(channel))
-            except (RedisError, OSError) as error:
-                log.warning("the channel layer is away (%s); new facts come from the database meanwhile", error)
-                await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
 
     async def _hear(self, message: dict[str, Any]) -> None:
         feed = self._feeds.get(message["stream"])
@@ -233,7 +204,7 @@ class Hub:
         while True:
             await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
             try:
-                await self._compare(await self._query(read_standing))
+                await self._compare(await self._database.ask(read_standing))
             except (DatabaseError, InterfaceError) as error:
                 log.warning("the hub cannot read the heads: %s", str(error).strip())
 
@@ -250,7 +221,7 @@ class Hub:
         for feed in deaf:
             self._mend_soon(feed, "heads")
         if deaf:
-            self._listen_anew()
+            self._membership.join_anew()
 
     def _mend_soon(self, feed: Feed, way: str) -> None:
         name = feed.stream.name
@@ -267,24 +238,11 @@ class Hub:
 
     async def _read_on(self, feed: Feed, way: str) -> None:
         while feed.has_hole or way == "heads":
-            events = await self._query(read_events, feed.stream, feed.head, MEND_ROWS)
+            events = await self._database.ask(read_events, feed.stream, feed.head, MEND_ROWS)
             MENDED.labels(feed.stream.name, way).inc(len(events))
             await self._offer(feed, events)
             if len(events) < MEND_ROWS:
                 return
-
-
-def _fresh(ask: Callable[..., T]) -> Callable[..., T]:
-    """`ask` over a connection that is given up after a failure, so that the next question gets a new one."""
-
-    def asked(*args: Any) -> T:
-        try:
-            return ask(*args)
-        except (DatabaseError, InterfaceError):
-            connection.close()
-            raise
-
-    return asked
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

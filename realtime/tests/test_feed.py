@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from realtime.feed import EventFeed, Feed, StateFeed
 from realtime.followers import Chunk
 from realtime.frames import Event
+from realtime.groups import Membership, channel_layer
 from realtime.heads import Place
 from realtime.protocol import CloseCode
 from realtime.streams import Fact, get_stream
@@ -112,5 +114,22 @@ def test_an_event_feed_keeps_the_newest_within_its_bytes_and_always_the_last() -
         await feed.offer([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
         assert feed.bytes == 100
         assert feed.after(12) is not None
+
+    asyncio.run(run())
+
+
+def test_a_membership_that_ends_leaves_nothing_in_the_channel_layer() -> None:
+    async def run() -> None:
+        async def hear(message: dict[str, Any]) -> None:
+            raise AssertionError(f"nothing was published, and {message} was heard")
+
+        layer: Any = channel_layer()
+        membership = Membership(["liquidations", "transactions"], hear)
+        for _ in range(3):
+            membership.join_anew()
+            await membership.joined.wait()
+        membership.end()
+        await asyncio.sleep(0.05)
+        assert {name: members for name, members in layer.groups.items() if members} == {}
 
     asyncio.run(run())
