@@ -52,6 +52,8 @@ CONSUMER_PORT: int = env.int("CONSUMER_PORT", 8081, validate=Range(0, 65535))
 DATABASE_URL: str = env.str("DATABASE_URL", "")
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL or addresses.database_url(VAR_DIR))}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# A host that swallows packets is not waited for longer; what the URL says comes first.
+DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: unset means layers and caches in memory, which reach as far as the process

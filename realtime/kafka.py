@@ -4,7 +4,6 @@ Brokers, topics and the group come from the settings at the moment a client is m
 port is known only once it runs.
 """
 
-import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -187,12 +186,6 @@ class Consumer:
             self._consumer.pause([place])
             self._paused.append(place)
 
-    def rewind(self, batch: Sequence[Message]) -> None:
-        """Goes back to the first message of each partition in `batch`, to read it again."""
-        for (topic, partition), offset in _first_offsets(batch).items():
-            with contextlib.suppress(confluent_kafka.KafkaException):
-                self._consumer.seek(confluent_kafka.TopicPartition(topic, partition, offset))
-
     def lag(self) -> dict[tuple[str, int], int]:
         """Messages not yet read, for each assigned partition, as of the last `read`; for any thread.
 
@@ -268,14 +261,6 @@ def _offset(raw: confluent_kafka.Message) -> int:
 
 def _bytes(value: str | bytes | None) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
-
-
-def _first_offsets(batch: Iterable[Message]) -> dict[tuple[str, int], int]:
-    first: dict[tuple[str, int], int] = {}
-    for message in batch:
-        place = (message.topic, message.partition)
-        first[place] = min(message.offset, first.get(place, message.offset))
-    return first
 
 
 def _places_behind(batch: Iterable[Message]) -> list[confluent_kafka.TopicPartition]:

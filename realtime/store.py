@@ -148,7 +148,7 @@ def _count(batch: Batch, offered: Offered, outcome: Outcome) -> None:
     differing = [(name, offered[name][place].row) for name, place, seq in outcome if seq is None]
     for name, row in batch.differing + differing:
         DIFFERING.labels(name).inc()
-        log.warning("%s: a known fact came with other values, the first stands: %s", name, row)
+        log.warning("%s: a known fact came with other values, the first stands: %.500s", name, row)
     for letter in batch.letters:
         REFUSED.labels(letter.reason.value).inc()
 
