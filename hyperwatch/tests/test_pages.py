@@ -1,0 +1,99 @@
+"""What stands beside the API: start page, health, readiness, metrics, log lines."""
+
+import json
+import logging
+import re
+
+import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.tests.services.redis import RedisServer
+from realtime.tests import builders
+from realtime.tests.builders import stored
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+
+
+def test_the_start_page_names_the_streams_and_needs_no_other_host() -> None:
+    text = Client().get("/", headers=BROWSER).content.decode()
+    for name in ("liquidations", "liquidation_map", "long_short_ratios", "transactions", "whale_activities"):
+        assert f'data-channel="{name}"' in text
+    assert re.findall(r'(?:src|href)="(?:https?:)?//', text) == []
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+def test_a_simulated_market_is_called_so_on_every_page(settings: Settings, is_simulated: bool) -> None:
+    settings.MARKET_IS_SIMULATED = is_simulated
+    for path in ("/", "/admin/login/", "/api/v1/coins"):
+        assert ("simulated" in Client().get(path, headers=BROWSER).content.decode()) is is_simulated
+
+
+def test_a_program_is_told_where_to_look() -> None:
+    answer = Client().get("/")
+    assert set(answer.json()) == {"message", "version", "docs"}
+
+
+@pytest.mark.parametrize("path", ["/static/hyperwatch/start.js", "/static/hyperwatch/start.css", "/favicon.ico"])
+def test_the_page_has_its_parts(path: str) -> None:
+    assert Client().get(path, follow=True).status_code == 200
+
+
+def test_health_is_alive_and_metrics_are_told() -> None:
+    assert Client().get("/health").json() == {"status": "healthy"}
+    assert b"hyperwatch_stored_total" in Client().get("/metrics").content
+
+
+def test_readiness_tells_of_each_part_and_of_each_streams_freshness(mock_kafka: MockKafka) -> None:
+    stored(builders.liquidation())
+    answer = Client().get("/health/ready?strict=1")
+    ready = answer.json()
+    assert (answer.status_code, ready["status"]) == (200, "ok")
+    assert {name: check["status"] for name, check in ready["checks"].items()} == {
+        "database": "ok", "channel_layer": "ok", "kafka": "ok",
+    }  # fmt: skip
+    streams = ready["checks"]["database"]["streams"]
+    assert streams["liquidations"]["newest"] == "2026-01-10T10:30:00Z"
+    assert streams["transactions"] == {"newest": None, "age_seconds": None}
+
+
+def test_without_kafka_it_is_degraded_and_only_strictly_a_503() -> None:
+    for query, status in (("", 200), ("?strict=1", 503)):
+        answer = Client().get(f"/health/ready{query}")
+        assert (answer.status_code, answer.json()["status"]) == (status, "degraded")
+        assert answer.json()["checks"]["kafka"]["status"] == "down"
+
+
+def test_a_redis_that_is_away_is_told(settings: Settings, redis_server: RedisServer) -> None:
+    settings.REDIS_URL = redis_server.url
+    assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "ok"
+    redis_server.stop()
+    assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "down"
+
+
+def test_a_request_has_an_id_in_its_answer_and_in_its_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "hyperwatch.requests"):
+        answer = Client().get("/api/v1/coins", headers={"X-Request-ID": "mine-7"})
+    assert answer.headers["X-Request-ID"] == "mine-7"
+    assert any("mine-7" in str(record.msg) for record in caplog.records if record.name == "hyperwatch.requests")
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "x" * 65, "é", "a;b"])
+def test_an_id_that_is_not_a_sensible_one_is_replaced(bad: str) -> None:
+    given = Client().get("/api/v1/coins", HTTP_X_REQUEST_ID=bad).headers["X-Request-ID"]
+    assert re.fullmatch(r"[0-9a-f]{32}", given)
+
+
+def test_log_lines_for_machines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
+    from hyperwatch.logging import configure_logging
+
+    try:
+        configure_logging("INFO", "json")
+        logging.getLogger("somewhere").warning("what happened: %s", "this")
+        line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    finally:
+        configure_logging("INFO", "console")
+    assert (line["event"], line["level"], line["logger"]) == ("what happened: this", "warning", "somewhere")
