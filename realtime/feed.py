@@ -5,8 +5,8 @@ What a client has not been sent yet is not kept for it: it is a place in what th
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 
@@ -16,16 +16,56 @@ from realtime.heads import Place
 from realtime.streams import Stream
 from realtime.subscriptions import Filter
 
+# Events, ascending, and the place to which they take whoever gets them.
+Due = tuple[Sequence[Event], int]
+
 # So many events are written to one who catches up before it is asked again whether there is room.
 PAGE = 500
+
+
+class Ring:
+    """The newest events that were sent, bounded in bytes; the last one stays however large it is."""
+
+    def __init__(self, head: int, most_bytes: int) -> None:
+        # Whoever has everything up to here can have the rest from here.
+        self.oldest = head
+        self.bytes = 0
+        self._most_bytes = most_bytes
+        self._events: list[Event] = []
+        self._first = 0
+
+    def __len__(self) -> int:
+        return len(self._events) - self._first
+
+    def append(self, event: Event) -> None:
+        self._events.append(event)
+        self.bytes += len(event.frame)
+        while self.bytes > self._most_bytes and len(self) > 1:
+            gone = self._events[self._first]
+            self._first += 1
+            self.bytes -= len(gone.frame)
+            self.oldest = gone.seq
+        if self._first > len(self):
+            # Now and then, so that it costs next to nothing for each event.
+            del self._events[: self._first]
+            self._first = 0
+
+    def after(self, seq: int) -> list[Event]:
+        """At most a page of what is behind `seq`, which must not be before `oldest`."""
+        first = bisect_right(self._events, seq, lo=self._first, key=attrgetter("seq"))
+        return self._events[first : first + PAGE]
+
+    def newest_first(self) -> Iterator[Event]:
+        return islice(reversed(self._events), len(self))
 
 
 class Feed(ABC):
     """Puts the events of one stream into their order and hands each on once."""
 
-    def __init__(self, stream: Stream, place: Place) -> None:
+    def __init__(self, stream: Stream, place: Place, ring_bytes: int) -> None:
         self.stream = stream
         self.head, self.floor = place
+        self.ring = Ring(place.head, ring_bytes)
         self._lanes: dict[tuple[Filter, bool], Lane] = {}
         self._early: dict[int, Event] = {}
         # What was heard and what was read must not overtake each other on the way to a client.
@@ -46,7 +86,8 @@ class Feed(ABC):
             if due:
                 for lane in list(self._lanes.values()):
                     await lane.send(due, self.head)
-                    await lane.part_from_behind(self.oldest)
+                    if not self.stream.is_state:
+                        await lane.part_from_behind(self.ring.oldest)
         return len(due)
 
     async def raise_floor(self, floor: int) -> None:
@@ -71,22 +112,24 @@ class Feed(ABC):
         if not len(lane):
             self._lanes.pop((lane.wanted, lane.is_batch), None)
 
-    @property
-    @abstractmethod
-    def oldest(self) -> int:
-        """From here on one who falls behind can catch up without the database."""
+    def after(self, seq: int) -> Due | None:
+        """What is due to one who is at `seq`; None where it is not kept."""
+        if seq < self.ring.oldest:
+            return None
+        page = self.ring.after(seq)
+        return page, page[-1].seq if len(page) == PAGE else self.head
 
-    @abstractmethod
-    def after(self, seq: int) -> tuple[Sequence[Event], int] | None:
-        """What is due to one who is at `seq`, ascending, and where that takes him; None where it is not kept."""
+    def resume(self, seq: int) -> Due | None:
+        """What is due to one who comes back and had everything up to `seq`; None where it is not kept."""
+        return self.after(seq)
 
     @abstractmethod
     def newest(self, wanted: Filter, most: int) -> Sequence[Event] | None:
         """What a snapshot shows, ascending: `most` events or each coin's newest; None where it is not all kept."""
 
     @abstractmethod
-    def _keep(self, event: Event) -> bool:
-        """Keeps an event whose turn it is; False where it is not to be sent at all."""
+    def _counts(self, event: Event) -> bool:
+        """Whether an event whose turn it is is to be sent at all."""
 
     def _due(self, events: Iterable[Event]) -> list[Event]:
         for event in events:
@@ -97,57 +140,36 @@ class Feed(ABC):
         while self.head + 1 in self._early:
             self.head += 1
             event = self._early.pop(self.head)
-            if self._keep(event):
+            if self._counts(event):
+                self.ring.append(event)
                 due.append(event)
         return due
 
 
 class EventFeed(Feed):
-    """Keeps a ring of the newest events, bounded in bytes; the last one stays however large it is."""
-
-    def __init__(self, stream: Stream, place: Place, ring_bytes: int) -> None:
-        super().__init__(stream, place)
-        self._most_bytes = ring_bytes
-        self._ring: deque[Event] = deque()
-        self.bytes = 0
-
-    @property
-    def oldest(self) -> int:
-        return self.head - len(self._ring)
-
-    def after(self, seq: int) -> tuple[Sequence[Event], int] | None:
-        first = len(self._ring) - (self.head - seq)
-        if first < 0:
-            return None
-        page = list(islice(self._ring, first, first + PAGE))
-        return page, seq + len(page)
+    """Everything counts: whoever falls off the ring has to come back for it."""
 
     def newest(self, wanted: Filter, most: int) -> Sequence[Event] | None:
-        matching = (event for event in reversed(self._ring) if wanted.wants(event.fact))
+        matching = (event for event in self.ring.newest_first() if wanted.wants(event.fact))
         found = list(islice(matching, most))
-        is_all_kept = self.oldest <= self.floor
+        is_all_kept = self.ring.oldest <= self.floor
         return found[::-1] if is_all_kept or len(found) == most else None
 
-    def _keep(self, event: Event) -> bool:
-        self._ring.append(event)
-        self.bytes += len(event.frame)
-        while self.bytes > self._most_bytes and len(self._ring) > 1:
-            self.bytes -= len(self._ring.popleft().frame)
+    def _counts(self, event: Event) -> bool:
         return True
 
 
 class StateFeed(Feed):
-    """Keeps the newest of each coin, which is all that counts: whoever falls behind skips the rest."""
+    """Only the newest of each coin counts: whoever falls off the ring skips the rest."""
 
-    def __init__(self, stream: Stream, place: Place, newest: Iterable[Event]) -> None:
-        super().__init__(stream, place)
+    def __init__(self, stream: Stream, place: Place, ring_bytes: int, newest: Iterable[Event]) -> None:
+        super().__init__(stream, place, ring_bytes)
         self._newest = {event.fact.coin: event for event in newest}
 
-    @property
-    def oldest(self) -> int:
-        return 0
+    def after(self, seq: int) -> Due:
+        return super().after(seq) or self.resume(seq)
 
-    def after(self, seq: int) -> tuple[Sequence[Event], int]:
+    def resume(self, seq: int) -> Due:
         newer = [event for event in self._newest.values() if event.seq > seq]
         return sorted(newer, key=attrgetter("seq")), self.head
 
@@ -155,7 +177,7 @@ class StateFeed(Feed):
         matching = [event for event in self._newest.values() if wanted.wants(event.fact)]
         return sorted(matching, key=attrgetter("seq"))
 
-    def _keep(self, event: Event) -> bool:
+    def _counts(self, event: Event) -> bool:
         """A fact that is older than its coin's newest comes too late: it is stored and not sent."""
         known = self._newest.get(event.fact.coin)
         if known is not None and event.fact.time <= known.fact.time:

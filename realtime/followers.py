@@ -49,7 +49,7 @@ class Follower:
         self.seq = seq
         # It gets what is new as it comes; otherwise it is catching up from `seq`.
         self.is_current = False
-        # It came with a `since`: what the feed no longer keeps is read for it.
+        # It begins with a snapshot or a `since`: what the feed no longer keeps is read for it.
         self.is_resuming = False
         self.is_gone = False
         self.is_busy = False

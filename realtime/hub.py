@@ -107,7 +107,7 @@ class Hub:
             await self._snapshot(feed, follower, start.snapshot)
         elif start.since is not None:
             await self._resume(feed, follower, start)
-        follower.is_resuming = True
+        follower.is_resuming = start != Start()
         await self.catch_up(subscription.stream, follower)
 
     async def catch_up(self, stream: Stream, follower: Follower) -> None:
@@ -126,7 +126,9 @@ class Hub:
                 return
             if follower.seq >= feed.head:
                 follower.is_current, follower.is_resuming = True, False
-            elif (kept := feed.after(follower.seq)) is not None:
+                return
+            kept = feed.resume(follower.seq) if follower.is_resuming else feed.after(follower.seq)
+            if kept is not None:
                 await follower.send(*kept)
             elif follower.is_resuming:
                 events = await self._database.ask(read_events, feed.stream, follower.seq, MEND_ROWS, feed.head)
@@ -170,10 +172,11 @@ class Hub:
         self.epoch = standing.epoch
         for name, stream in channels().items():
             place = standing.places.get(name, Place(0, 0))
+            ring_bytes = settings.STREAM_RING_BYTES
             self._feeds[name] = (
-                StateFeed(stream, place, newest[name])
+                StateFeed(stream, place, ring_bytes, newest[name])
                 if stream.is_state
-                else EventFeed(stream, place, settings.STREAM_RING_BYTES)
+                else EventFeed(stream, place, ring_bytes)
             )
         self._watching = asyncio.ensure_future(self._watch())
 

@@ -43,7 +43,8 @@ def event(seq: int, coin: str = "BTC", minute: int = 0) -> Event:
 def feed_of(name: str, newest: Sequence[Event] = ()) -> tuple[Feed, Listening]:
     stream, listening = get_stream(name), Listening()
     is_state = stream.is_state
-    feed = StateFeed(stream, Place(0, 0), newest) if is_state else EventFeed(stream, Place(0, 0), ring_bytes=1_000)
+    place = Place(0, 0)
+    feed = StateFeed(stream, place, 1_000, newest) if is_state else EventFeed(stream, place, 1_000)
     feed.lane(Filter(), is_batch=False).join(listening, 0).is_current = True
     return feed, listening
 
@@ -106,14 +107,28 @@ def test_a_lane_ends_with_its_last_follower() -> None:
 
 def test_an_event_feed_keeps_the_newest_within_its_bytes_and_always_the_last() -> None:
     async def run() -> None:
-        feed = EventFeed(get_stream("liquidations"), Place(0, 0), ring_bytes=10)
+        feed = EventFeed(get_stream("liquidations"), Place(0, 0), 10)
         await feed.offer([event(seq) for seq in range(1, 13)])
-        assert feed.bytes == 10
+        assert feed.ring.bytes == 10
         assert [kept.seq for kept in feed.after(6)[0]] == [7, 8, 9, 10, 11, 12]  # type: ignore[index]
         assert feed.after(4) is None
         await feed.offer([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
-        assert feed.bytes == 100
+        assert feed.ring.bytes == 100
         assert feed.after(12) is not None
+
+    asyncio.run(run())
+
+
+def test_one_who_falls_off_the_ring_of_states_goes_on_with_the_newest_of_each_coin() -> None:
+    async def run() -> None:
+        feed = StateFeed(get_stream("long_short_ratios"), Place(0, 0), 10, ())
+        await feed.offer([event(seq, ("BTC", "ETH")[seq % 2], minute=seq) for seq in range(1, 20)])
+        assert [[due.seq for due in feed.after(seq)[0]] for seq in (15, 14, 2)] == [
+            [16, 17, 18, 19],
+            [15, 16, 17, 18, 19],
+            [18, 19],
+        ]
+        assert [due.seq for due in feed.resume(15)[0]] == [18, 19]
 
     asyncio.run(run())
 
