@@ -17,6 +17,8 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 # What browsers and orchestrators ask for by themselves.
 QUIET = ("/static/", "/health", "/metrics", "/favicon.ico")
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
 REQUESTS = Histogram("hyperwatch_http_seconds", "Time to answer a request", ["method", "route", "status"])
 
 
@@ -41,7 +43,8 @@ class RequestLogMiddleware:
         match = request.resolver_match
         # The route and not the path: a label for each wallet would be a label without end.
         route = match.route if match else "none"
-        REQUESTS.labels(request.method or "", route, str(response.status_code)).observe(seconds)
+        method = request.method if request.method in METHODS else "other"
+        REQUESTS.labels(method, route, str(response.status_code)).observe(seconds)
         level = logging.WARNING if response.status_code >= 500 else logging.INFO
         if request.path.startswith(QUIET) and level < logging.WARNING:
             level = logging.DEBUG

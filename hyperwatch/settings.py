@@ -53,7 +53,14 @@ DATABASE_URL: str = env.str("DATABASE_URL", "")
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL or addresses.database_url(VAR_DIR))}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # A host that swallows packets is not waited for longer; what the URL says comes first.
-DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    **DATABASES["default"].get("OPTIONS", {}),
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: unset means layers and caches in memory, which reach as far as the process

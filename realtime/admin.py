@@ -23,8 +23,16 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         letters = super().get_queryset(request)
         # A page of letters is not to load a page of megabytes.
-        match = request.resolver_match
-        return letters.defer("bytes") if match and match.url_name == "realtime_deadletter_changelist" else letters
+        match = request.resolver_match if request.method == "GET" else None
+        return (
+            letters.defer("bytes")
+            if match and match.url_name == "realtime_deadletter_changelist" and request.method == "GET"
+            else letters
+        )
+
+    def has_send_permission(self, request: HttpRequest) -> bool:
+        # Sending writes to Kafka, and looking does not.
+        return request.user.has_perm("realtime.change_deadletter")
 
     @admin.display(description="error")
     def short_error(self, letter: DeadLetter) -> str:
@@ -34,7 +42,7 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     def message(self, letter: DeadLetter) -> SafeString:
         return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', readable(letter))
 
-    @admin.action(description="Send again, to the topic each came from", permissions=["view"])
+    @admin.action(description="Send again, to the topic each came from", permissions=["send"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
         try:
             messages.success(request, f"{send_again(queryset.iterator(chunk_size=100))} sent again")

@@ -13,8 +13,9 @@ T = TypeVar("T")
 class DatabaseThread:
     """One thread with one lasting connection; after a failure the next question gets a new one."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, timeout_seconds: int | None = None) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._timeout_seconds = timeout_seconds
 
     async def ask(self, question: Callable[..., T], *args: Any) -> T:
         """The answer of `question(*args)`; raises what the database raises."""
@@ -25,9 +26,11 @@ class DatabaseThread:
         self._executor.submit(lambda: connection.close())
         self._executor.shutdown(wait=False)
 
-    @staticmethod
-    def _answer(question: Callable[..., T], args: tuple[Any, ...]) -> T:
+    def _answer(self, question: Callable[..., T], args: tuple[Any, ...]) -> T:
         try:
+            if connection.connection is None and self._timeout_seconds is not None:
+                with connection.cursor() as cursor:
+                    cursor.execute("SET statement_timeout = %s", [f"{self._timeout_seconds}s"])
             return question(*args)
         except (DatabaseError, InterfaceError):
             connection.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Awaitable
 from typing import Any
@@ -12,6 +13,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from prometheus_client import Counter
 
+from hyperwatch.api.keys import may_read
 from realtime.followers import Chunk, Follower
 from realtime.hub import Hub, HubAway, get_hub
 from realtime.protocol import (
@@ -27,6 +29,9 @@ from realtime.protocol import (
 from realtime.subscriptions import Subscription, named_channels, subscriptions
 
 log = logging.getLogger(__name__)
+
+# So long a client may leave unread what it was sent before it asks for more.
+ANSWER_SECONDS = 5.0
 
 FRAMES = Counter("hyperwatch_frames", "Frames sent to WebSocket clients", ["way"])
 CLOSED = Counter("hyperwatch_closed", "Connections closed by the server", ["code"])
@@ -75,8 +80,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if not _origin_allowed(self.scope):
             await self.close(code=int(CloseCode.UNAUTHORISED), reason="this origin is not allowed")
             return
-        self._take_outlet()
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
+        if not await may_read(query.get("token", [""])[-1]):
+            await self.close(code=int(CloseCode.UNAUTHORISED))
+            return
+        self._take_outlet()
         self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
         self._hub = get_hub()
         self._hub.enter(self)
@@ -90,6 +98,13 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if self._outlet is not None:
             self._outlet.on_room = self._on_room
 
+    async def _has_room_soon(self) -> bool:
+        """Who asks and does not read the answers is not answered: what it asks for would pile up here."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while not self.has_room and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        return self.has_room
+
     def _on_room(self) -> None:
         """What was written has left: who fell behind goes on from where it is."""
         for subscription, follower in self._subscriptions.values():
@@ -102,13 +117,17 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if len(text_data or bytes_data or "") > settings.WEBSOCKET_FRAME_BYTES:
             await self.close(code=int(CloseCode.FRAME_TOO_LARGE))
             return
+        if not await self._has_room_soon():
+            await self.go_away(CloseCode.TOO_SLOW)
+            return
         try:
             await self._answer(_message(text_data))
         except BadFrame as bad:
             BAD_FRAMES.labels(bad.code).inc()
             await self._send(error_frame(bad.code, bad.message))
-        except HubAway:
-            await self._send(error_frame(ErrorCode.INTERNAL_ERROR, "The database is away; try again"))
+        except HubAway as away:
+            what = f": {away}" if str(away) else ""
+            await self._send(error_frame(ErrorCode.INTERNAL_ERROR, f"The database does not answer{what}; try again"))
 
     @property
     def has_room(self) -> bool:
@@ -156,12 +175,18 @@ class StreamConsumer(AsyncWebsocketConsumer):
             self._subscriptions[new.stream.name] = (new, follower)
             begun.append((new, follower))
         await self._send(_done(ServerFrame.SUBSCRIBED, message, "Successfully subscribed"))
-        for new, follower in begun:
+        await self._begin(hub, begun)
+
+    async def _begin(self, hub: Hub, begun: list[tuple[Subscription, Follower]]) -> None:
+        while begun:
             try:
-                await hub.begin(new, follower)
-            except HubAway:
-                self._drop(new.stream.name)
-                raise
+                await hub.begin(*begun[0])
+            except HubAway as away:
+                names = [new.stream.name for new, _ in begun]
+                for name in names:
+                    self._drop(name)
+                raise HubAway(f"not subscribed to {', '.join(names)}") from away
+            begun.pop(0)
 
     async def _unsubscribe(self, message: ClientMessage) -> None:
         for stream in _named(message):

@@ -30,7 +30,7 @@ class Ring:
         # Whoever has everything up to here can have the rest from here.
         self.oldest = head
         self.bytes = 0
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._events: list[Event] = []
         self._first = 0
 
@@ -40,7 +40,7 @@ class Ring:
     def append(self, event: Event) -> None:
         self._events.append(event)
         self.bytes += len(event.frame)
-        while self.bytes > self._most_bytes and len(self) > 1:
+        while self.bytes > self.most_bytes and len(self) > 1:
             gone = self._events[self._first]
             self._first += 1
             self.bytes -= len(gone.frame)
@@ -93,11 +93,12 @@ class Feed(ABC):
     async def raise_floor(self, floor: int) -> None:
         """What retention removed before it came here cannot come any more: the followers are told of the gap."""
         self.floor = floor
-        if self.head >= floor:
-            return
         async with self._turn:
+            if self.head >= floor:
+                return
             gap = Chunk([gap_frame(self.stream.name, self.head + 1, floor)])
             self.head = floor
+            self.ring = Ring(floor, self.ring.most_bytes)
             for lane in list(self._lanes.values()):
                 await lane.write(gap, floor)
         await self.offer(())
@@ -109,8 +110,10 @@ class Feed(ABC):
     def leave(self, follower: Follower) -> None:
         lane = follower.lane
         lane.leave(follower)
-        if not len(lane):
-            self._lanes.pop((lane.wanted, lane.is_batch), None)
+        key = (lane.wanted, lane.is_batch)
+        # One who was parted from leaves again when its connection ends, by when the lane may be another.
+        if not len(lane) and self._lanes.get(key) is lane:
+            del self._lanes[key]
 
     def after(self, seq: int) -> Due | None:
         """What is due to one who is at `seq`; None where it is not kept."""

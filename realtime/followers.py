@@ -52,7 +52,13 @@ class Follower:
         # It begins with a snapshot or a `since`: what the feed no longer keeps is read for it.
         self.is_resuming = False
         self.is_gone = False
-        self.is_busy = False
+        # Something is being sent to it already; at first, what it begins with.
+        self.is_busy = True
+
+    @property
+    def is_behind(self) -> bool:
+        """It waits for room, and nothing is read for it from elsewhere."""
+        return not (self.is_current or self.is_busy or self.is_resuming)
 
     async def send(self, events: Sequence[Event], upto: int) -> None:
         await self.write(self.lane.chunk(events), upto)
@@ -97,7 +103,7 @@ class Lane:
 
     async def write(self, chunk: Chunk | None, head: int) -> None:
         for follower in list(self._followers):
-            if not follower.is_current:
+            if not follower.is_current or follower.seq >= head:
                 continue
             if follower.client.has_room:
                 await follower.write(chunk, head)
@@ -106,6 +112,6 @@ class Lane:
 
     async def part_from_behind(self, oldest: int) -> None:
         """Closes those who have fallen further behind than is kept. They come back with `since`."""
-        for follower in [f for f in self._followers if not (f.is_current or f.is_resuming) and f.seq < oldest]:
+        for follower in [f for f in self._followers if f.is_behind and f.seq < oldest]:
             self.leave(follower)
             await follower.client.go_away(CloseCode.TOO_SLOW)

@@ -34,10 +34,6 @@ def read_places() -> dict[str, Place]:
     return {name: Place(head, floor) for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")}
 
 
-def read_head(stream: str) -> int:
-    return StreamHead.objects.values_list("head", flat=True).get(name=stream)
-
-
 def newest_times_of_streams() -> dict[str, datetime | None]:
     """The time of the newest fact of each stream, None where there is none yet."""
     newest = dict(NewestOfCoin.objects.values_list("stream").annotate(Max("time")))

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 GRACE = 0.05
 JOIN_PATIENCE = 1.0
 MEND_ROWS = 1_000
+QUESTION_SECONDS = 10
 
 MENDED = Counter("hyperwatch_mended", "Events that a hub read from the database", ["stream", "way"])
 CONNECTIONS = Gauge("hyperwatch_connections", "WebSocket connections")
@@ -49,6 +50,8 @@ class Hub:
     def __init__(self) -> None:
         self._membership = Membership(channels(), self._hear)
         self._database = DatabaseThread("hub")
+        # Apart from it: what clients ask for may take long, and mending must not wait for that.
+        self._questions = DatabaseThread("hub-clients", timeout_seconds=QUESTION_SECONDS)
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -60,7 +63,8 @@ class Hub:
         """Waits until the hub knows where the streams are; raises HubAway where it cannot."""
         try:
             await asyncio.shield(self._started)
-        except (DatabaseError, InterfaceError) as error:
+        except Exception as error:
+            log.warning("the hub cannot start: %s", str(error).strip())
             forget_hub(self)
             raise HubAway from error
 
@@ -96,18 +100,16 @@ class Hub:
 
     async def begin(self, subscription: Subscription, follower: Follower) -> None:
         """Sends what the subscription begins with, then what is new as it comes; raises HubAway."""
+        feed, start = self._feeds[subscription.stream.name], subscription.start
         try:
-            await self._begin(subscription, follower)
+            if start.snapshot is not None:
+                await self._snapshot(feed, follower, start.snapshot)
+            elif start.since is not None:
+                await self._resume(feed, follower, start)
         except (DatabaseError, InterfaceError) as error:
             raise HubAway from error
-
-    async def _begin(self, subscription: Subscription, follower: Follower) -> None:
-        feed, start = self._feeds[subscription.stream.name], subscription.start
-        if start.snapshot is not None:
-            await self._snapshot(feed, follower, start.snapshot)
-        elif start.since is not None:
-            await self._resume(feed, follower, start)
         follower.is_resuming = start != Start()
+        follower.is_busy = False
         await self.catch_up(subscription.stream, follower)
 
     async def catch_up(self, stream: Stream, follower: Follower) -> None:
@@ -117,6 +119,10 @@ class Hub:
         follower.is_busy = True
         try:
             await self._catch_up(self._feeds[stream.name], follower)
+        except (DatabaseError, InterfaceError) as error:
+            # It would wait for ever: nothing else asks again for it. It comes back with `since`.
+            log.warning("a client cannot resume: %s", str(error).strip())
+            await follower.client.go_away(CloseCode.GOING_AWAY)
         finally:
             follower.is_busy = False
 
@@ -131,35 +137,51 @@ class Hub:
             if kept is not None:
                 await follower.send(*kept)
             elif follower.is_resuming:
-                events = await self._database.ask(read_events, feed.stream, follower.seq, MEND_ROWS, feed.head)
-                await follower.send(events, events[-1].seq if events else feed.head)
+                await self._read_for(feed, follower)
             else:
                 await follower.client.go_away(CloseCode.TOO_SLOW)
                 return
+            # The others' turn: a kernel that takes everything would keep us here for a hundred pages.
+            await asyncio.sleep(0)
+
+    async def _read_for(self, feed: Feed, follower: Follower) -> None:
+        """A page from the database; what retention has removed meanwhile is a gap."""
+        upto = feed.head
+        events = await self._questions.ask(read_events, feed.stream, follower.seq, MEND_ROWS, upto)
+        first = events[0].seq if events else upto + 1
+        if first > follower.seq + 1:
+            await follower.write(Chunk([gap_frame(feed.stream.name, follower.seq + 1, first - 1)]), first - 1)
+        if events:
+            await follower.send(events, events[-1].seq)
 
     async def _snapshot(self, feed: Feed, follower: Follower, most: int) -> None:
-        head = follower.seq
+        head = follower.seq = feed.head
         events = feed.newest(follower.lane.wanted, most)
         if events is None:
-            events = await self._database.ask(read_newest, feed.stream, follower.lane.wanted, head, most)
+            events = await self._questions.ask(read_newest, feed.stream, follower.lane.wanted, head, most)
         await follower.write(Chunk([snapshot_frame(feed.stream.name, head, events)]), head)
 
     async def _resume(self, feed: Feed, follower: Follower, start: Start) -> None:
         """Puts the follower where it goes on, with a `gap` first where something is missing in between."""
         since = start.since or 0
-        if since > feed.head and start.epoch in (None, self.epoch):
+        is_our_life = start.epoch in (None, self.epoch)
+        if since > feed.head and is_our_life:
             # REST may have told of a head that has not come here yet.
             await self._read_on(feed, "heads")
         oldest = max(feed.floor, feed.head - settings.STREAM_REPLAY_MAX)
-        if since > feed.head or start.epoch not in (None, self.epoch):
+        follower.seq = since
+        if since > feed.head or not is_our_life:
             # Numbers of another life say nothing of this one: all that there is counts as missing.
-            missing = (feed.floor + 1, feed.head)
+            await self._tell_gap(feed, follower, feed.floor + 1, feed.head, known=0)
         elif since < oldest:
-            missing = (since + 1, oldest)
-        else:
-            follower.seq = since
-            return
-        await follower.write(Chunk([gap_frame(feed.stream.name, *missing)]), missing[1])
+            await self._tell_gap(feed, follower, since + 1, oldest, known=since)
+
+    @staticmethod
+    async def _tell_gap(feed: Feed, follower: Follower, first: int, last: int, known: int) -> None:
+        """On a state channel the newest of each coin is there all the same, from what is `known` on."""
+        await follower.write(Chunk([gap_frame(feed.stream.name, first, last)]), last)
+        if feed.stream.is_state:
+            follower.seq = known
 
     # Its life
 
@@ -186,6 +208,7 @@ class Hub:
                 task.cancel()
         self._membership.end()
         self._database.end()
+        self._questions.end()
 
     # What it hears
 
@@ -203,17 +226,21 @@ class Hub:
     # What it reads where hearing failed
 
     async def _watch(self) -> None:
-        """Looks at the heads every other second, whatever was heard."""
+        """Looks at the heads every other second, whatever was heard and whatever the last look came to."""
         while True:
             await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
             try:
                 await self._compare(await self._database.ask(read_standing))
             except (DatabaseError, InterfaceError) as error:
                 log.warning("the hub cannot read the heads: %s", str(error).strip())
+            except Exception:
+                log.exception("a look at the heads failed; the next one comes")
 
     async def _compare(self, standing: Standing) -> None:
         if standing.epoch != self.epoch:
             log.warning("the numbers start anew (epoch %s): the clients are to come anew", standing.epoch)
+            # Who comes back is to meet another hub.
+            forget_hub(self)
             for client in list(self._clients):
                 await client.go_away(CloseCode.GOING_AWAY)
             return

@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import psycopg2
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 from prometheus_client import Counter
 
 from realtime import store_sql as sql
 from realtime.checkpoints import checkpoint
 from realtime.columns import copy_lines
 from realtime.decoding import Batch, Incoming, Letter, Rows, derive
+from realtime.heads import ensure_streams
+from realtime.kafka import Message
 from realtime.streams import Row, Stream, all_streams, get_stream
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,9 @@ Outcome = Sequence[tuple[str, int, int | None]]
 
 # Errors that lie in the data, by SQLSTATE: no number, no text, out of range; a null or a check; too large or deep.
 DATA_ERRORS = ("22", "23502", "23514", "54")
+
+# States that pass: a standby that is not yet the primary, a transaction that was ended for having been idle.
+AWAY = ("25006", "25P03")
 
 
 class RefusedByDatabase(Exception):
@@ -86,10 +91,14 @@ class Store:
                 _roll_back()
                 if _sqlstate(error).startswith(DATA_ERRORS):
                     raise RefusedByDatabase(str(error).strip()) from error
+                if _sqlstate(error).startswith(AWAY):
+                    raise OperationalError(str(error).strip()) from error
                 raise
 
 
 def _prepare(cursor: Any) -> None:
+    # A stream without its row would number nothing, and what is not numbered is not stored.
+    ensure_streams()
     # A server that answers before the commit is on disk could give a number to another fact after a crash.
     cursor.execute("SET synchronous_commit = on")
     cursor.execute(sql.CREATE_STORED)
@@ -133,11 +142,19 @@ def _values(place: int, incoming: Incoming, stream: Stream, columns: Sequence[st
 def _keep_letters(cursor: Any, letters: Sequence[Letter]) -> None:
     # In the order of their places: two consumers with the same letters would wait for each other in any other.
     for message, reason, error in sorted(letters, key=lambda letter: letter.message[:3]):
-        sent_at = datetime.fromtimestamp(message.timestamp_ms / 1000, UTC) if message.timestamp_ms > 0 else None
+        sent_at = _time_of(message)
         cursor.execute(
             sql.KEEP_LETTER,
             (*message[:3], message.key, message.value, reason.value, error.replace("\0", "")[:2000], sent_at),
         )
+
+
+def _time_of(message: Message) -> datetime | None:
+    """The message's Kafka timestamp; whoever produced it may have put anything there."""
+    try:
+        return datetime.fromtimestamp(message.timestamp_ms / 1000, UTC) if message.timestamp_ms > 0 else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _count(batch: Batch, offered: Offered, outcome: Outcome) -> None:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
@@ -48,3 +49,12 @@ class ReadsOpenWritesByKey(BasePermission):
         if request.method in SAFE_METHODS and settings.READS_OPEN:
             return True
         return isinstance(request.auth, APIKey) or bool(request.user and request.user.is_staff)
+
+
+async def may_read(token: str) -> bool:
+    """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may."""
+    return settings.READS_OPEN or await database_sync_to_async(_is_valid)(token)
+
+
+def _is_valid(token: str) -> bool:
+    return bool(PLAIN_KEY.fullmatch(token)) and APIKey.objects.is_valid(token)

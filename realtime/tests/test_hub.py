@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from psycopg2 import Error
+from rest_framework_api_key.models import APIKey
+from websockets.exceptions import ConnectionClosed
 
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
@@ -16,6 +18,7 @@ from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.frames import make_event, pack
 from realtime.groups import group_of
+from realtime.models import Epoch
 from realtime.store import Stored
 from realtime.tests import builders
 from realtime.tests.builders import stored
@@ -146,3 +149,40 @@ def test_without_the_database_a_client_is_told_and_served_once_it_is_back(
     finally:
         with suppress(Error):
             server.query(f'ALTER DATABASE "{fresh_database.name}_away" RENAME TO "{fresh_database.name}"')
+
+
+def test_two_resumes_at_once_lose_nothing(serve: Serve, publish: Publish) -> None:
+    """While the first channel is read, room comes back: the second must not be taken for one that began."""
+    for tid in range(1, 4):
+        stored(builders.liquidation(raw_data={"tid": tid}), builders.transaction(raw_data={"tid": tid}))
+    web = serve(STREAM_HEADS_SECONDS="0.2")
+    for _ in range(5):
+        with client(web.ws_url) as ws:
+            ws.subscribe("transactions", "liquidations", since={"transactions": 0, "liquidations": 0})
+            ws.wait_for(6)
+            assert (ws.seqs("transactions"), ws.seqs("liquidations")) == ([1, 2, 3], [1, 2, 3])
+
+
+def test_a_look_at_the_heads_that_fails_is_not_the_last(serve: Serve) -> None:
+    web = serve(STREAM_HEADS_SECONDS="0.1")
+    web.may_complain = True
+    with client(web.ws_url) as ws:
+        ws.subscribe("liquidations")
+        epoch = Epoch.objects.get()
+        Epoch.objects.all().delete()
+        wait_until(lambda: "a look at the heads failed" in web.output(), "the failure")
+        epoch.save(force_insert=True)
+        one(1)
+        ws.wait_for(1, timeout=5)
+
+
+def test_where_reads_need_a_key_the_websocket_needs_a_token(serve: Serve) -> None:
+    _, key = APIKey.objects.create_key(name="a bot's")
+    web = serve(READS_OPEN="false")
+    for query in ("", "?token=wrong", "?token=%00"):
+        with client(f"{web.ws_url}{query}") as ws, pytest.raises(ConnectionClosed) as closed:
+            ws.answer()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4401
+    with client(f"{web.ws_url}?token={key}") as ws:
+        assert ws.ask(type="ping")["type"] == "pong"

@@ -39,13 +39,13 @@ def rate() -> None:
         stored(*(builders.ratio(coin=("BTC", "ETH")[n % 2], timestamp=time) for n, time in enumerate(times)))
 
 
-def closing_code(ws: Client) -> int:
+def closing_code(ws: Client) -> int | None:
+    """None where the connection was cut."""
     try:
         while True:
             ws.answer(timeout=10)
     except ConnectionClosed as closed:
-        assert closed.rcvd is not None
-        return closed.rcvd.code
+        return closed.rcvd.code if closed.rcvd else None
 
 
 @pytest.mark.slow
@@ -59,7 +59,8 @@ def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_g
         reading.join()
         assert quick.seqs("liquidations") == list(range(1, COUNT + 1))
         wait_until(lambda: metric(server, 'hyperwatch_closed_total{code="4408"}') == 1, "the slow one's close", 10)
-        assert closing_code(slow) == 4408
+        # Told so, and cut off where it took longer than the close's time limit to read that.
+        assert closing_code(slow) in (4408, None)
         assert slow.seqs("liquidations") == list(range(1, len(slow.facts) + 1))
         assert len(slow.facts) < COUNT
         with client(server.ws_url) as back:

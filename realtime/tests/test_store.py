@@ -16,7 +16,7 @@ from realtime.decoding import decode_batch
 from realtime.frames import make_event
 from realtime.heads import read_places
 from realtime.kafka import Message
-from realtime.models import DeadLetter, NewestOfCoin
+from realtime.models import DeadLetter, NewestOfCoin, StreamHead
 from realtime.store import RefusedByDatabase, Store, Stored
 from realtime.streams import all_streams, channels
 from realtime.tail import read_events
@@ -329,3 +329,15 @@ def test_a_commit_that_never_came_leaves_nothing_behind() -> None:
         stored(transaction())
     assert stored(transaction())[0].rows[0].seq == 1
     assert WhaleActivity.objects.count() == 0
+
+
+def test_a_letter_with_an_impossible_timestamp_is_kept_without_it() -> None:
+    stored(message("hyperliquid.transactions", b"no json", timestamp_ms=1_768_000_000_000_000))
+    assert DeadLetter.objects.get().sent_at is None
+
+
+def test_a_stream_without_its_row_gets_one_before_anything_is_stored() -> None:
+    StreamHead.objects.filter(name="liquidations").delete()
+    connection.close()
+    assert [len(new.rows) for new in stored(liquidation())] == [1]
+    assert StreamHead.objects.get(name="liquidations").head == 1
