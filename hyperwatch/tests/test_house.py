@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +73,11 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
 def test_only_one_module_speaks_to_kafka() -> None:
     speakers = {name_of(path) for path in sources() if any(is_in(name, ("confluent_kafka",)) for name in imports(path))}
     assert speakers == {"realtime.kafka"}
+
+
+def test_the_client_can_be_copied_out() -> None:
+    strangers = {name.split(".")[0] for name in imports(ROOT / "realtime" / "client.py")} - set(sys.stdlib_module_names)
+    assert strangers == {"websockets"}
 
 
 @pytest.mark.parametrize("domain", sorted(DOMAINS))

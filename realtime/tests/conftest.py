@@ -4,6 +4,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from hyperwatch.tests.services import commands
+from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
 
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -31,3 +33,17 @@ def nobody_reads(transactional_db: None) -> Iterator[None]:
         return len(quiet) > 5 and all(quiet[-6:])
 
     wait_until(is_quiet, "the hub's connection to end", 20)
+
+
+@pytest.fixture(scope="session")
+def web_process(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    folder = tmp_path_factory.mktemp("web")
+    with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url) as start:
+        yield start(STREAM_HEADS_SECONDS="0.1", STREAM_REPLAY_MAX="100000")
+
+
+@pytest.fixture
+def server(web_process: Command) -> Command:
+    """A server that runs, whatever the test before did to it."""
+    web_process.heal()
+    return web_process
