@@ -1,0 +1,84 @@
+"""A fact as a line for people: `tail` prints these.
+
+What is told of a channel's facts is chosen here; a channel that is not known here tells all that is short.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+Data = Mapping[str, Any]
+
+
+def line(channel: str, seq: int, time: str, data: Data) -> str:
+    """One line, without its end: time, channel, number, coin, and what the channel tells."""
+    tell = TELLS.get(channel, _other)
+    return f"{_time(time)}  {channel} #{seq}  {data.get('coin') or '-':<8} {tell(data)}"
+
+
+def _liquidation(data: Data) -> str:
+    return (
+        f"{_text(data['side']):<5} {_number(data['liquidated_size'])} at {_number(data['liquidation_price'])}"
+        f"  {_usd(data['liquidation_value_usd'])}  {_text(data['user_address'])}"
+    )
+
+
+def _transaction(data: Data) -> str:
+    return (
+        f"{_text(data['side']):<5} {_text(data['tx_type'])} {_number(data['size'])} at {_number(data['price'])}"
+        f"  {_text(data['user_address'])}"
+    )
+
+
+def _ratio(data: Data) -> str:
+    return (
+        f"long {_number(data['long_ratio'])} short {_number(data['short_ratio'])}"
+        f"  {_usd(data['total_position_value'])}  accounts {data['long_accounts']} to {data['short_accounts']}"
+    )
+
+
+def _activity(data: Data) -> str:
+    whale = data["alias"] or data["wallet_address"]
+    return f"{_text(data['activity_type'])} {_number(data['size'])}  {_usd(data['value_usd'])}  {whale}"
+
+
+def _map(data: Data) -> str:
+    prices = [level["price"] for level in data["price_levels"]]
+    span = f" from {_number(prices[0])} to {_number(prices[-1])}" if prices else ""
+    return f"{len(prices)} levels{span}"
+
+
+def _other(data: Data) -> str:
+    short = {name: value for name, value in data.items() if not isinstance(value, (dict, list))}
+    return " ".join(f"{name}={_text(value)}" for name, value in short.items() if name not in ("seq", "coin"))
+
+
+TELLS: dict[str, Callable[[Data], str]] = {
+    "liquidations": _liquidation,
+    "transactions": _transaction,
+    "long_short_ratios": _ratio,
+    "whale_activities": _activity,
+    "liquidation_map": _map,
+}
+
+
+def _time(time: str) -> str:
+    """`2026-01-10T10:30:00.5Z` to the second, as one reads it; always UTC."""
+    return time[:19].replace("T", " ")
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def _number(value: Any) -> str:
+    """Exact, without the zeros at the end, with thousands: `45,000.5`."""
+    try:
+        whole, _, places = f"{Decimal(str(value)):,f}".partition(".")
+    except InvalidOperation:
+        return _text(value)
+    return f"{whole}.{places}".rstrip("0").rstrip(".") if places else whole
+
+
+def _usd(value: Any) -> str:
+    return "-" if value is None else f"{Decimal(value):,.2f} USD"
