@@ -43,6 +43,12 @@ class Decimals(NamedTuple):
     places: int
     signed: bool = False
 
+    @property
+    def pattern(self) -> str:
+        """Of its texts, in what regular expressions have in common everywhere."""
+        sign = "-?" if self.signed else ""
+        return rf"^{sign}(0|[1-9][0-9]{{0,{self.digits - self.places - 1}}})\.[0-9]{{{self.places}}}$"
+
     def text(self, value: object) -> str:
         """`value` (a string or an int) exactly, with all places: `"45000.5"` is `"45000.50000000"`.
 

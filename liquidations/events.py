@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -24,34 +24,27 @@ from realtime.messages import (
     raw_data,
 )
 from realtime.streams import Fact, Row
+from realtime.texts import AddressText, AmountText, CoinText, HashText, JsonOf, LeverageText, SignedText, Time
 
 
 class Liquidation(Row, frozen=True, kw_only=True):
-    """L of rest.md. Sizes, prices, values and margins are decimal texts with 8 places."""
+    """A position that was closed by force. A liquidated LONG is a forced sale."""
 
     hidden: ClassVar[tuple[str, ...]] = ("raw_data",)
 
-    tx_hash: str
+    tx_hash: HashText
     block_number: int | None
-    block_timestamp: datetime
-    user_address: str
-    coin: str
+    block_timestamp: Time
+    user_address: AddressText
+    coin: CoinText
     side: Side
-    liquidated_size: str
-    liquidation_price: str
-    liquidation_value_usd: str
-    leverage: str | None
-    margin: str | None
-    liquidator_address: str | None
+    liquidated_size: AmountText
+    liquidation_price: AmountText
+    liquidation_value_usd: AmountText
+    leverage: LeverageText | None
+    margin: SignedText | None
+    liquidator_address: AddressText | None
     raw_data: Raw | UnsetType | None = UNSET
-
-
-class LiquidationMap(Row, frozen=True, kw_only=True):
-    """M of rest.md; `price_levels` is the JSON of PriceLevel structs, ascending by price."""
-
-    coin: str
-    timestamp: datetime
-    price_levels: Raw
 
 
 class PriceLevel(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +53,14 @@ class PriceLevel(msgspec.Struct, frozen=True, kw_only=True):
     short_liquidation_value: Amount
     long_liquidation_count: Count
     short_liquidation_count: Count
+
+
+class LiquidationMap(Row, frozen=True, kw_only=True):
+    """What would be liquidated at which price of a coin; the levels are ascending by price."""
+
+    coin: CoinText
+    timestamp: Time
+    price_levels: Annotated[Raw, JsonOf(list[PriceLevel])]
 
 
 class _Liquidated(msgspec.Struct, kw_only=True):

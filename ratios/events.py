@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 from msgspec import Raw
@@ -10,23 +11,24 @@ from msgspec import Raw
 from hyperwatch.formats import Decimals, utc
 from realtime.messages import Amount, Coin, Count, Ratio, decoder
 from realtime.streams import Fact, Row
+from realtime.texts import AmountText, CoinText, JsonOf, RatioNumber, Time
 
 PLACES = Decimals(10, 4)
 TOLERANCE = Decimal("0.0001")
 
 
 class LongShortRatio(Row, frozen=True, kw_only=True):
-    """R of rest.md. The ratios are JSON numbers with 4 places, the values decimal texts with 8."""
+    """How a coin's positions divide at one time. `short_ratio` is 1 - `long_ratio`."""
 
-    coin: str
-    timestamp: datetime
-    long_ratio: Raw
-    short_ratio: Raw
-    long_position_value: str
-    short_position_value: str
-    total_position_value: str
-    long_accounts: int
-    short_accounts: int
+    coin: CoinText
+    timestamp: Time
+    long_ratio: Annotated[Raw, JsonOf(RatioNumber)]
+    short_ratio: Annotated[Raw, JsonOf(RatioNumber)]
+    long_position_value: AmountText
+    short_position_value: AmountText
+    total_position_value: AmountText
+    long_accounts: Count
+    short_accounts: Count
 
 
 class _Ratio(msgspec.Struct):

@@ -19,12 +19,17 @@ from realtime.hub import Hub, HubAway, get_hub
 from realtime.protocol import (
     BadFrame,
     ClientFrame,
+    ClientMessage,
     CloseCode,
+    Connected,
+    Error,
     ErrorCode,
-    ServerFrame,
-    error_frame,
-    frame,
-    now,
+    Limits,
+    Pong,
+    Reach,
+    Subscribed,
+    Subscriptions,
+    Unsubscribed,
 )
 from realtime.subscriptions import Subscription, named_channels, subscriptions
 
@@ -36,14 +41,6 @@ ANSWER_SECONDS = 5.0
 FRAMES = Counter("hyperwatch_frames", "Frames sent to WebSocket clients", ["way"])
 CLOSED = Counter("hyperwatch_closed", "Connections closed by the server", ["code"])
 BAD_FRAMES = Counter("hyperwatch_bad_frames", "Frames from clients that could not be", ["code"])
-
-
-class ClientMessage(msgspec.Struct):
-    """A frame from a client; what else stands in it is ignored."""
-
-    type: str
-    channels: list[str] = msgspec.field(default_factory=list)
-    params: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 _read = msgspec.json.Decoder(ClientMessage).decode
@@ -124,10 +121,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._answer(_message(text_data))
         except BadFrame as bad:
             BAD_FRAMES.labels(bad.code).inc()
-            await self._send(error_frame(bad.code, bad.message))
+            await self._send(Error(bad.code, bad.message).text())
         except HubAway as away:
             what = f": {away}" if str(away) else ""
-            await self._send(error_frame(ErrorCode.INTERNAL_ERROR, f"The database does not answer{what}; try again"))
+            error = Error(ErrorCode.INTERNAL_ERROR, f"The database does not answer{what}; try again")
+            await self._send(error.text())
 
     @property
     def has_room(self) -> bool:
@@ -157,7 +155,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             case ClientFrame.UNSUBSCRIBE:
                 await self._unsubscribe(message)
             case ClientFrame.PING:
-                await self._send(frame(ServerFrame.PONG, {"timestamp": now()}))
+                await self._send(Pong().text())
             case ClientFrame.GET_SUBSCRIPTIONS:
                 await self._show_subscriptions()
             case ClientFrame.HELLO:
@@ -174,7 +172,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             follower = hub.join(new, self)
             self._subscriptions[new.stream.name] = (new, follower)
             begun.append((new, follower))
-        await self._send(_done(ServerFrame.SUBSCRIBED, message, "Successfully subscribed"))
+        await self._send(Subscribed(_named_once(message)).text())
         await self._begin(hub, begun)
 
     async def _begin(self, hub: Hub, begun: list[tuple[Subscription, Follower]]) -> None:
@@ -191,24 +189,18 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _unsubscribe(self, message: ClientMessage) -> None:
         for stream in _named(message):
             self._drop(stream.name)
-        await self._send(_done(ServerFrame.UNSUBSCRIBED, message, "Successfully unsubscribed"))
+        await self._send(Unsubscribed(_named_once(message)).text())
 
     async def _show_subscriptions(self) -> None:
         shown = {name: subscription.params for name, (subscription, _) in self._subscriptions.items()}
         first = next(iter(shown.values()), {})
-        fields = {"channels": list(shown), "params": first, "subscriptions": shown}
-        await self._send(frame(ServerFrame.SUBSCRIPTIONS, fields))
+        await self._send(Subscriptions(list(shown), first, shown).text())
 
     async def _greet(self) -> None:
         hub = await self._ready_hub()
-        fields = {
-            "client_id": self._client_id,
-            "epoch": hub.epoch,
-            "limits": {"frame_bytes": settings.WEBSOCKET_FRAME_BYTES},
-            "channels": {name: place._asdict() for name, place in hub.places().items()},
-            "server_time": now(),
-        }
-        await self._send(frame(ServerFrame.CONNECTED, fields))
+        reaches = {name: Reach(*place) for name, place in hub.places().items()}
+        limits = Limits(settings.WEBSOCKET_FRAME_BYTES)
+        await self._send(Connected(self._client_id, hub.epoch, limits, reaches).text())
 
     async def _ready_hub(self) -> Hub:
         """The hub, once it knows where the streams are; one that could not start is replaced. Raises HubAway."""
@@ -254,8 +246,8 @@ def _named(message: ClientMessage) -> Any:
     return named_channels(message.channels)
 
 
-def _done(kind: ServerFrame, message: ClientMessage, text: str) -> str:
-    return frame(kind, {"channels": list(dict.fromkeys(message.channels)), "message": text})
+def _named_once(message: ClientMessage) -> list[str]:
+    return list(dict.fromkeys(message.channels))
 
 
 def _origin_allowed(scope: Any) -> bool:

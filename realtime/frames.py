@@ -2,22 +2,50 @@
 
 import struct
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
+from realtime.protocol import ServerFrame
 from realtime.streams import Fact, Row, Stream
+from realtime.texts import Head, Number, Time
 
 # A message in the channel layer holds so many bytes of frames, or a single larger one.
 CHUNK_BYTES = 256 * 1024
 
 
 class Frame(msgspec.Struct, frozen=True):
+    """One fact; `timestamp` is the fact's own time. It has the same bytes live, in a batch and in a resume."""
+
     type: str
     channel: str
-    timestamp: datetime
-    seq: int
+    timestamp: Time
+    seq: Number
     data: Row
+
+
+class Batch(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.BATCH.value):
+    """Frames that are due together, in order, for those who asked for `batch`."""
+
+    channel: str
+    data: list[Frame]
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.SNAPSHOT.value):
+    """The frames' data as the stream stood at `seq`, ascending; the live frames go on from there."""
+
+    channel: str
+    seq: Head
+    data: list[Row]
+
+
+class Gap(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.GAP.value):
+    """What was not sent and will not be, both ends in; the stream goes on from what there is."""
+
+    channel: str
+    missing_from: Annotated[int, Meta(ge=0, examples=[1201])]
+    missing_to: Annotated[int, Meta(ge=0, examples=[1230])]
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
@@ -38,20 +66,18 @@ def make_event(stream: Stream, row: Row) -> Event:
 
 
 def batch_frame(channel: str, frames: Sequence[bytes]) -> bytes:
-    """Frames that are due together as one; each has in it the bytes that it has alone."""
+    """A Batch, joined; each frame has in it the bytes that it has alone."""
     return b'{"type":"batch","channel":"%b","data":[%b]}' % (channel.encode(), b",".join(frames))
 
 
 def snapshot_frame(channel: str, head: int, events: Sequence[Event]) -> bytes:
-    """The data of frames, as the stream stood at `head`."""
+    """A Snapshot, joined from the frames of the facts."""
     data = b",".join(bytes(_read_data(event.frame).data) for event in events)
     return b'{"type":"snapshot","channel":"%b","seq":%d,"data":[%b]}' % (channel.encode(), head, data)
 
 
 def gap_frame(channel: str, missing_from: int, missing_to: int) -> bytes:
-    """What was not sent and will not be, both ends in."""
-    gap = {"type": "gap", "channel": channel, "missing_from": missing_from, "missing_to": missing_to}
-    return msgspec.json.encode(gap)
+    return msgspec.json.encode(Gap(channel, missing_from, missing_to))
 
 
 def finished(payload: bytes) -> bytes:

@@ -1,13 +1,14 @@
 """The vocabulary of the WebSocket (websocket.md) on one page: frames in and out, error codes, close codes."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from hyperwatch.formats import isoformat
+from realtime.texts import Count, Head, TimeText
 
 
 class ClientFrame(StrEnum):
@@ -27,6 +28,9 @@ class ServerFrame(StrEnum):
     SUBSCRIPTIONS = "subscriptions"
     CONNECTED = "connected"
     ERROR = "error"
+    SNAPSHOT = "snapshot"
+    BATCH = "batch"
+    GAP = "gap"
 
 
 class ErrorCode(StrEnum):
@@ -57,13 +61,79 @@ class BadFrame(Exception):
         self.message = message
 
 
-def frame(kind: ServerFrame, fields: Mapping[str, Any]) -> str:
-    return msgspec.json.encode({"type": kind, **fields}).decode()
-
-
 def now() -> str:
     return isoformat(datetime.now(UTC))
 
 
-def error_frame(code: ErrorCode, message: str) -> str:
-    return frame(ServerFrame.ERROR, {"code": code, "message": message, "timestamp": now()})
+class ClientMessage(msgspec.Struct):
+    """A frame from a client; what else stands in it is ignored."""
+
+    type: str
+    channels: list[str] = msgspec.field(default_factory=list)
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """From where to where a stream is: `head` is its newest `seq`, `floor` the newest that is no longer kept."""
+
+    head: Head
+    floor: Count
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """`frame_bytes` is the longest frame that the server takes."""
+
+    frame_bytes: Annotated[int, Meta(ge=1, examples=[65536])]
+
+
+class ServerMessage(msgspec.Struct, frozen=True, tag_field="type"):
+    """A frame from the server that is not made of facts; those are in frames.py."""
+
+    def text(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+
+class Subscribed(ServerMessage, frozen=True, tag=ServerFrame.SUBSCRIBED.value):
+    """The answer to `subscribe`; what the subscriptions begin with comes behind it."""
+
+    channels: list[str]
+    message: str = "Successfully subscribed"
+
+
+class Unsubscribed(ServerMessage, frozen=True, tag=ServerFrame.UNSUBSCRIBED.value):
+    """The answer to `unsubscribe`."""
+
+    channels: list[str]
+    message: str = "Successfully unsubscribed"
+
+
+class Pong(ServerMessage, frozen=True, tag=ServerFrame.PONG.value):
+    """The answer to `ping`, with the server's time."""
+
+    timestamp: TimeText = msgspec.field(default_factory=now)
+
+
+class Subscriptions(ServerMessage, frozen=True, tag=ServerFrame.SUBSCRIPTIONS.value):
+    """The answer to `get_subscriptions`; `params` are those of the first channel."""
+
+    channels: list[str]
+    params: dict[str, Any]
+    subscriptions: dict[str, dict[str, Any]]
+
+
+class Connected(ServerMessage, frozen=True, tag=ServerFrame.CONNECTED.value):
+    """The answer to `hello`, and the first frame for who comes with `?hello=1`. Another epoch: numbers start anew."""
+
+    client_id: Annotated[str, Meta(examples=["bot-7"])]
+    epoch: Annotated[str, Meta(examples=["1f0c5e0f7d1b4d0a"])]
+    limits: Limits
+    channels: dict[str, Reach]
+    server_time: TimeText = msgspec.field(default_factory=now)
+
+
+class Error(ServerMessage, frozen=True, tag=ServerFrame.ERROR.value):
+    """What could not be done; the connection stays, and its subscriptions go on."""
+
+    code: Annotated[ErrorCode, Meta(examples=["INVALID_CHANNEL"])]
+    message: Annotated[str, Meta(examples=["Channel 'x' is not supported"])]
+    timestamp: TimeText = msgspec.field(default_factory=now)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import msgspec
 
+from realtime.texts import Number
+
 if TYPE_CHECKING:
     from django.db.models.expressions import Combinable
 
@@ -65,7 +67,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     hidden: ClassVar[tuple[str, ...]] = ()
 
-    seq: int = 0
+    seq: Number = 0
 
     def numbered(self, seq: int) -> Self:
         """The row as it goes out once it is stored."""

@@ -2,35 +2,56 @@
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from realtime.messages import Address, Amount, Coin, decoder
 from realtime.protocol import BadFrame, ErrorCode
 from realtime.streams import Fact, Param, Stream, channels
 
 NAMES = frozenset(Param)
-Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+SNAPSHOT_MAX = 100
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+A = TypeVar("A")
+# That none may be empty is told, but said in words of our own (`_check_values`).
+Some = Annotated[list[A], Meta(extra_json_schema={"minItems": 1})]
+Snapshot = Annotated[
+    int, Meta(ge=1, le=SNAPSHOT_MAX, description="begin with the last that match; states: with the newest of each coin")
+]
+Since = Annotated[
+    Seq | dict[str, Seq], Meta(description="begin behind this `seq`; for several channels {channel: seq}", examples=[1])
+]
+EpochValue = Annotated[str, Meta(description="the life that `since` was numbered in; in another one, a gap is told")]
+WRITTEN_AMOUNT = {
+    "type": ["string", "number"],
+    "pattern": "^[0-9]+([.][0-9]+)?$",
+    "minimum": 0,
+    "description": "decimal, as text or number",
+    "examples": ["10000"],
+}
+WrittenAmount = Annotated[Amount, Meta(extra_json_schema=WRITTEN_AMOUNT)]
+IsBatch = Annotated[bool, Meta(description="frames that are due together come as one")]
 
 
-class _Filters(msgspec.Struct, forbid_unknown_fields=True):
+class Filters(msgspec.Struct, forbid_unknown_fields=True):
     side: str | UnsetType = UNSET
-    min_value_usd: Amount | UnsetType = UNSET
+    min_value_usd: WrittenAmount | UnsetType = UNSET
 
 
 class Params(msgspec.Struct, forbid_unknown_fields=True):
-    coins: list[Coin] | UnsetType = UNSET
-    user_addresses: list[Address] | UnsetType = UNSET
-    tx_types: list[str] | UnsetType = UNSET
-    whale_ids: list[int] | UnsetType = UNSET
-    activity_types: list[str] | UnsetType = UNSET
-    filters: _Filters = msgspec.field(default_factory=_Filters)
-    snapshot: Annotated[int, msgspec.Meta(ge=1, le=100)] | UnsetType = UNSET
-    since: Seq | dict[str, Seq] | UnsetType = UNSET
-    epoch: str | UnsetType = UNSET
-    batch: bool = False
+    coins: Some[Coin] | UnsetType = UNSET
+    user_addresses: Some[Address] | UnsetType = UNSET
+    tx_types: Some[str] | UnsetType = UNSET
+    whale_ids: Some[int] | UnsetType = UNSET
+    activity_types: Some[str] | UnsetType = UNSET
+    filters: Filters = msgspec.field(default_factory=Filters)
+    snapshot: Snapshot | UnsetType = UNSET
+    since: Since | UnsetType = UNSET
+    epoch: EpochValue | UnsetType = UNSET
+    batch: IsBatch = False
 
     def given(self) -> dict[Param, Any]:
         """What was asked for, by the params' names."""

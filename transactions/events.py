@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Raw
@@ -22,6 +23,7 @@ from realtime.messages import (
     raw_data,
 )
 from realtime.streams import Fact, Row
+from realtime.texts import AddressText, AmountText, CoinText, HashText, JsonOf, LeverageText, SignedText, Time
 
 
 class TransactionType(StrEnum):
@@ -33,21 +35,21 @@ class TransactionType(StrEnum):
 
 
 class Transaction(Row, frozen=True, kw_only=True):
-    """T of rest.md. Sizes, prices, margins and fees are decimal texts with 8 places; a rebate is a negative fee."""
+    """A fill, transfer, deposit or withdrawal. A rebate is a negative fee; `raw_data` is the venue's own record."""
 
-    tx_hash: str
+    tx_hash: HashText
     block_number: int | None
-    block_timestamp: datetime
-    user_address: str
-    coin: str
+    block_timestamp: Time
+    user_address: AddressText
+    coin: CoinText
     side: TransactionSide
-    size: str
-    price: str
-    leverage: str | None
-    margin: str | None
-    fee: str | None
+    size: AmountText
+    price: AmountText
+    leverage: LeverageText | None
+    margin: SignedText | None
+    fee: SignedText | None
     tx_type: TransactionType
-    raw_data: Raw | None
+    raw_data: Annotated[Raw | None, JsonOf(dict[str, Any] | None)]
 
 
 class PositionSummary(Row, frozen=True, kw_only=True):

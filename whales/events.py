@@ -1,14 +1,14 @@
 """Activities of watched wallets (A of rest.md), and how they follow from transactions and liquidations."""
 
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from realtime.streams import Fact, Row, Source
+from realtime.texts import AddressText, AmountText, CoinText, HashText, JsonOf, Number, Time
 
 
 class ActivityType(StrEnum):
@@ -18,20 +18,28 @@ class ActivityType(StrEnum):
     LARGE_TRADE = "LARGE_TRADE"
 
 
-class WhaleActivity(Row, frozen=True, kw_only=True):
-    """A of rest.md. `size`, `value_usd` are decimal texts with 8 places; `details` has side, price, dir."""
+class Details(msgspec.Struct):
+    """Of the transaction or liquidation behind an activity; `dir` is the venue's word ("Open Long")."""
 
-    id: int = 0
-    whale_id: int
-    wallet_address: str
-    alias: str
+    side: Annotated[str, Meta(examples=["LONG"])] | None
+    price: AmountText | None
+    dir: Annotated[str, Meta(examples=["Open Long"])] | None
+
+
+class WhaleActivity(Row, frozen=True, kw_only=True):
+    """Something that a watched wallet did."""
+
+    id: Number = 0
+    whale_id: Number
+    wallet_address: AddressText
+    alias: Annotated[str, Meta(examples=["The one to watch"])]
     activity_type: ActivityType
-    tx_hash: str
-    coin: str
-    size: str
-    value_usd: str
-    timestamp: datetime
-    details: Raw
+    tx_hash: HashText
+    coin: CoinText
+    size: AmountText
+    value_usd: AmountText
+    timestamp: Time
+    details: Annotated[Raw, JsonOf(Details)]
 
     def numbered(self, seq: int) -> Self:
         return msgspec.structs.replace(self, seq=seq, id=seq)
@@ -42,12 +50,6 @@ class Whale(NamedTuple):
 
     id: int
     alias: str
-
-
-class _Details(msgspec.Struct):
-    side: str | None
-    price: str | None
-    dir: str | None
 
 
 def activities(source: Source, whale: Whale, large_trade_usd: Decimal) -> list[WhaleActivity]:
@@ -84,7 +86,7 @@ def _activity(kind: ActivityType, fact: Fact, whale: Whale) -> WhaleActivity:
         size=fact.size or "0",
         value_usd=fact.value or "0",
         timestamp=fact.time,
-        details=Raw(msgspec.json.encode(_Details(fact.side, fact.price, fact.direction))),
+        details=Raw(msgspec.json.encode(Details(fact.side, fact.price, fact.direction))),
     )
 
 

@@ -19,9 +19,12 @@ DOMAIN_FILES = {
 
 FRAME = ("hyperwatch.formats", "hyperwatch.fields", "hyperwatch.browsing", "hyperwatch.api", "hyperwatch.logging")
 FORMATS = ("hyperwatch.formats", "hyperwatch.fields", "hyperwatch.browsing", "hyperwatch.api")
-FACE_FOR_DOMAINS = ("realtime.streams", "realtime.messages", "realtime.models", "realtime.heads", "realtime.reading")
+FACE_FOR_DOMAINS = (
+    "realtime.streams", "realtime.messages", "realtime.texts", "realtime.models", "realtime.heads", "realtime.reading",
+)  # fmt: skip
 FACE_FOR_ASSEMBLY = (
     "realtime.streams", "realtime.heads", "realtime.kafka", "realtime.consuming", "realtime.market", "realtime.routing",
+    "realtime.asyncapi",
 )  # fmt: skip
 
 
