@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
-from hyperwatch import health, startpage
+from hyperwatch import health, socketpage, startpage
 from hyperwatch.api.views import Unrouted
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -17,6 +17,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", health.metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/asyncapi", socketpage.asyncapi, name="asyncapi"),
+    path("docs/ws", socketpage.page, name="socket"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     *(path("api/v1/", include(f"{room}.urls")) for room in [*settings.DOMAINS, "realtime"]),

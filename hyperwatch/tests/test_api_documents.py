@@ -77,11 +77,12 @@ def test_reads_need_no_key_and_writes_need_one(document: Any) -> None:
 
 # A link that a person may follow.
 OURS = "https://www.django-rest-framework.org"
+PAGES = ["/", "/docs", "/docs/ws", "/redoc", "/api/v1/liquidations", "/api/v1/whales", "/api/v1/nothing"]
 ELSEWHERE = re.compile(r"""(?:src|href|url)\s*[=:(]\s*["']?(?:https?:)?//[^"'\s)]+""")
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/api/v1/liquidations", "/api/v1/whales", "/api/v1/nothing"])
+@pytest.mark.parametrize("path", PAGES)
 def test_a_page_needs_nothing_from_elsewhere(path: str) -> None:
     page = Client().get(path, HTTP_ACCEPT="text/html,application/xhtml+xml,*/*;q=0.8")
     assert page["Content-Type"].startswith("text/html")

@@ -1,0 +1,68 @@
+"""Holds frames to the AsyncAPI document: what it does not tell of may not be there.
+
+By jsonschema_rs: one in pure Python takes so long for a frame that a client of a fast stream falls behind.
+"""
+
+from functools import cache
+from typing import Any
+
+from jsonschema_rs import Draft7Validator
+
+from realtime.asyncapi import document
+
+Place = tuple[str, str | None]
+
+
+def check_sent(frame: dict[str, Any]) -> None:
+    """A frame that the server sent; raises AssertionError or jsonschema_rs's ValidationError."""
+    channel = frame.get("channel")
+    validators = _sent()
+    validator = validators.get((frame["type"], channel)) or validators.get((frame["type"], None))
+    assert validator is not None, f"the document tells of no {frame['type']!r} on {channel!r}"
+    validator.validate(frame)
+
+
+def check_asked(frame: dict[str, Any]) -> None:
+    """A frame that the server took; one channel's params are held to its own schema too."""
+    told = _told()
+    _validator(told["components"]["messages"][frame["type"]]["payload"]).validate(frame)
+    if len(frame["channels"]) == 1:
+        _validator(told["operations"][frame["channels"][0]]["x-params"]).validate(frame["params"])
+
+
+@cache
+def _told() -> dict[str, Any]:
+    told = document("0", "testserver", is_secure=False)
+    return {**told, "components": _closed(told["components"])}
+
+
+@cache
+def _sent() -> dict[Place, Draft7Validator]:
+    """The messages that the server sends, by type and, where they are one channel's, by channel."""
+    told = _told()
+    messages = [message for key, message in told["components"]["messages"].items() if key not in _asked(told)]
+    return {_place(told, message): _validator(message["payload"]) for message in messages}
+
+
+def _asked(told: dict[str, Any]) -> set[str]:
+    return {name for name, operation in told["operations"].items() if operation["action"] == "receive"}
+
+
+def _place(told: dict[str, Any], message: dict[str, Any]) -> Place:
+    schema = told["components"]["schemas"][message["payload"]["$ref"].rpartition("/")[2]]
+    return message["name"], schema["properties"].get("channel", {}).get("const")
+
+
+def _validator(reference: dict[str, Any]) -> Draft7Validator:
+    return Draft7Validator({"allOf": [reference], "components": _told()["components"]})
+
+
+def _closed(part: Any) -> Any:
+    """The same with no room for fields that it does not name."""
+    if isinstance(part, list):
+        return [_closed(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    closed = {name: _closed(item) for name, item in part.items()}
+    is_struct = part.get("type") == "object" and "properties" in part
+    return {"additionalProperties": False, **closed} if is_struct else closed
