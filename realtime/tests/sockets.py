@@ -9,6 +9,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 from hyperwatch.tests.services.commands import Command
+from realtime.tests import documented
 
 
 class Client:
@@ -37,8 +38,10 @@ class Client:
         return frame
 
     def subscribe(self, *channels: str, **params: Any) -> dict[str, Any]:
-        answer = self.ask(type="subscribe", channels=list(channels), params=params)
+        request = {"type": "subscribe", "channels": list(channels), "params": params}
+        answer = self.ask(**request)
         assert answer["type"] == "subscribed", answer
+        documented.check_asked(request)
         return answer
 
     def wait_for(self, count: int, timeout: float = 30) -> list[dict[str, Any]]:
@@ -65,6 +68,7 @@ class Client:
     def _receive(self, timeout: float) -> dict[str, Any]:
         text = self.socket.recv(timeout)
         frame: dict[str, Any] = json.loads(text)
+        documented.check_sent(frame)
         if frame["type"] == "snapshot":
             self.raw_snapshots.append(str(text))
         elif "seq" in frame:
