@@ -126,9 +126,7 @@ def _offered(rows: Rows) -> Offered:
 
 
 def _copy(cursor: Any, stream: Stream, rows: Sequence[Incoming]) -> None:
-    columns = sql.incoming_columns(stream)[2:]
-    if stream.derives_from:
-        columns = columns[:-2]
+    columns = sql.row_columns(stream)
     lines = copy_lines(_values(place, incoming, stream, columns) for place, incoming in enumerate(rows))
     cursor.copy_expert(sql.copy_in(stream), io.StringIO(lines))
 

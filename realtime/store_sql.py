@@ -23,10 +23,15 @@ def incoming(stream: Stream) -> str:
     return f"incoming_{stream.name}"
 
 
+def row_columns(stream: Stream) -> list[str]:
+    """The row's fields that are copied into the temporary table."""
+    return [*table_columns(stream), *stream.passengers]
+
+
 def incoming_columns(stream: Stream) -> list[str]:
     """What is copied into the temporary table, in this order."""
     derived = ["source_stream", "source_ord"] if stream.derives_from else []
-    return ["ord", "event_key", *table_columns(stream), *stream.passengers, *derived]
+    return ["ord", "event_key", *row_columns(stream), *derived]
 
 
 def create_incoming(stream: Stream) -> str:
