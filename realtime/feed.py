@@ -98,6 +98,7 @@ class Feed(ABC):
                 return
             gap = Chunk([gap_frame(self.stream.name, self.head + 1, floor)])
             self.head = floor
+            self._early = {seq: event for seq, event in self._early.items() if seq > floor}
             self.ring = Ring(floor, self.ring.most_bytes)
             for lane in list(self._lanes.values()):
                 await lane.write(gap, floor)
@@ -135,10 +136,7 @@ class Feed(ABC):
         """Whether an event whose turn it is is to be sent at all."""
 
     def _due(self, events: Iterable[Event]) -> list[Event]:
-        for event in events:
-            self._early[event.seq] = event
-        for seq in [seq for seq in self._early if seq <= self.head]:
-            del self._early[seq]
+        self._early |= {event.seq: event for event in events if event.seq > self.head}
         due = []
         while self.head + 1 in self._early:
             self.head += 1

@@ -7,7 +7,7 @@ message leaves out is read from the database, where the numbers have no holes.
 import asyncio
 import contextlib
 import logging
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -36,8 +36,6 @@ QUESTION_SECONDS = 10
 MENDED = Counter("hyperwatch_mended", "Events that a hub read from the database", ["stream", "way"])
 CONNECTIONS = Gauge("hyperwatch_connections", "WebSocket connections")
 EVENTS = Counter("hyperwatch_events", "Events that a hub handed on", ["stream"])
-
-T = TypeVar("T")
 
 
 class HubAway(Exception):
