@@ -73,13 +73,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         await self.accept()
-        # Plain ints: autobahn takes no IntEnum for a close code.
         if not _origin_allowed(self.scope):
-            await self.close(code=int(CloseCode.UNAUTHORISED), reason="this origin is not allowed")
+            await self.go_away(CloseCode.UNAUTHORISED)
             return
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
         if not await may_read(query.get("token", [""])[-1]):
-            await self.close(code=int(CloseCode.UNAUTHORISED))
+            await self.go_away(CloseCode.UNAUTHORISED)
             return
         self._take_outlet()
         self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
@@ -112,7 +111,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > settings.WEBSOCKET_FRAME_BYTES:
-            await self.close(code=int(CloseCode.FRAME_TOO_LARGE))
+            await self.go_away(CloseCode.FRAME_TOO_LARGE)
             return
         if not await self._has_room_soon():
             await self.go_away(CloseCode.TOO_SLOW)
@@ -146,6 +145,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def go_away(self, code: CloseCode) -> None:
         CLOSED.labels(str(int(code))).inc()
+        # A plain int: autobahn takes no IntEnum for a close code.
         await self.close(code=int(code))
 
     async def _answer(self, message: ClientMessage) -> None:
