@@ -56,7 +56,7 @@ class WebServer(Server):  # type: ignore[misc]
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if isinstance(protocol, WebSocket):
-            scope["extensions"] = {"outlet": protocol}
+            scope["extensions"] = {"connection": protocol}
         return super().create_application(protocol, scope)
 
     def listen_success(self, port: Any) -> None:
@@ -136,6 +136,8 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
         endpoints=build_endpoint_description_strings(host=host, port=port),
         websocket_timeout=NEVER,
         websocket_max_message_size=settings.WEBSOCKET_FRAME_BYTES,
+        ping_interval=settings.WEBSOCKET_PING_SECONDS,
+        ping_timeout=settings.WEBSOCKET_PONG_SECONDS,
     )
     if on_start:
         reactor.callWhenRunning(on_start)

@@ -102,12 +102,21 @@ STREAM_RING_BYTES: int = env.int("STREAM_RING_BYTES", 16 * 1024 * 1024, validate
 STREAM_REPLAY_MAX: int = env.int("STREAM_REPLAY_MAX", 100_000, validate=Range(0))
 STREAM_HEADS_SECONDS: float = env.float("STREAM_HEADS_SECONDS", 2.0, validate=Range(0.05, 60))
 WEBSOCKET_FRAME_BYTES: int = env.int("WEBSOCKET_FRAME_BYTES", 64 * 1024, validate=Range(1_024, 16 * 1024 * 1024))
+WEBSOCKET_COMPRESSION: bool = env.bool("WEBSOCKET_COMPRESSION", False)
+WEBSOCKET_PING_SECONDS: int = env.int("WEBSOCKET_PING_SECONDS", 20, validate=Range(1, 3600))
+WEBSOCKET_PONG_SECONDS: int = env.int("WEBSOCKET_PONG_SECONDS", 30, validate=Range(1, 3600))
+WEBSOCKET_CONNECTIONS: int = env.int("WEBSOCKET_CONNECTIONS", 10_000, validate=Range(1))
+WEBSOCKET_CONNECTIONS_PER_ADDRESS: int = env.int("WEBSOCKET_CONNECTIONS_PER_ADDRESS", 250, validate=Range(0))
+WEBSOCKET_PARAM_VALUES: int = env.int("WEBSOCKET_PARAM_VALUES", 1_000, validate=Range(1))
 WHALE_LARGE_TRADE_USD: Decimal = env.decimal("WHALE_LARGE_TRADE_USD", Decimal(1_000_000), validate=Range(0))
 
 # Who comes how often, for each client: a number of requests by `second`, `minute`, `hour` or `day`
 a_rate = Regexp(r"[1-9][0-9]{0,8}/(second|minute|hour|day)\Z", error="Takes a rate, like 6000/minute.")
 THROTTLE_READS: str = env.str("THROTTLE_READS", "6000/minute", validate=a_rate)
 THROTTLE_WRITES: str = env.str("THROTTLE_WRITES", "120/minute", validate=a_rate)
+# Frames from a WebSocket client, for each connection; too many refused ones close it
+THROTTLE_FRAMES: str = env.str("THROTTLE_FRAMES", "600/minute", validate=a_rate)
+THROTTLE_REFUSED_FRAMES: str = env.str("THROTTLE_REFUSED_FRAMES", "100/minute", validate=a_rate)
 # With False reads need a key or an admin's session too
 READS_OPEN: bool = env.bool("READS_OPEN", True)
 # How many proxies of ours stand before it: that many forwarded addresses are believed

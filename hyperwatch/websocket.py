@@ -1,17 +1,24 @@
 """Daphne's end of a WebSocket, where it falls short of the contract.
 
-Three things are ours: an outlet, which knows whether a client is behind and costs a fraction of Twisted's write;
-the close codes that a server may say; and being told of a broken frame before being cut off. It relies on
-insides of Autobahn and Twisted: `sendData`, through which every byte of a connection passes, and pull producers.
+What is ours: an outlet, which knows whether a client is behind and costs a fraction of Twisted's write; reading
+that stops where a client sends faster than it is answered; compression; the close codes that a server may say; and
+telling of a broken frame before cutting off. It relies on insides of Autobahn and Twisted: `sendData`, through
+which every byte of a connection passes, and pull producers. Where they are not found there is no outlet, and
+consumers send the plain way.
 """
 
 import socket
-from collections.abc import Callable
-from typing import Any
+from asyncio import Queue
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from daphne.server import WebSocketFactory
 from daphne.ws_protocol import WebSocketProtocol
+from django.conf import settings
 from twisted.internet import tcp
+
+from hyperwatch.formats import DEFLATE_WINDOW
 
 # Autobahn takes only 1000 and 3000 to 4999 from an application; RFC 6455, 7.4.1 lets a server say these too.
 SERVER_CODES = {1001, 1009, 1012}
@@ -19,6 +26,14 @@ SERVER_CODES = {1001, 1009, 1012}
 KERNEL_BYTES = 128 * 1024
 # A client that never reads never answers a close either.
 CLOSE_SECONDS = 5.0
+# Frames that wait to be answered; a client that sends more is not read meanwhile.
+MOST_WAITING = 16
+
+
+class Written(Protocol):
+    """Finished frames as they go over the wire."""
+
+    wire: bytes
 
 
 class Outlet:
@@ -28,28 +43,42 @@ class Outlet:
     are the transport's pull producer: it calls when its buffer is empty, which is when there is room again.
     """
 
-    def __init__(self, transport: Any, on_room: Callable[[], None]) -> None:
+    __slots__ = ("_is_closed", "_is_registering", "_send", "_transport", "has_room", "is_compressed", "on_room")
+
+    way = "outlet"
+
+    def __init__(self, transport: Any, *, is_compressed: bool) -> None:
+        handle: socket.socket = transport.getHandle()
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+        self.is_compressed = is_compressed
+        self.on_room: Callable[[], None] | None = None
         self._transport = transport
-        self._socket: socket.socket = transport.getHandle()
-        self._on_room = on_room
-        self._is_registering = False
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+        self._send = handle.send
+        self._is_registering = self._is_closed = False
         # The HTTP channel is still registered after the upgrade, and its answer still waits.
         transport.unregisterProducer()
         self._wait_for_room()
 
+    def push(self, chunk: Written) -> None:
+        """Writes finished frames; after a close nothing may follow."""
+        if self.has_room or not self._is_closed:
+            self.write(chunk.wire)
+
     def write(self, data: bytes) -> None:
-        if not self.has_room or self._transport.disconnecting:
+        if not self.has_room:
             self._transport.write(data)
             return
         try:
-            sent = self._socket.send(data)
+            sent = self._send(data)
         except OSError:
             # Full, or broken: Twisted finds out which.
             sent = 0
         if sent < len(data):
             self._transport.write(data[sent:])
             self._wait_for_room()
+
+    def close(self) -> None:
+        self._is_closed, self.has_room = True, False
 
     def _wait_for_room(self) -> None:
         self.has_room = False
@@ -62,37 +91,42 @@ class Outlet:
         if self._is_registering:
             return
         self._transport.unregisterProducer()
-        self.has_room = True
-        self._on_room()
+        if not self._is_closed:
+            self.has_room = True
+            if self.on_room is not None:
+                self.on_room()
 
     def stopProducing(self) -> None:  # noqa: N802
-        self.has_room = False
+        self.close()
 
 
 class WebSocket(WebSocketProtocol):  # type: ignore[misc]
-    """A connection. Whoever writes to it in order writes by `push`; what goes by `send` takes the same way."""
+    """A connection. Whoever writes to it in order writes by its outlet; what goes by `send` takes the same way."""
 
     outlet: Outlet | None = None
-    on_room: Callable[[], None] | None = None
-
-    @property
-    def has_room(self) -> bool:
-        return self.outlet is None or self.outlet.has_room
-
-    def push(self, frames: bytes) -> bool:
-        """Writes finished frames; False where there is no such way, and `send` must be used."""
-        if self.outlet is None:
-            return False
-        # After a close nothing may follow.
-        if self.state == self.STATE_OPEN:
-            self.outlet.write(frames)
-        return True
+    _is_paused = False
 
     def onOpen(self) -> None:  # noqa: N802 (Autobahn's names)
         # By type: a TLS transport has the attributes too, and would be written past.
         if isinstance(self.transport, tcp.Connection) and not self.transport.TLS:
-            self.outlet = Outlet(self.transport, self._room)
+            self.outlet = Outlet(self.transport, is_compressed=self._perMessageCompress is not None)
         super().onOpen()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
+        super().onMessage(payload, isBinary)
+        if not self._is_paused and self._waiting().qsize() >= MOST_WAITING:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def taken(self) -> None:
+        """A frame was taken out of the queue of those that wait."""
+        if self._is_paused and self._waiting().empty():
+            self._is_paused = False
+            self.transport.resumeProducing()
+
+    def sendMessage(self, payload: bytes, isBinary: bool = False, **options: Any) -> None:  # noqa: N802, N803
+        # Autobahn would keep a compressor of 40 to 240 KB for the connection's answers.
+        super().sendMessage(payload, isBinary, **{**options, "doNotCompress": True})
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802
         if self.outlet is None or sync or chopsize or self.send_queue:
@@ -100,19 +134,54 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         else:
             self.outlet.write(data)
 
-    def serverClose(self, code: int | None = None) -> None:  # noqa: N802 (daphne's name)
-        if code in SERVER_CODES:
-            self.sendCloseFrame(code=code, isReply=False)
-        else:
-            super().serverClose(code)
+    def sendCloseFrame(self, *args: Any, **options: Any) -> None:  # noqa: N802
+        super().sendCloseFrame(*args, **options)
+        if self.outlet is not None:
+            self.outlet.close()
 
-    def _room(self) -> None:
-        if self.on_room is not None:
-            self.on_room()
+    def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
+        if self.outlet is not None:
+            self.outlet.close()
+        super().onClose(wasClean, code, reason)
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
+            self.serverClose(message.get("code"), message.get("reason") or None)
+        else:
+            super().handle_reply(message)
+
+    def serverClose(self, code: int | None = None, reason: str | None = None) -> None:  # noqa: N802 (daphne's name)
+        if code in SERVER_CODES:
+            self.sendCloseFrame(code, reason.encode() if reason else None)
+        else:
+            self.sendClose(code or 1000, reason)
+
+    def _waiting(self) -> Queue[dict[str, Any]]:
+        queue: Queue[dict[str, Any]] = self.application_queue
+        return queue
 
 
 def with_our_protocol(factory: WebSocketFactory) -> WebSocketFactory:
     factory.protocol = WebSocket
     # A client that breaks the protocol is told how (1002, 1007, 1009) and not just cut off.
     factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=CLOSE_SECONDS)
+    if settings.WEBSOCKET_COMPRESSION:
+        factory.setProtocolOptions(perMessageCompressionAccept=accept_deflate)
     return factory
+
+
+def accept_deflate(offers: Sequence[Any]) -> Any:
+    """The first offer of permessage-deflate that can be met by frames that refer to none before them."""
+    for offer in offers:
+        if isinstance(offer, PerMessageDeflateOffer) and offer.request_max_window_bits in (
+            0,
+            *range(DEFLATE_WINDOW, 16),
+        ):
+            return PerMessageDeflateOfferAccept(  # type: ignore[no-untyped-call]
+                offer,
+                request_no_context_takeover=offer.accept_no_context_takeover,
+                no_context_takeover=True,
+                window_bits=DEFLATE_WINDOW,
+                max_message_size=settings.WEBSOCKET_FRAME_BYTES,
+            )
+    return None

@@ -1,21 +1,26 @@
 """A WebSocket client's connection: it reads frames, answers, and asks the hub for what it wants."""
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from prometheus_client import Counter
 
 from hyperwatch.api.keys import may_read
-from realtime.followers import Chunk, Follower
+from hyperwatch.api.throttling import read_rate
+from realtime import counts
+from realtime.followers import Follower, Outlet
 from realtime.hub import Hub, HubAway, get_hub
+from realtime.limits import Budget, address_of, connections, header
+from realtime.outlets import PlainOutlet
 from realtime.protocol import (
     BadFrame,
     ClientFrame,
@@ -31,17 +36,13 @@ from realtime.protocol import (
     Subscriptions,
     Unsubscribed,
 )
-from realtime.subscriptions import Subscription, named_channels, subscriptions
+from realtime.subscriptions import SNAPSHOT_MAX, Subscription, named_channels, subscriptions
+from realtime.words import CLOSES
 
 log = logging.getLogger(__name__)
 
 # So long a client may leave unread what it was sent before it asks for more.
 ANSWER_SECONDS = 5.0
-
-FRAMES = Counter("hyperwatch_frames", "Frames sent to WebSocket clients", ["way"])
-CLOSED = Counter("hyperwatch_closed", "Connections closed by the server", ["code"])
-BAD_FRAMES = Counter("hyperwatch_bad_frames", "Frames from clients that could not be", ["code"])
-
 
 _read = msgspec.json.Decoder(ClientMessage).decode
 
@@ -57,15 +58,23 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._hub: Hub | None = None
         self._subscriptions: dict[str, tuple[Subscription, Follower]] = {}
         self._client_id = ""
-        self._outlet: Any = None
-        self._catching_up: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._frames = Budget(read_rate(settings.THROTTLE_FRAMES))
+        self._refused = Budget(read_rate(settings.THROTTLE_REFUSED_FRAMES))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            # `disconnect` is not called after an exception, a killed application or SIGTERM.
-            self._leave()
+        """One loop and no task beside it: the base class listens to a channel, too, and costs a task for each frame."""
+        self.scope, self.base_send = scope, send
+        connection = _connection(scope)
+        with connections.one_from(address_of(scope)) as self._is_one_too_many, contextlib.suppress(StopConsumer):
+            try:
+                while True:
+                    await self.dispatch(await receive())
+                    if connection is not None:
+                        connection.taken()
+            finally:
+                # `disconnect` is not called after an exception, a killed application or SIGTERM.
+                self._leave()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # The base class hops to a thread for each message, to close database connections. There are none here.
@@ -73,80 +82,88 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         await self.accept()
-        if not _origin_allowed(self.scope):
-            await self.go_away(CloseCode.UNAUTHORISED)
-            return
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
-        if not await may_read(query.get("token", [""])[-1]):
-            await self.go_away(CloseCode.UNAUTHORISED)
+        refusal = await self._refusal(query.get("token", [""])[-1])
+        if refusal is not None:
+            await self._close(refusal)
             return
-        self._take_outlet()
+        self.outlet = self._find_outlet()
+        self.outlet.on_room = self._on_room
+        counts.CONNECTIONS.labels(self.outlet.way).inc()
         self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
         self._hub = get_hub()
         self._hub.enter(self)
         if query.get("hello", [""])[-1] == "1":
             await self._answer(ClientMessage(ClientFrame.HELLO))
 
-    def _take_outlet(self) -> None:
-        """The server's own way out, where it has one: other servers and tests know only `send`."""
-        scope: dict[str, Any] = dict(self.scope)
-        self._outlet = (scope.get("extensions") or {}).get("outlet")
-        if self._outlet is not None:
-            self._outlet.on_room = self._on_room
+    async def _refusal(self, token: str) -> CloseCode | None:
+        if self._is_one_too_many:
+            return CloseCode.TOO_MANY_CONNECTIONS
+        if not _origin_allowed(self.scope) or not await may_read(token):
+            return CloseCode.UNAUTHORISED
+        return None
+
+    def _find_outlet(self) -> Outlet:
+        """The server's own way out, where it has one: other servers and TLS endpoints know only `send`."""
+        outlet: Outlet | None = getattr(_connection(self.scope), "outlet", None)
+        return outlet or PlainOutlet(self.base_send)
 
     async def _has_room_soon(self) -> bool:
         """Who asks and does not read the answers is not answered: what it asks for would pile up here."""
         until = time.monotonic() + ANSWER_SECONDS
-        while not self.has_room and time.monotonic() < until:  # noqa: ASYNC110
+        while not self.outlet.has_room and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        return self.has_room
+        return self.outlet.has_room
 
     def _on_room(self) -> None:
         """What was written has left: who fell behind goes on from where it is."""
         for subscription, follower in self._subscriptions.values():
             if self._hub is not None and not follower.is_current:
-                task = asyncio.ensure_future(self._hub.catch_up(subscription.stream, follower))
-                self._catching_up.add(task)
-                task.add_done_callback(self._catching_up.discard)
+                self._soon(self._hub.catch_up(subscription.stream, follower))
+
+    def _soon(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self._hub is None:
+            return  # It was refused, and its close is on the way.
         if len(text_data or bytes_data or "") > settings.WEBSOCKET_FRAME_BYTES:
-            await self.go_away(CloseCode.FRAME_TOO_LARGE)
-            return
-        if not await self._has_room_soon():
-            await self.go_away(CloseCode.TOO_SLOW)
-            return
+            await self._close(CloseCode.FRAME_TOO_LARGE)
+        elif not await self._has_room_soon():
+            await self._close(CloseCode.TOO_SLOW)
+        else:
+            await self._take(text_data)
+
+    async def _take(self, text: str | None) -> None:
         try:
-            await self._answer(_message(text_data))
+            if wait := self._frames.spend():
+                raise BadFrame(
+                    ErrorCode.RATE_LIMITED, f"More than {settings.THROTTLE_FRAMES} frames; again in {wait:.0f} s"
+                )
+            await self._answer(_message(text))
         except BadFrame as bad:
-            BAD_FRAMES.labels(bad.code).inc()
-            await self._send(Error(bad.code, bad.message).text())
+            await self._refuse(bad)
         except HubAway as away:
             what = f": {away}" if str(away) else ""
             error = Error(ErrorCode.INTERNAL_ERROR, f"The database does not answer{what}; try again")
             await self._send(error.text())
 
-    @property
-    def has_room(self) -> bool:
-        return self._outlet is None or self._outlet.has_room
+    async def _refuse(self, bad: BadFrame) -> None:
+        counts.BAD_FRAMES.labels(bad.code).inc()
+        if self._refused.spend():
+            await self._close(CloseCode.TOO_MANY_BAD_FRAMES)
+        else:
+            await self._send(Error(bad.code, bad.message).text())
 
-    def push(self, chunk: Chunk) -> Awaitable[None] | None:
-        if self._outlet is not None and self._outlet.push(chunk.wire):
-            FRAMES.labels("outlet").inc(len(chunk.frames))
-            return None
-        return self._push_by_send(chunk)
+    def go_away(self, code: CloseCode) -> None:
+        self._soon(self._close(code))
 
-    async def _push_by_send(self, chunk: Chunk) -> None:
-        try:
-            for text in chunk.texts:
-                await self._send(text)
-        except Exception:
-            log.warning("a frame could not be sent to %s", self._client_id, exc_info=True)
-
-    async def go_away(self, code: CloseCode) -> None:
-        CLOSED.labels(str(int(code))).inc()
+    async def _close(self, code: CloseCode) -> None:
+        counts.CLOSED.labels(str(int(code))).inc()
         # A plain int: autobahn takes no IntEnum for a close code.
-        await self.close(code=int(code))
+        await self.close(code=int(code), reason=CLOSES[code])
 
     async def _answer(self, message: ClientMessage) -> None:
         match message.type:
@@ -165,6 +182,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def _subscribe(self, message: ClientMessage) -> None:
         wanted = subscriptions(_named(message), message.params)
+        self._check_values(wanted)
         hub = await self._ready_hub()
         begun = []
         for new in wanted:
@@ -174,6 +192,16 @@ class StreamConsumer(AsyncWebsocketConsumer):
             begun.append((new, follower))
         await self._send(Subscribed(_named_once(message)).text())
         await self._begin(hub, begun)
+
+    def _check_values(self, wanted: list[Subscription]) -> None:
+        replaced = {name: old for name, (old, _) in self._subscriptions.items()} | {w.stream.name: w for w in wanted}
+        values = sum(subscription.filter.values for subscription in replaced.values())
+        if values > settings.WEBSOCKET_PARAM_VALUES:
+            raise BadFrame(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"Params name {values:,} coins, addresses, types and whales together; "
+                f"{settings.WEBSOCKET_PARAM_VALUES:,} are the most for a connection",
+            )
 
     async def _begin(self, hub: Hub, begun: list[tuple[Subscription, Follower]]) -> None:
         while begun:
@@ -199,7 +227,13 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _greet(self) -> None:
         hub = await self._ready_hub()
         reaches = {name: Reach(*place) for name, place in hub.places().items()}
-        limits = Limits(settings.WEBSOCKET_FRAME_BYTES)
+        limits = Limits(
+            frame_bytes=settings.WEBSOCKET_FRAME_BYTES,
+            frames=settings.THROTTLE_FRAMES,
+            param_values=settings.WEBSOCKET_PARAM_VALUES,
+            snapshot=SNAPSHOT_MAX,
+            replay=settings.STREAM_REPLAY_MAX,
+        )
         await self._send(Connected(self._client_id, hub.epoch, limits, reaches).text())
 
     async def _ready_hub(self) -> Hub:
@@ -219,16 +253,21 @@ class StreamConsumer(AsyncWebsocketConsumer):
             self._hub.leave(subscription.stream, follower)
 
     def _leave(self) -> None:
-        if self._outlet is not None:
-            self._outlet.on_room = None
         for name in list(self._subscriptions):
             self._drop(name)
         if self._hub is not None:
+            counts.CONNECTIONS.labels(self.outlet.way).dec()
+            self.outlet.on_room = None
             self._hub.exit(self)
 
     async def _send(self, text: str) -> None:
-        FRAMES.labels("send").inc()
+        counts.sent(1, len(text))
         await self.base_send({"type": "websocket.send", "text": text})  # type: ignore[arg-type, misc, unused-ignore]
+
+
+def _connection(scope: Any) -> Any:
+    """The server's own end of it (hyperwatch/websocket.py), where the server has one."""
+    return (scope.get("extensions") or {}).get("connection")
 
 
 def _message(text: str | None) -> ClientMessage:
@@ -252,6 +291,5 @@ def _named_once(message: ClientMessage) -> list[str]:
 
 def _origin_allowed(scope: Any) -> bool:
     """Bots send no Origin and are let in; a browser's must be allowed by the settings."""
-    origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-    allowed = settings.WEBSOCKET_ALLOWED_ORIGINS
-    return "*" in allowed or all(origin in allowed for origin in origins)
+    origin, allowed = header(scope["headers"], b"origin"), settings.WEBSOCKET_ALLOWED_ORIGINS
+    return "*" in allowed or not origin or origin in allowed

@@ -55,6 +55,8 @@ class Batch:
     rows: Rows = field(default_factory=lambda: defaultdict(dict))
     differing: list[tuple[str, Row]] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
+    # The Kafka timestamp of the oldest message.
+    sent_ms: int = 0
 
     def add(self, stream: str, incoming: Incoming) -> None:
         first = self.rows[stream].setdefault(incoming.key, incoming)
@@ -70,7 +72,7 @@ def event_key(identity: Iterable[object]) -> bytes:
 
 def decode_batch(messages: Sequence[Message], now: datetime) -> Batch:
     """Rows and dead letters of `messages`; `now` is what the future is measured from."""
-    batch = Batch()
+    batch = Batch(sent_ms=min(message.timestamp_ms for message in messages))
     routes = _routes()
     for message in messages:
         try:

@@ -3,24 +3,25 @@
 What a client has not been sent yet is not kept for it: it is a place in what the feed keeps for all.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 
-from realtime.followers import Chunk, Follower, Lane
+from realtime import counts
+from realtime.followers import Client, Follower, Form
 from realtime.frames import Event, gap_frame
 from realtime.heads import Place
+from realtime.lanes import Lanes
 from realtime.streams import Stream
 from realtime.subscriptions import Filter
 
 # Events, ascending, and the place to which they take whoever gets them.
 Due = tuple[Sequence[Event], int]
 
-# So many events are written to one who catches up before it is asked again whether there is room.
-PAGE = 500
+# So many numbers at most are written to one who catches up before it is asked again whether there is room.
+PAGE = 512
 
 
 class Ring:
@@ -50,26 +51,28 @@ class Ring:
             del self._events[: self._first]
             self._first = 0
 
-    def after(self, seq: int) -> list[Event]:
-        """At most a page of what is behind `seq`, which must not be before `oldest`."""
+    def between(self, seq: int, upto: int) -> list[Event]:
+        """What is behind `seq`, which must not be before `oldest`, up to `upto`."""
         first = bisect_right(self._events, seq, lo=self._first, key=attrgetter("seq"))
-        return self._events[first : first + PAGE]
+        last = bisect_right(self._events, upto, lo=first, key=attrgetter("seq"))
+        return self._events[first:last]
 
     def newest_first(self) -> Iterator[Event]:
         return islice(reversed(self._events), len(self))
 
 
 class Feed(ABC):
-    """Puts the events of one stream into their order and hands each on once."""
+    """Puts the events of one stream into their order and hands each on once.
+
+    It never waits: what is heard and what is read cannot overtake each other on the way to a client.
+    """
 
     def __init__(self, stream: Stream, place: Place, ring_bytes: int) -> None:
         self.stream = stream
         self.head, self.floor = place
         self.ring = Ring(place.head, ring_bytes)
-        self._lanes: dict[tuple[Filter, bool], Lane] = {}
+        self._lanes = Lanes(stream)
         self._early: dict[int, Event] = {}
-        # What was heard and what was read must not overtake each other on the way to a client.
-        self._turn = asyncio.Lock()
 
     @property
     def has_hole(self) -> bool:
@@ -77,51 +80,50 @@ class Feed(ABC):
 
     @property
     def followers(self) -> int:
-        return sum(len(lane) for lane in self._lanes.values())
+        return sum(map(len, self._lanes))
 
-    async def offer(self, events: Iterable[Event]) -> int:
+    def offer(self, events: Iterable[Event]) -> int:
         """Takes events in any order, also again, and sends those whose turn it is; returns how many."""
-        async with self._turn:
-            due = self._due(events)
-            if due:
-                for lane in list(self._lanes.values()):
-                    await lane.send(due, self.head)
-                    if not self.stream.is_state:
-                        await lane.part_from_behind(self.ring.oldest)
+        before = self.head
+        due = self._due(events)
+        if due:
+            for lane, wanted in self._lanes.divide(due):
+                lane.send(wanted, before)
+            counts.RING_BYTES.labels(self.stream.name).set(self.ring.bytes)
         return len(due)
 
-    async def raise_floor(self, floor: int) -> None:
+    def fallen_behind(self) -> list[Follower]:
+        """Those who cannot go on from what is kept."""
+        return [follower for lane in self._lanes for follower in lane.fallen_behind(self.ring.oldest)]
+
+    def raise_floor(self, floor: int) -> None:
         """What retention removed before it came here cannot come any more: the followers are told of the gap."""
         self.floor = floor
-        async with self._turn:
-            if self.head >= floor:
-                return
-            gap = Chunk([gap_frame(self.stream.name, self.head + 1, floor)])
-            self.head = floor
-            self._early = {seq: event for seq, event in self._early.items() if seq > floor}
-            self.ring = Ring(floor, self.ring.most_bytes)
-            for lane in list(self._lanes.values()):
-                await lane.write(gap, floor)
-        await self.offer(())
+        if self.head >= floor:
+            return
+        before, self.head = self.head, floor
+        gap = gap_frame(self.stream.name, before + 1, floor)
+        self._early = {seq: event for seq, event in self._early.items() if seq > floor}
+        self.ring = Ring(floor, self.ring.most_bytes)
+        for lane in self._lanes:
+            lane.write(lane.chunk_of([gap]), before)
+        self.offer(())
 
-    def lane(self, wanted: Filter, is_batch: bool) -> Lane:
-        """The lane of all who want the same in the same form."""
-        return self._lanes.setdefault((wanted, is_batch), Lane(self.stream, wanted, is_batch))
+    def join(self, client: Client, wanted: Filter, form: Form) -> Follower:
+        """A place at the head, in the lane of all who want the same in the same form."""
+        return self._lanes.lane(wanted, form).join(client, self.head)
 
     def leave(self, follower: Follower) -> None:
-        lane = follower.lane
-        lane.leave(follower)
-        key = (lane.wanted, lane.is_batch)
-        # One who was parted from leaves again when its connection ends, by when the lane may be another.
-        if not len(lane) and self._lanes.get(key) is lane:
-            del self._lanes[key]
+        follower.lane.leave(follower)
+        self._lanes.drop_if_empty(follower.lane)
 
     def after(self, seq: int) -> Due | None:
         """What is due to one who is at `seq`; None where it is not kept."""
         if seq < self.ring.oldest:
             return None
-        page = self.ring.after(seq)
-        return page, page[-1].seq if len(page) == PAGE else self.head
+        # Pages end at the same places for all: who is behind shares the work with others who are.
+        upto = min((seq // PAGE + 1) * PAGE, self.head)
+        return self.ring.between(seq, upto), upto
 
     def resume(self, seq: int) -> Due | None:
         """What is due to one who comes back and had everything up to `seq`; None where it is not kept."""
@@ -168,7 +170,10 @@ class StateFeed(Feed):
         self._newest = {event.fact.coin: event for event in newest}
 
     def after(self, seq: int) -> Due:
-        return super().after(seq) or self.resume(seq)
+        kept = super().after(seq)
+        if kept is None:
+            counts.CONFLATED.labels(self.stream.name).inc()
+        return kept or self.resume(seq)
 
     def resume(self, seq: int) -> Due:
         newer = [event for event in self._newest.values() if event.seq > seq]

@@ -1,18 +1,25 @@
 """Frames: what a client is sent of one fact. A frame depends on its row alone, wherever it is made."""
 
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from hyperwatch.formats import DEFLATE_WINDOW
 from realtime.protocol import ServerFrame
 from realtime.streams import Fact, Row, Stream
 from realtime.texts import Head, Number, Time
 
 # A message in the channel layer holds so many bytes of frames, or a single larger one.
 CHUNK_BYTES = 256 * 1024
+
+# A frame of our size gains nothing by more memory, and below some bytes it gains nothing at all.
+DEFLATE_LEVEL, DEFLATE_MEMORY = 6, 5
+DEFLATE_FROM = 128
+SYNC_TAIL = b"\x00\x00\xff\xff"
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -82,12 +89,28 @@ def gap_frame(channel: str, missing_from: int, missing_to: int) -> bytes:
 
 def finished(payload: bytes) -> bytes:
     """A whole text frame (RFC 6455, 5.2); a server's are not masked, so that it is the same for every client."""
-    size = len(payload)
+    return _header(b"\x81", len(payload)) + payload
+
+
+def deflated(payload: bytes) -> bytes:
+    """The same for a client of permessage-deflate (RFC 7692, 7.2.1); what gains nothing by it goes as it is.
+
+    No frame refers to an earlier one (`no_context_takeover`): only so can one copy serve all.
+    """
+    if len(payload) >= DEFLATE_FROM:
+        deflate = zlib.compressobj(level=DEFLATE_LEVEL, wbits=-DEFLATE_WINDOW, memLevel=DEFLATE_MEMORY)
+        short = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
+        if len(short) < len(payload):
+            return _header(b"\xc1", len(short) - len(SYNC_TAIL)) + short.removesuffix(SYNC_TAIL)
+    return finished(payload)
+
+
+def _header(first: bytes, size: int) -> bytes:
     if size < 126:
-        return b"\x81%c%b" % (size, payload)
+        return first + bytes([size])
     if size < 65536:
-        return b"\x81\x7e" + struct.pack("!H", size) + payload
-    return b"\x81\x7f" + struct.pack("!Q", size) + payload
+        return first + b"\x7e" + struct.pack("!H", size)
+    return first + b"\x7f" + struct.pack("!Q", size)
 
 
 class _Data(msgspec.Struct):

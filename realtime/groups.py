@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from channels.layers import BaseChannelLayer, get_channel_layer
@@ -31,7 +31,7 @@ def group_of(stream: str) -> str:
 class Membership:
     """Hears what is published to some streams' groups, as long as the layer lets it; `hear` takes each message."""
 
-    def __init__(self, streams: Iterable[str], hear: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, streams: Iterable[str], hear: Callable[[dict[str, Any]], None]) -> None:
         self._streams = list(streams)
         self._hear = hear
         self._layer = channel_layer()
@@ -62,8 +62,7 @@ class Membership:
                 await self._layer.group_add(group_of(name), channel)
             self.joined.set()
             while True:
-                # Whoever joins anew in the middle of a message must not cut it in two.
-                await asyncio.shield(self._hear(await self._layer.receive(channel)))
+                self._hear(await self._layer.receive(channel))
         finally:
             await self._leave(channel)
 

@@ -7,16 +7,17 @@ message leaves out is read from the database, where the numbers have no holes.
 import asyncio
 import contextlib
 import logging
+import time
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
-from prometheus_client import Counter, Gauge
 
+from realtime import counts
 from realtime.asking import DatabaseThread
 from realtime.feed import EventFeed, Feed, StateFeed
-from realtime.followers import Chunk, Client, Follower
+from realtime.followers import Client, Follower, Form
 from realtime.frames import Event, gap_frame, snapshot_frame, unpack
 from realtime.groups import Membership
 from realtime.heads import Place, Standing, read_standing
@@ -32,10 +33,6 @@ GRACE = 0.05
 JOIN_PATIENCE = 1.0
 MEND_ROWS = 1_000
 QUESTION_SECONDS = 10
-
-MENDED = Counter("hyperwatch_mended", "Events that a hub read from the database", ["stream", "way"])
-CONNECTIONS = Gauge("hyperwatch_connections", "WebSocket connections")
-EVENTS = Counter("hyperwatch_events", "Events that a hub handed on", ["stream"])
 
 
 class HubAway(Exception):
@@ -76,12 +73,10 @@ class Hub:
 
     def enter(self, client: Client) -> None:
         self._clients.add(client)
-        CONNECTIONS.inc()
 
     def exit(self, client: Client) -> None:
         """A client goes; with the last one goes the hub."""
         self._clients.discard(client)
-        CONNECTIONS.dec()
         if not self._clients:
             forget_hub(self)
             self._stop()
@@ -90,10 +85,12 @@ class Hub:
 
     def join(self, subscription: Subscription, client: Client) -> Follower:
         """A place at the head. Nothing is sent before `begin`."""
-        feed = self._feeds[subscription.stream.name]
-        return feed.lane(subscription.filter, subscription.is_batch).join(client, feed.head)
+        form = Form(subscription.is_batch, client.outlet.is_compressed)
+        counts.SUBSCRIPTIONS.labels(subscription.stream.name).inc()
+        return self._feeds[subscription.stream.name].join(client, subscription.filter, form)
 
     def leave(self, stream: Stream, follower: Follower) -> None:
+        counts.SUBSCRIPTIONS.labels(stream.name).dec()
         self._feeds[stream.name].leave(follower)
 
     async def begin(self, subscription: Subscription, follower: Follower) -> None:
@@ -120,25 +117,22 @@ class Hub:
         except (DatabaseError, InterfaceError) as error:
             # It would wait for ever: nothing else asks again for it. It comes back with `since`.
             log.warning("a client cannot resume: %s", str(error).strip())
-            await follower.client.go_away(CloseCode.GOING_AWAY)
+            follower.client.go_away(CloseCode.GOING_AWAY)
         finally:
             follower.is_busy = False
 
     async def _catch_up(self, feed: Feed, follower: Follower) -> None:
-        while not (follower.is_gone or follower.is_current):
-            if not follower.client.has_room:
-                return
+        while not (follower.is_gone or follower.is_current) and follower.outlet.has_room:
             if follower.seq >= feed.head:
-                follower.is_current, follower.is_resuming = True, False
+                follower.lane.catch(follower)
                 return
             kept = feed.resume(follower.seq) if follower.is_resuming else feed.after(follower.seq)
             if kept is not None:
-                await follower.send(*kept)
+                follower.lane.page(follower, *kept)
             elif follower.is_resuming:
                 await self._read_for(feed, follower)
             else:
-                await follower.client.go_away(CloseCode.TOO_SLOW)
-                return
+                self._part_from(feed, follower)
             # The others' turn: a kernel that takes everything would keep us here for a hundred pages.
             await asyncio.sleep(0)
 
@@ -146,18 +140,20 @@ class Hub:
         """A page from the database; what retention has removed meanwhile is a gap."""
         upto = feed.head
         events = await self._questions.ask(read_events, feed.stream, follower.seq, MEND_ROWS, upto)
+        if follower.is_gone:
+            return
         first = events[0].seq if events else upto + 1
         if first > follower.seq + 1:
-            await follower.write(Chunk([gap_frame(feed.stream.name, follower.seq + 1, first - 1)]), first - 1)
+            follower.write([gap_frame(feed.stream.name, follower.seq + 1, first - 1)], first - 1)
         if events:
-            await follower.send(events, events[-1].seq)
+            follower.push(follower.lane.chunk(events), events[-1].seq)
 
     async def _snapshot(self, feed: Feed, follower: Follower, most: int) -> None:
         head = follower.seq = feed.head
         events = feed.newest(follower.lane.wanted, most)
         if events is None:
             events = await self._questions.ask(read_newest, feed.stream, follower.lane.wanted, head, most)
-        await follower.write(Chunk([snapshot_frame(feed.stream.name, head, events)]), head)
+        follower.write([snapshot_frame(feed.stream.name, head, events)], head)
 
     async def _resume(self, feed: Feed, follower: Follower, start: Start) -> None:
         """Puts the follower where it goes on, with a `gap` first where something is missing in between."""
@@ -170,16 +166,22 @@ class Hub:
         follower.seq = since
         if since > feed.head or not is_our_life:
             # Numbers of another life say nothing of this one: all that there is counts as missing.
-            await self._tell_gap(feed, follower, feed.floor + 1, feed.head, known=0)
+            self._tell_gap(feed, follower, feed.floor + 1, feed.head, known=0)
         elif since < oldest:
-            await self._tell_gap(feed, follower, since + 1, oldest, known=since)
+            self._tell_gap(feed, follower, since + 1, oldest, known=since)
 
     @staticmethod
-    async def _tell_gap(feed: Feed, follower: Follower, first: int, last: int, known: int) -> None:
+    def _tell_gap(feed: Feed, follower: Follower, first: int, last: int, known: int) -> None:
         """On a state channel the newest of each coin is there all the same, from what is `known` on."""
-        await follower.write(Chunk([gap_frame(feed.stream.name, first, last)]), last)
+        follower.write([gap_frame(feed.stream.name, first, last)], last)
         if feed.stream.is_state:
             follower.seq = known
+
+    @staticmethod
+    def _part_from(feed: Feed, follower: Follower) -> None:
+        """It has fallen further behind than is kept. It comes back with `since`."""
+        feed.leave(follower)
+        follower.client.go_away(CloseCode.TOO_SLOW)
 
     # Its life
 
@@ -210,16 +212,19 @@ class Hub:
 
     # What it hears
 
-    async def _hear(self, message: dict[str, Any]) -> None:
+    def _hear(self, message: dict[str, Any]) -> None:
         feed = self._feeds.get(message["stream"])
         if feed is None:
             return
-        await self._offer(feed, unpack(message["events"]))
+        self._offer(feed, unpack(message["events"]))
+        if (sent_ms := message.get("sent_ms", 0)) > 0:
+            counts.FRAME_SECONDS.labels(feed.stream.name).observe(max(time.time() - sent_ms / 1000, 0))
         if feed.has_hole:
             self._mend_soon(feed, "hole")
 
-    async def _offer(self, feed: Feed, events: list[Event]) -> None:
-        EVENTS.labels(feed.stream.name).inc(await feed.offer(events))
+    @staticmethod
+    def _offer(feed: Feed, events: list[Event]) -> None:
+        counts.EVENTS.labels(feed.stream.name).inc(feed.offer(events))
 
     # What it reads where hearing failed
 
@@ -228,11 +233,19 @@ class Hub:
         while True:
             await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
             try:
+                self._part_from_behind()
                 await self._compare(await self._database.ask(read_standing))
             except (DatabaseError, InterfaceError) as error:
                 log.warning("the hub cannot read the heads: %s", str(error).strip())
             except Exception:
                 log.exception("a look at the heads failed; the next one comes")
+
+    def _part_from_behind(self) -> None:
+        """One who never has room again would be noticed by nothing else."""
+        for feed in self._feeds.values():
+            if not feed.stream.is_state:
+                for follower in feed.fallen_behind():
+                    self._part_from(feed, follower)
 
     async def _compare(self, standing: Standing) -> None:
         if standing.epoch != self.epoch:
@@ -240,11 +253,11 @@ class Hub:
             # Who comes back is to meet another hub.
             forget_hub(self)
             for client in list(self._clients):
-                await client.go_away(CloseCode.GOING_AWAY)
+                client.go_away(CloseCode.GOING_AWAY)
             return
         await asyncio.sleep(GRACE)
         for name, feed in self._feeds.items():
-            await feed.raise_floor(standing.places[name].floor)
+            feed.raise_floor(standing.places[name].floor)
         deaf = [feed for name, feed in self._feeds.items() if feed.head < standing.places[name].head]
         for feed in deaf:
             self._mend_soon(feed, "heads")
@@ -267,8 +280,8 @@ class Hub:
     async def _read_on(self, feed: Feed, way: str) -> None:
         while feed.has_hole or way == "heads":
             events = await self._database.ask(read_events, feed.stream, feed.head, MEND_ROWS)
-            MENDED.labels(feed.stream.name, way).inc(len(events))
-            await self._offer(feed, events)
+            counts.MENDED.labels(feed.stream.name, way).inc(len(events))
+            self._offer(feed, events)
             if len(events) < MEND_ROWS:
                 return
 

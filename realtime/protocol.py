@@ -81,9 +81,18 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """`frame_bytes` is the longest frame that the server takes."""
+    """What one connection may have.
+
+    `frame_bytes` is the longest frame that the server takes, `frames` how many of them in what time,
+    `param_values` how many coins, addresses, types and whales its params may name together, `snapshot` the most
+    events in one, `replay` how many facts `since` reaches back.
+    """
 
     frame_bytes: Annotated[int, Meta(ge=1, examples=[65536])]
+    frames: Annotated[str, Meta(examples=["600/minute"])]
+    param_values: Annotated[int, Meta(ge=1, examples=[1000])]
+    snapshot: Annotated[int, Meta(ge=1, examples=[100])]
+    replay: Annotated[int, Meta(ge=0, examples=[100000])]
 
 
 class ServerMessage(msgspec.Struct, frozen=True, tag_field="type"):

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from prometheus_client import Counter
 from redis.exceptions import RedisError
@@ -61,8 +62,12 @@ async def _group_send(stored: Sequence[Stored]) -> None:
     layer = channel_layer()
     for new in stored:
         for packed in pack([make_event(new.stream, row) for row in new.rows]):
-            message = {"type": "stream.events", "stream": new.stream.name, "events": packed}
-            await layer.group_send(group_of(new.stream.name), message)
+            await layer.group_send(group_of(new.stream.name), told(new, packed))
+
+
+def told(new: Stored, packed: bytes) -> dict[str, Any]:
+    """A message of the channel layer."""
+    return {"type": "stream.events", "stream": new.stream.name, "events": packed, "sent_ms": new.sent_ms}
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

@@ -48,10 +48,14 @@ class RefusedByDatabase(Exception):
 
 
 class Stored(NamedTuple):
-    """What is new in a stream; the rows have their `seq`, ascending."""
+    """What is new in a stream; the rows have their `seq`, ascending.
+
+    `sent_ms` is the Kafka timestamp of the oldest message in their batch, 0 where it has none.
+    """
 
     stream: Stream
     rows: list[Row]
+    sent_ms: int = 0
 
 
 class Store:
@@ -75,7 +79,7 @@ class Store:
             cursor.execute(sql.store_and_commit([get_stream(name) for name in offered]))
             outcome = cursor.fetchall()
         _count(batch, offered, outcome)
-        return _stored(offered, outcome)
+        return _stored(offered, outcome, batch.sent_ms)
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -168,8 +172,8 @@ def _count(batch: Batch, offered: Offered, outcome: Outcome) -> None:
         REFUSED.labels(letter.reason.value).inc()
 
 
-def _stored(offered: Offered, outcome: Outcome) -> list[Stored]:
+def _stored(offered: Offered, outcome: Outcome, sent_ms: int) -> list[Stored]:
     rows: dict[str, list[Row]] = {name: [] for name in offered}
     for name, place, seq in sorted((row for row in outcome if row[2]), key=lambda row: row[2] or 0):
         rows[name].append(offered[name][place].row.numbered(seq or 0))
-    return [Stored(get_stream(name), new) for name, new in rows.items() if new]
+    return [Stored(get_stream(name), new, sent_ms) for name, new in rows.items() if new]

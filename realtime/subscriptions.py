@@ -69,6 +69,11 @@ class Filter(NamedTuple):
     whale_ids: frozenset[int] | None = None
     min_value: Decimal | None = None
 
+    @property
+    def values(self) -> int:
+        """How many it names."""
+        return sum(map(len, filter(None, (self.coins, self.addresses, self.kinds, self.whale_ids))))
+
     def wants(self, fact: Fact) -> bool:
         return (
             (self.coins is None or fact.coin.lower() in self.coins)

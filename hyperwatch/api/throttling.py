@@ -113,12 +113,16 @@ def client(request: Request) -> str:
 
 
 def address(request: Request) -> str:
-    """Forwarded addresses count only as far as NUM_PROXIES says: anyone may write the header."""
-    forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    return forwarded_address(request.META.get("HTTP_X_FORWARDED_FOR", ""), str(request.META.get("REMOTE_ADDR", "")))
+
+
+def forwarded_address(header: str, peer: str) -> str:
+    """Where a client comes from. X-Forwarded-For counts only as far as NUM_PROXIES says: anyone may write it."""
+    forwarded = [part.strip() for part in header.split(",")]
     proxies = api_settings.NUM_PROXIES or 0
     if proxies and forwarded[0]:
         return quote(forwarded[-min(proxies, len(forwarded))])[:64]
-    return str(request.META.get("REMOTE_ADDR", ""))
+    return peer
 
 
 class ReadThrottle(WindowThrottle):

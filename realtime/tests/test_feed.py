@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.feed import EventFeed, Feed, StateFeed
-from realtime.followers import Chunk
+from realtime.followers import Chunk, Form, Outlet
 from realtime.frames import Event
 from realtime.groups import Membership, channel_layer
 from realtime.heads import Place
@@ -22,17 +22,19 @@ START = datetime(2026, 1, 10, tzinfo=UTC)
 
 
 class Listening:
+    """A client and its outlet in one."""
+
+    has_room, is_compressed, way = True, False, "test"
+
     def __init__(self) -> None:
         self.frames: list[str] = []
+        self.on_room: Callable[[], None] | None = None
+        self.outlet: Outlet = self
 
-    has_room = True
-
-    async def push(self, chunk: Chunk) -> None:
-        # Whoever is sent to may be slow: others must not overtake.
-        await asyncio.sleep(0)
+    def push(self, chunk: Chunk) -> None:
         self.frames += chunk.texts
 
-    async def go_away(self, code: CloseCode) -> None:
+    def go_away(self, code: CloseCode) -> None:
         raise AssertionError(f"nobody was to go, and one went with {code}")
 
 
@@ -45,7 +47,8 @@ def feed_of(name: str, newest: Sequence[Event] = ()) -> tuple[Feed, Listening]:
     is_state = stream.is_state
     place = Place(0, 0)
     feed = StateFeed(stream, place, 1_000, newest) if is_state else EventFeed(stream, place, 1_000)
-    feed.lane(Filter(), is_batch=False).join(listening, 0).is_current = True
+    follower = feed.join(listening, Filter(), Form())
+    follower.lane.catch(follower)
     return feed, listening
 
 
@@ -53,52 +56,33 @@ def feed_of(name: str, newest: Sequence[Event] = ()) -> tuple[Feed, Listening]:
 def test_events_in_any_order_and_repeated_are_sent_once_in_order(
     order: list[int], repeated: list[int], size: int
 ) -> None:
-    async def run() -> list[str]:
-        feed, listening = feed_of("liquidations")
-        seqs = iter(order + repeated)
-        while batch := list(itertools.islice(seqs, size)):
-            await feed.offer([event(seq) for seq in batch])
-        assert not feed.has_hole
-        return listening.frames
-
-    assert asyncio.run(run()) == [str(seq) for seq in range(1, 25)]
-
-
-def test_what_is_read_and_what_is_heard_at_the_same_time_do_not_overtake_each_other() -> None:
-    async def run() -> list[str]:
-        feed, listening = feed_of("liquidations")
-        offers = [feed.offer([event(seq) for seq in range(low, low + 10)]) for low in range(1, 100, 10)]
-        await asyncio.gather(*offers)
-        return listening.frames
-
-    assert asyncio.run(run()) == [str(seq) for seq in range(1, 101)]
+    feed, listening = feed_of("liquidations")
+    seqs = iter(order + repeated)
+    while batch := list(itertools.islice(seqs, size)):
+        feed.offer([event(seq) for seq in batch])
+    assert not feed.has_hole
+    assert listening.frames == [str(seq) for seq in range(1, 25)]
 
 
 def test_a_hole_holds_back_what_comes_behind_it() -> None:
-    async def run() -> None:
-        feed, listening = feed_of("liquidations")
-        await feed.offer([event(1), event(3)])
-        assert (listening.frames, feed.has_hole, feed.head) == (["1"], True, 1)
-        await feed.offer([event(2)])
-        assert (listening.frames, feed.has_hole, feed.head) == (["1", "2", "3"], False, 3)
-
-    asyncio.run(run())
+    feed, listening = feed_of("liquidations")
+    feed.offer([event(1), event(3)])
+    assert (listening.frames, feed.has_hole, feed.head) == (["1"], True, 1)
+    feed.offer([event(2)])
+    assert (listening.frames, feed.has_hole, feed.head) == (["1", "2", "3"], False, 3)
 
 
 def test_of_a_state_only_what_is_newer_than_the_coins_newest_is_sent() -> None:
-    async def run() -> list[str]:
-        feed, listening = feed_of("long_short_ratios", [event(0, "ETH", 5)])
-        minutes = [("BTC", 1), ("BTC", 3), ("BTC", 2), ("ETH", 5), ("ETH", 6)]
-        await feed.offer([event(seq, coin, minute) for seq, (coin, minute) in enumerate(minutes, 1)])
-        assert feed.head == 5
-        return listening.frames
-
-    assert asyncio.run(run()) == ["1", "2", "5"]
+    feed, listening = feed_of("long_short_ratios", [event(0, "ETH", 5)])
+    minutes = [("BTC", 1), ("BTC", 3), ("BTC", 2), ("ETH", 5), ("ETH", 6)]
+    feed.offer([event(seq, coin, minute) for seq, (coin, minute) in enumerate(minutes, 1)])
+    assert feed.head == 5
+    assert listening.frames == ["1", "2", "5"]
 
 
 def test_a_lane_ends_with_its_last_follower() -> None:
     feed, listening = feed_of("liquidations")
-    second = feed.lane(Filter(), is_batch=False).join(listening, 0)
+    second = feed.join(listening, Filter(), Form())
     assert feed.followers == 2
     feed.leave(second)
     feed.leave(second)
@@ -106,36 +90,30 @@ def test_a_lane_ends_with_its_last_follower() -> None:
 
 
 def test_an_event_feed_keeps_the_newest_within_its_bytes_and_always_the_last() -> None:
-    async def run() -> None:
-        feed = EventFeed(get_stream("liquidations"), Place(0, 0), 10)
-        await feed.offer([event(seq) for seq in range(1, 13)])
-        assert feed.ring.bytes == 10
-        assert [kept.seq for kept in feed.after(6)[0]] == [7, 8, 9, 10, 11, 12]  # type: ignore[index]
-        assert feed.after(4) is None
-        await feed.offer([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
-        assert feed.ring.bytes == 100
-        assert feed.after(12) is not None
-
-    asyncio.run(run())
+    feed = EventFeed(get_stream("liquidations"), Place(0, 0), 10)
+    feed.offer([event(seq) for seq in range(1, 13)])
+    assert feed.ring.bytes == 10
+    assert [kept.seq for kept in feed.after(6)[0]] == [7, 8, 9, 10, 11, 12]  # type: ignore[index]
+    assert feed.after(4) is None
+    feed.offer([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
+    assert feed.ring.bytes == 100
+    assert feed.after(12) is not None
 
 
 def test_one_who_falls_off_the_ring_of_states_goes_on_with_the_newest_of_each_coin() -> None:
-    async def run() -> None:
-        feed = StateFeed(get_stream("long_short_ratios"), Place(0, 0), 10, ())
-        await feed.offer([event(seq, ("BTC", "ETH")[seq % 2], minute=seq) for seq in range(1, 20)])
-        assert [[due.seq for due in feed.after(seq)[0]] for seq in (15, 14, 2)] == [
-            [16, 17, 18, 19],
-            [15, 16, 17, 18, 19],
-            [18, 19],
-        ]
-        assert [due.seq for due in feed.resume(15)[0]] == [18, 19]
-
-    asyncio.run(run())
+    feed = StateFeed(get_stream("long_short_ratios"), Place(0, 0), 10, ())
+    feed.offer([event(seq, ("BTC", "ETH")[seq % 2], minute=seq) for seq in range(1, 20)])
+    assert [[due.seq for due in feed.after(seq)[0]] for seq in (15, 14, 2)] == [
+        [16, 17, 18, 19],
+        [15, 16, 17, 18, 19],
+        [18, 19],
+    ]
+    assert [due.seq for due in feed.resume(15)[0]] == [18, 19]
 
 
 def test_a_membership_that_ends_leaves_nothing_in_the_channel_layer() -> None:
     async def run() -> None:
-        async def hear(message: dict[str, Any]) -> None:
+        def hear(message: dict[str, Any]) -> None:
             raise AssertionError(f"nothing was published, and {message} was heard")
 
         layer: Any = channel_layer()

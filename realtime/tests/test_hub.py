@@ -19,6 +19,7 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.frames import make_event, pack
 from realtime.groups import group_of
 from realtime.models import Epoch
+from realtime.publishing import told
 from realtime.store import Stored
 from realtime.tests import builders
 from realtime.tests.builders import stored
@@ -43,10 +44,9 @@ def publish(redis_server: RedisServer) -> Publish:
 
     async def send(new: list[Stored]) -> None:
         layer = RedisPubSubChannelLayer(hosts=[{"address": redis_server.url}], prefix="hyperwatch")
-        for stream, rows in new:
-            for packed in pack([make_event(stream, row) for row in rows]):
-                message = {"type": "stream.events", "stream": stream.name, "events": packed}
-                await layer.group_send(group_of(stream.name), message)
+        for one in new:
+            for packed in pack([make_event(one.stream, row) for row in one.rows]):
+                await layer.group_send(group_of(one.stream.name), told(one, packed))
         await layer.flush()
 
     return lambda new: asyncio.run(send(new))
