@@ -28,7 +28,7 @@ class Client:
 
     def answer(self, timeout: float = 10) -> dict[str, Any]:
         while True:
-            frame = self._receive(timeout)
+            frame = self.receive(timeout)
             if "seq" not in frame or frame["type"] == "snapshot":
                 return frame
 
@@ -47,17 +47,17 @@ class Client:
     def wait_for(self, count: int, timeout: float = 30) -> list[dict[str, Any]]:
         """The facts so far, once there are `count` of them."""
         while len(self.facts) < count:
-            self._receive(timeout)
+            self.receive(timeout)
         return self.facts
 
     def wait_until(self, is_enough: Callable[[], bool], timeout: float = 10) -> None:
         while not is_enough():
-            self._receive(timeout)
+            self.receive(timeout)
 
     def silent_for(self, seconds: float) -> bool:
         """Whether nothing comes for so long."""
         try:
-            self._receive(seconds)
+            self.receive(seconds)
         except TimeoutError:
             return True
         return False
@@ -65,7 +65,7 @@ class Client:
     def seqs(self, channel: str) -> list[int]:
         return [fact["seq"] for fact in self.facts if fact["channel"] == channel]
 
-    def _receive(self, timeout: float) -> dict[str, Any]:
+    def receive(self, timeout: float = 10) -> dict[str, Any]:
         text = self.socket.recv(timeout)
         frame: dict[str, Any] = json.loads(text)
         documented.check_sent(frame)
