@@ -19,6 +19,7 @@ from realtime.protocol import (
 )
 from realtime.streams import Stream, channels
 from realtime.subscriptions import Filters, Params, Some
+from realtime.texts import Head
 from realtime.told import asked, const, one_of, sent
 from realtime.words import REQUESTS
 
@@ -54,7 +55,7 @@ def answers() -> Iterator[Message]:
     yield _message(sent(Unsubscribed, **named))
     yield _message(sent(Pong))
     yield _message(sent(Subscriptions, **named, params=any_params(), subscriptions=of_each[name, any_params()]))
-    yield _message(sent(Connected, channels=of_each[name, Reach]))
+    yield _message(sent(Connected, channels=of_each[name, Reach], places=of_each[name, Head]))
     yield _message(sent(Error))
     yield _message(sent(Gap, channel=name))
 

@@ -194,7 +194,7 @@ class Client:
         self._socket: ClientConnection | None = None
         self._hello: dict[str, Any] | None = None
         self._epoch = ""
-        self._connected_at = self._connect_at = 0.0
+        self._connected_at = self._connect_at = self._greeted_at = 0.0
         self._is_lost = False
         self._closed = asyncio.Event()
 
@@ -248,6 +248,8 @@ class Client:
             socket = self._socket or await self._connect()
             if self._unasked:
                 await self._ask(socket)
+            elif asyncio.get_running_loop().time() - self._greeted_at > self._alive:
+                await self._say_hello(socket)
             self._take(await self._receive(socket))
         except (OSError, ConnectionClosed, InvalidHandshake, _TryAgain) as lost:
             if not self._closed.is_set():
@@ -282,10 +284,15 @@ class Client:
 
     async def _greet(self, socket: ClientConnection) -> dict[str, Any]:
         self._hello = None
-        await socket.send(json.dumps({"type": "hello"}))
+        await self._say_hello(socket)
         while self._hello is None:
             self._take(await self._receive(socket))
         return self._hello
+
+    async def _say_hello(self, socket: ClientConnection) -> None:
+        """The answer says how far each channel has come: one that is quiet is not told of a gap after a long time."""
+        self._greeted_at = asyncio.get_running_loop().time()
+        await socket.send(json.dumps({"type": "hello"}))
 
     async def _receive(self, socket: ClientConnection) -> dict[str, Any]:
         """The next frame; raises TimeoutError where the server has died without a word."""
@@ -293,7 +300,7 @@ class Client:
             return await self._receive_soon(socket)
         except TimeoutError:
             # Any frame shows that it lives: a pong of the protocol's own would not be read behind a full queue.
-            await socket.send(json.dumps({"type": "ping"}))
+            await self._say_hello(socket)
             return await self._receive_soon(socket)
 
     async def _receive_soon(self, socket: ClientConnection) -> dict[str, Any]:
@@ -340,12 +347,19 @@ class Client:
                     self._take(one)
             case "connected":
                 self._hello, self._epoch = frame, frame["epoch"]
+                self._move_on(frame.get("places", {}))
             case "subscribed":
                 self._asked.popleft().is_answered = True
             case "error":
                 self._refuse(frame["code"], frame["message"])
             case _ if (wanted := self._subscriptions.get(frame.get("channel", ""))) is not None:
                 self._take_event(wanted, frame)
+
+    def _move_on(self, places: dict[str, int]) -> None:
+        for channel, seq in places.items():
+            wanted = self._subscriptions.get(channel)
+            if wanted is not None and wanted.place is not None and wanted.place.seq < seq:
+                wanted.place = _Place(seq, self._epoch)
 
     def _refuse(self, code: str, message: str) -> None:
         if code in PASSING:

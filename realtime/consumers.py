@@ -234,7 +234,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
             snapshot=SNAPSHOT_MAX,
             replay=settings.STREAM_REPLAY_MAX,
         )
-        await self._send(Connected(self._client_id, hub.epoch, limits, reaches).text())
+        places = {name: hub.place(new.stream, follower) for name, (new, follower) in self._subscriptions.items()}
+        await self._send(Connected(self._client_id, hub.epoch, limits, reaches, places).text())
 
     async def _ready_hub(self) -> Hub:
         """The hub, once it knows where the streams are; one that could not start is replaced. Raises HubAway."""

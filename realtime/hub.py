@@ -71,6 +71,10 @@ class Hub:
         """Head and floor of each channel, as far as this process has followed it."""
         return {name: Place(feed.head, feed.floor) for name, feed in self._feeds.items()}
 
+    def place(self, stream: Stream, follower: Follower) -> int:
+        """Everything up to here that it wants was sent to it."""
+        return self._feeds[stream.name].head if follower.is_current else follower.seq
+
     def enter(self, client: Client) -> None:
         self._clients.add(client)
 

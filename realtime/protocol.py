@@ -131,12 +131,17 @@ class Subscriptions(ServerMessage, frozen=True, tag=ServerFrame.SUBSCRIPTIONS.va
 
 
 class Connected(ServerMessage, frozen=True, tag=ServerFrame.CONNECTED.value):
-    """The answer to `hello`, and the first frame for who comes with `?hello=1`. Another epoch: numbers start anew."""
+    """The answer to `hello`, and the first frame for who comes with `?hello=1`. Another epoch: numbers start anew.
+
+    `places` are this connection's, by channel: up to that `seq` everything that matches was sent before this frame,
+    so that `since` may begin there.
+    """
 
     client_id: Annotated[str, Meta(examples=["bot-7"])]
     epoch: Annotated[str, Meta(examples=["1f0c5e0f7d1b4d0a"])]
     limits: Limits
     channels: dict[str, Reach]
+    places: dict[str, Head]
     server_time: TimeText = msgspec.field(default_factory=now)
 
 

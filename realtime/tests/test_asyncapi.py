@@ -168,13 +168,15 @@ def liquidations(count: int) -> list[Row]:
 
 def test_what_is_not_made_of_facts_has_its_fields_in_their_order() -> None:
     time = "2026-01-10T10:30:00Z"
-    connected = Connected("bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": Reach(5, 2)}, time)
+    connected = Connected(
+        "bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": Reach(5, 2)}, {"transactions": 4}, time
+    )
     assert [message.text() for message in (Pong(time), Error(ErrorCode.INVALID_PARAMS, "no", time), connected)] == [
         f'{{"type":"pong","timestamp":"{time}"}}',
         f'{{"type":"error","code":"INVALID_PARAMS","message":"no","timestamp":"{time}"}}',
         '{"type":"connected","client_id":"bot","epoch":"e","limits":{"frame_bytes":1024,'
         '"frames":"9/second","param_values":8,"snapshot":7,"replay":6},'
-        f'"channels":{{"transactions":{{"head":5,"floor":2}}}},"server_time":"{time}"}}',
+        f'"channels":{{"transactions":{{"head":5,"floor":2}}}},"places":{{"transactions":4}},"server_time":"{time}"}}',
     ]
     assert Subscribed(["x"]).text() == '{"type":"subscribed","channels":["x"],"message":"Successfully subscribed"}'
     assert Subscriptions([], {}, {}).text() == '{"type":"subscriptions","channels":[],"params":{},"subscriptions":{}}'

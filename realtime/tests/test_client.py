@@ -216,7 +216,7 @@ def test_a_server_that_is_silent_is_asked_and_then_left() -> None:
     async def freezes(line: Line) -> None:
         await line.agree()
         heard.append(await line.hear())
-        await line.say("pong")
+        await line.say("connected", epoch="one", channels={})
         heard.append(await line.hear())
         await line.stay()
 
@@ -231,7 +231,30 @@ def test_a_server_that_is_silent_is_asked_and_then_left() -> None:
             assert seqs(await take(client, 1)) == [1]
 
     run(check())
-    assert heard == [{"type": "ping"}] * 2
+    assert heard == [{"type": "hello"}] * 2
+
+
+def test_a_quiet_channel_moves_on_with_what_the_server_says() -> None:
+    resumed = []
+
+    async def is_quiet(line: Line) -> None:
+        await line.agree(head=5)
+        assert await line.hear() == {"type": "hello"}
+        await line.say("connected", epoch="one", channels={}, places={"liquidations": 900, "transactions": 1})
+        await line.socket.close(1001)
+
+    async def goes_on(line: Line) -> None:
+        resumed.append((await line.agree(head=1_000))["since"])
+        await line.tell(901)
+        await line.stay()
+
+    async def check() -> None:
+        async with scripted(is_quiet, goes_on) as url, Client(url, alive=0.05, pauses=quick()) as client:
+            await client.subscribe("liquidations")
+            assert seqs(await take(client, 1)) == [901]
+
+    run(check())
+    assert resumed == [900]
 
 
 # what it raises

@@ -174,6 +174,16 @@ def test_states_resume_with_the_newest_of_each_coin_that_changed(ws: Client) -> 
     assert ws.seqs("long_short_ratios") == [2, 4]
 
 
+def test_hello_tells_where_each_subscription_is_even_if_nothing_of_it_matched(ws: Client) -> None:
+    ws.subscribe("liquidations", coins=["ETH"])
+    liquidate(1, 3, coin="BTC")
+    follow_to(ws, 3)
+    assert ws.ask(type="hello")["places"] == {"liquidations": 3}
+    ws.subscribe("liquidations", coins=["ETH"], since=3)
+    liquidate(4, 4, coin="ETH")
+    assert [fact["seq"] for fact in ws.wait_for(1)] == [4]
+
+
 # gap
 
 
