@@ -24,7 +24,7 @@ FACE_FOR_DOMAINS = (
 )  # fmt: skip
 FACE_FOR_ASSEMBLY = (
     "realtime.streams", "realtime.heads", "realtime.kafka", "realtime.consuming", "realtime.market", "realtime.routing",
-    "realtime.asyncapi",
+    "realtime.asyncapi", "realtime.bench",
 )  # fmt: skip
 
 

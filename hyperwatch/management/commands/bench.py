@@ -1,0 +1,122 @@
+"""`manage.py bench`: brings up what a benchmark stands on, runs it, and shows what it found."""
+
+import asyncio
+import os
+import signal
+from argparse import ArgumentParser
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from hyperwatch import temporary
+from hyperwatch.embedded import CannotStartError
+from realtime.bench import machine
+from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
+from realtime.bench.ground import Ground
+from realtime.bench.process import CannotMeasureError
+from realtime.bench.report import Report, show
+from realtime.bench.servers import KINDS
+
+Bench = Callable[[Ground, dict[str, Any]], Coroutine[Any, Any, Report]]
+
+
+class Command(BaseCommand):
+    """PostgreSQL and Redis are those of the settings, where they name some, else brought along and removed."""
+
+    help = "Measures the live stream: server, clients and references on this machine, the loopback only."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
+        for name, (text, add, _) in BENCHES.items():
+            one = benches.add_parser(name, help=text, description=text)
+            add(one)
+            one.add_argument("--runs", type=int, default=3, help="of which the median counts (%(default)s)")
+            one.add_argument("--seed", type=int, default=1, help="of what is published (%(default)s)")
+            one.add_argument("--quick", action="store_true", help="small and short: shows that it works")
+            one.add_argument("--json", action="store_true", help="everything as one JSON object")
+
+    def handle(self, *args: Any, bench: str, **options: Any) -> None:
+        # Both take the way of Ctrl-C, through every `finally`.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        machine.raise_file_limit()
+        os.sched_setaffinity(0, machine.client_cores())
+        _, _, run = BENCHES[bench]
+        try:
+            with self.ground(options) as ground:
+                report = asyncio.run(run(ground, options))
+        except (CannotStartError, CannotMeasureError) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("interrupted; everything that was started is ended") from None
+        if options["json"]:
+            self.stdout.write(msgspec.json.encode(report).decode())
+        else:
+            show(report)
+
+    @contextmanager
+    def ground(self, options: dict[str, Any]) -> Iterator[Ground]:
+        with (
+            temporary.folder() as folder,
+            temporary.postgres(folder) as (database_url, database),
+            temporary.redis(folder) as (redis_url, redis),
+        ):
+            env = {
+                "DATABASE_URL": database_url,
+                "REDIS_URL": redis_url,
+                "REDIS_PREFIX": folder.name,
+                "KAFKA_BOOTSTRAP_SERVERS": "",
+                "VAR_DIR": str(folder),
+                "SERVER_HOST": "127.0.0.1",
+                "LOG_LEVEL": "WARNING",
+                # What a developer's own file says is not what is measured.
+                "ENV_FILE": os.devnull,
+            }
+            yield Ground(
+                folder=folder,
+                env=env,
+                services={"PostgreSQL": database, "Redis": redis},
+                say=self.say,
+                runs=1 if options["quick"] else options["runs"],
+                seed=options["seed"],
+                is_quick=options["quick"],
+            )
+
+    def say(self, text: str) -> None:
+        self.stderr.write(text)
+        self.stderr.flush()
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def _among(known: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def several(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := set(names) - set(known):
+            raise ValueError(unknown)
+        return names
+
+    return several
+
+
+def _add_fanout(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--clients", type=_numbers, default=[100, 1000], help="how many (100,1000)")
+    add("--bytes", type=int, default=600, help="of a frame (%(default)s)")
+    add("--only", type=_among(tuple(KINDS)), default=list(KINDS), help="hub,bare,stock")
+    add("--modes", type=_among(MODE_NAMES), default=list(MODE_NAMES), help="single,burst,flood")
+    add("--scale", type=float, default=1.0, help="makes the runs so many times longer, for a profiler")
+
+
+def _fanout(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
+    clients = [20] if ground.is_quick else options["clients"]
+    return fanout(ground, Fanout(clients, options["bytes"], options["only"], options["modes"], options["scale"]))
+
+
+BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
+    "fanout": ("What an event costs the server for each client, beside a stock and a bare one.", _add_fanout, _fanout),
+}

@@ -1,0 +1,113 @@
+"""A process under measurement: started, asked what it costs, and ended by its number."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+
+from realtime.bench.machine import on_cores
+
+# Where there is one: a bench that is killed takes its processes with it.
+DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+SECONDS_TO_STOP = 10.0
+
+
+class CannotMeasureError(Exception):
+    """Something that the benchmark needs is missing or died; the text is for the person at the terminal."""
+
+
+class Process:
+    """`command` on `cores`, from `with` to its end, with its output in `log`."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str], cores: set[int]) -> None:
+        self.name = name
+        self._command = [*DIE_WITH_US, *command]
+        self._log = log
+        self._env = {**os.environ, **env}
+        self._cores = cores
+
+    def __enter__(self) -> Self:
+        with self._log.open("ab") as output, on_cores(self._cores):
+            self._process = subprocess.Popen(  # noqa: S603
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._env,
+                cwd=settings.BASE_DIR,
+                # Ctrl-C reaches us alone, and we end it in order.
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        if not self.is_alive:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def wait_for(self, url: str, seconds: float = 30.0) -> None:
+        """Until `url` answers at all, whatever it says; raises CannotMeasureError."""
+        deadline = time.monotonic() + seconds
+        while not _answers(url):
+            if not self.is_alive or time.monotonic() > deadline:
+                raise CannotMeasureError(f"{self.name} did not start. It said:\n{self.last_words()}")
+            time.sleep(0.02)
+
+    def last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-2000:]
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time of all its threads, also of those that have ended, in nanoseconds' resolution."""
+        # clock_getcpuclockid(3): the complement of the process id, and CPUCLOCK_SCHED.
+        return time.clock_gettime((~self.pid << 3) | 2)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes: `Rss` and `Pss` (shared pages divided by those who share them) now, `VmHWM` the most there was."""
+        return {**self._kilobytes("smaps_rollup", ("Rss", "Pss")), **self._kilobytes("status", ("VmHWM",))}
+
+    def forget_peak(self) -> None:
+        """Lets `VmHWM` begin anew (proc(5), clear_refs)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def _kilobytes(self, file: str, names: tuple[str, ...]) -> dict[str, int]:
+        lines = Path(f"/proc/{self.pid}/{file}").read_text().splitlines()
+        fields = (line.partition(":") for line in lines)
+        return {name: int(rest.split()[0]) * 1024 for name, _, rest in fields if name in names}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 (http, ours)
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (urllib.error.URLError, OSError):
+        return False

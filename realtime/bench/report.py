@@ -1,0 +1,116 @@
+"""What a benchmark found: for people a table with the targets beside the figures, for machines all of it as JSON."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, ClassVar
+
+import msgspec
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+
+WIDTH = 140
+COLUMNS: dict[str, JustifyMethod] = {
+    "": "left",
+    "figure": "left",
+    "median": "right",
+    "unit": "left",
+    "runs": "right",
+    "target": "left",
+}
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    limit: float
+    sign: ClassVar[str] = "≥"
+
+    def holds(self, value: float) -> bool:
+        return value >= self.limit
+
+
+@dataclass(frozen=True)
+class AtMost:
+    limit: float
+    sign: ClassVar[str] = "≤"
+
+    def holds(self, value: float) -> bool:
+        return value <= self.limit
+
+
+class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`value` is the median of `runs`, or of two medians the ratio; `target` is the issue's, where it has one."""
+
+    group: str
+    name: str
+    value: float
+    unit: str = ""
+    runs: list[float] = []
+    target: str = ""
+    is_reached: bool | None = None
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """`checks` are what must hold for the figures to mean anything."""
+
+    bench: str
+    parameters: dict[str, Any]
+    machine: dict[str, Any]
+    services: dict[str, str]
+    figures: list[Figure] = []
+    checks: dict[str, Any] = {}
+    runs: list[Any] = []
+
+
+def figure(
+    group: str, name: str, values: Sequence[float], unit: str = "", target: AtLeast | AtMost | None = None
+) -> Figure:
+    return _figure(group, name, statistics.median(values), list(values), unit, target)
+
+
+def ratio(
+    group: str,
+    name: str,
+    above: Sequence[float],
+    below: Sequence[float],
+    unit: str = "x",
+    target: AtLeast | AtMost | None = None,
+) -> Figure:
+    """Of the medians; `runs` are the ratios within each round."""
+    value = statistics.median(above) / statistics.median(below)
+    return _figure(group, name, value, [one / other for one, other in zip(above, below, strict=True)], unit, target)
+
+
+def _figure(
+    group: str, name: str, value: float, runs: list[float], unit: str, target: AtLeast | AtMost | None
+) -> Figure:
+    if target is None:
+        return Figure(group, name, value, unit, runs)
+    return Figure(group, name, value, unit, runs, f"{target.sign} {target.limit:g} {unit}", target.holds(value))
+
+
+def show(report: Report) -> None:
+    console = Console()
+    # Where nobody's terminal is asked, it is a file or a pipe.
+    console.width = max(console.width, WIDTH)
+    for about in (report.services, report.machine, report.checks):
+        console.print(", ".join(f"{name}: {value}" for name, value in about.items()), style="dim", highlight=False)
+    table = Table(title=f"bench {report.bench}", title_justify="left")
+    for heading, side in COLUMNS.items():
+        table.add_column(heading, justify=side)
+    for group, figures in groupby(report.figures, lambda one: one.group):
+        table.add_section()
+        for number, one in enumerate(figures):
+            table.add_row("" if number else group, *_cells(one))
+    console.print(table)
+
+
+def _cells(one: Figure) -> tuple[str, ...]:
+    runs = "  ".join(map(_number, one.runs)) if len(one.runs) > 1 else ""
+    verdict = {None: "", True: f"[green]{one.target}: reached", False: f"[red]{one.target}: NOT reached"}
+    return one.name, _number(one.value), one.unit, runs, verdict[one.is_reached]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"

@@ -1,0 +1,111 @@
+"""The servers that are compared: how each is started, and what is published for the same events."""
+
+import socket
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from django.conf import settings
+
+from realtime.bench.content import CHANNEL, Content, as_stock_does
+from realtime.bench.ground import Ground
+from realtime.bench.machine import server_cores
+from realtime.bench.process import Process
+from realtime.frames import finished, pack
+from realtime.groups import group_of
+
+# What is published, and what then must come to each client.
+Message = tuple[dict[str, Any], bytes]
+
+
+class Server(ABC):
+    """A kind of server, and its process while it is `running`."""
+
+    name: ClassVar[str]
+    group: ClassVar[str]
+    subscribe: ClassVar[str] = ""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        log = ground.folder / f"{self.name}.log"
+        self.process = Process(self.name, self._command(), log, self._env(), server_cores())
+
+    @contextmanager
+    def running(self) -> Iterator[Process]:
+        with self.process:
+            self.process.wait_for(f"{self.url}/health")
+            self._ground.say(f"{self.name}: process {self.process.pid}")
+            yield self.process
+
+    @abstractmethod
+    def message(self, content: Content, numbers: Sequence[int]) -> Message: ...
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", f"realtime.bench.{self.name}", str(self.port)]
+
+    def _env(self) -> dict[str, str]:
+        return dict(self._ground.env)
+
+
+class Hub(Server):
+    """What is measured: `manage.py serve` as it is, with all its middleware."""
+
+    name = "hub"
+    group = group_of(CHANNEL)
+    subscribe = f'{{"type": "subscribe", "channels": ["{CHANNEL}"]}}'
+
+    def message(self, content: Content, numbers: Sequence[int]) -> Message:
+        events = [content.event(seq) for seq in numbers]
+        (packed,) = pack(events)
+        wire = b"".join(finished(event.frame) for event in events)
+        return {"type": "stream.events", "stream": CHANNEL, "events": packed}, wire
+
+    def _command(self) -> list[str]:
+        return [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve"]
+
+    def _env(self) -> dict[str, str]:
+        return {
+            **self._ground.env,
+            "PORT": str(self.port),
+            # All clients come from one address.
+            "WEBSOCKET_CONNECTIONS_PER_ADDRESS": "0",
+            "WEBSOCKET_CONNECTIONS": "100000",
+            # What is published is stored nowhere, so that the database has nothing to say about it.
+            "STREAM_HEADS_SECONDS": "60",
+        }
+
+
+class Bare(Server):
+    """The least that could be done (bare.py)."""
+
+    name = "bare"
+    group = "bench.bare"
+
+    def message(self, content: Content, numbers: Sequence[int]) -> Message:
+        wire = b"".join(finished(content.event(seq).frame) for seq in numbers)
+        return {"type": "tell", "wire": wire}, wire
+
+
+class Stock(Server):
+    """What one would write without a hub (stock.py). A message is an event: it knows no other."""
+
+    name = "stock"
+    group = "bench.stock"
+
+    def message(self, content: Content, numbers: Sequence[int]) -> Message:
+        (seq,) = numbers
+        told = content.stock(seq)
+        return {"type": "tell", "content": told}, finished(as_stock_does(told))
+
+
+KINDS: dict[str, type[Server]] = {kind.name: kind for kind in (Hub, Bare, Stock)}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

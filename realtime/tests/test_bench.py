@@ -1,0 +1,122 @@
+"""The benchmarks work and count right. What they measure is for a quiet machine to say."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+from realtime.bench.content import Content, as_stock_does
+from realtime.bench.process import CannotMeasureError
+from realtime.bench.report import AtLeast, AtMost, ratio
+from realtime.bench.tape import Tape
+from realtime.bench.wire import frames
+from realtime.frames import finished
+
+PING = b"\x89\x04ping"
+FIRST, SECOND, THIRD = (finished(text) for text in (b"one", b"two" * 100, b"three"))
+
+
+def bench(*words: str, **env: str) -> dict[str, Any]:
+    command = [sys.executable, str(ROOT / "manage.py"), "bench", *words, "--quick", "--json"]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def left_in(database: Database) -> list[tuple[Any, ...]]:
+    """The databases that a bench made beside a given one and did not drop."""
+    return database.query("SELECT datname FROM pg_database WHERE datname ~ '^bench_'")
+
+
+@pytest.mark.slow
+def test_fanout_reaches_every_client_of_every_server(fresh_database: Database, redis_server: RedisServer) -> None:
+    report = bench("fanout", **fresh_database.env, **redis_server.env)
+    runs = {(run["server"], run["mode"]): run for run in report["runs"]}
+    assert set(runs) == {
+        *((server, mode) for server in ("hub", "bare") for mode in ("single", "burst", "flood")),
+        *(("stock", mode) for mode in ("single", "flood")),
+    }
+    for run in runs.values():
+        assert run["complete"] == run["clients"]
+        assert run["delivered"] == run["events"] * run["clients"] > 0
+        assert run["closed"] == {}
+    assert report["checks"] == {"complete": True, "runs": len(runs)}
+    assert {figure["name"] for figure in report["figures"] if "target" in figure} == {
+        "stock / hub",
+        "bare / hub",
+        "of what a single one costs",
+    }
+    assert left_in(fresh_database) == []
+
+
+def take(tape: Tape, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
+    """All that comes to one client, in such pieces."""
+    at, pings, rest = 0, [], b""
+    for piece in pieces:
+        at, more, rest = tape.take(at, rest + piece)
+        pings += more
+    return at, pings, rest
+
+
+def test_the_tape_takes_what_comes_whichever_way_it_is_cut() -> None:
+    whole = FIRST + SECOND + THIRD
+    for cut in range(len(whole)):
+        tape = Tape()
+        assert take(tape, whole[:cut], whole[cut:]) == (len(whole), [], b"")
+        assert take(tape, whole) == (len(whole), [], b"")
+        assert bytes(tape.bytes) == whole
+
+
+def test_a_ping_between_two_frames_is_one_client_s_own() -> None:
+    whole = FIRST + PING + SECOND
+    for cut in range(len(whole)):
+        tape = Tape()
+        expected = (len(FIRST + SECOND), [PING], b"")
+        assert take(tape, whole[:cut], whole[cut:]) == expected
+        assert take(tape, FIRST, SECOND) == (len(FIRST + SECOND), [], b"")
+        assert take(tape, whole) == expected
+
+
+@pytest.mark.parametrize(
+    "other", [FIRST + THIRD, SECOND, FIRST + FIRST + SECOND], ids=["left out", "out of order", "twice"]
+)
+def test_a_client_that_gets_something_else_is_found(other: bytes) -> None:
+    tape = Tape()
+    take(tape, FIRST, SECOND, THIRD)
+    at, _, rest = take(tape, other)
+    assert at < len(tape)
+    assert rest
+
+
+def test_frames_are_read_as_they_were_written() -> None:
+    texts = [b"", b"x" * 125, b"x" * 126, b"x" * 65536]
+    wire = b"".join(map(finished, texts))
+    assert [text for _, text in frames(wire + b"\x81")] == texts
+    assert [end for end, _ in frames(wire)][-1] == len(wire)
+
+
+def test_an_event_has_the_size_asked_for_and_is_the_same_again() -> None:
+    for seq in (1, 99_999):
+        event = Content(7, 600).event(seq)
+        assert len(event.frame) == len(as_stock_does(Content(7, 600).stock(seq))) == 600
+        assert json.loads(event.frame)["seq"] == event.seq == seq
+        assert event == Content(7, 600).event(seq)
+        assert event != Content(8, 600).event(seq)
+
+
+def test_a_frame_that_cannot_be_so_small_is_refused() -> None:
+    with pytest.raises(CannotMeasureError, match="--bytes"):
+        Content(1, 100)
+
+
+def test_a_target_is_judged_by_the_ratio_of_the_medians() -> None:
+    found = ratio("group", "name", [10, 30, 20], [1, 2, 3], target=AtLeast(10))
+    assert (found.value, found.target, found.is_reached) == (10, "≥ 10 x", True)
+    assert ratio("group", "name", [10], [1], target=AtMost(9)).is_reached is False
