@@ -74,6 +74,18 @@ def _body() -> Schema:
 def _limits() -> dict[str, Schema]:
     limits = {
         "frame_bytes": (settings.WEBSOCKET_FRAME_BYTES, "The longest frame that the server takes, in bytes."),
+        "frames": (settings.THROTTLE_FRAMES, "Frames that a connection may send; more are `RATE_LIMITED`."),
+        "refused_frames": (settings.THROTTLE_REFUSED_FRAMES, "Refused frames; one more closes with 4400."),
+        "param_values": (
+            settings.WEBSOCKET_PARAM_VALUES,
+            "Coins, addresses, types and whales that a connection's params may name together.",
+        ),
+        "connections": (
+            settings.WEBSOCKET_CONNECTIONS_PER_ADDRESS or settings.WEBSOCKET_CONNECTIONS,
+            "Connections from one address to one process; one more closes with 4429.",
+        ),
+        "ping_seconds": (settings.WEBSOCKET_PING_SECONDS, "A client that is silent for so long is pinged."),
+        "pong_seconds": (settings.WEBSOCKET_PONG_SECONDS, "Where no pong comes for so long, the connection is cut."),
         "snapshot": (SNAPSHOT_MAX, "The most that a snapshot of events has."),
         "replay": (settings.STREAM_REPLAY_MAX, "The most facts that `since` brings; further back there is a gap."),
         "ring_bytes": (settings.STREAM_RING_BYTES, "So many bytes of a channel are kept for who falls behind."),

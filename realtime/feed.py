@@ -38,9 +38,9 @@ class Ring:
     def __len__(self) -> int:
         return len(self._events) - self._first
 
-    def append(self, event: Event) -> None:
-        self._events.append(event)
-        self.bytes += len(event.frame)
+    def extend(self, events: Sequence[Event]) -> None:
+        self._events += events
+        self.bytes += sum([len(event.frame) for event in events])
         while self.bytes > self.most_bytes and len(self) > 1:
             gone = self._events[self._first]
             self._first += 1
@@ -138,14 +138,19 @@ class Feed(ABC):
         """Whether an event whose turn it is is to be sent at all."""
 
     def _due(self, events: Iterable[Event]) -> list[Event]:
-        self._early |= {event.seq: event for event in events if event.seq > self.head}
-        due = []
-        while self.head + 1 in self._early:
-            self.head += 1
-            event = self._early.pop(self.head)
-            if self._counts(event):
-                self.ring.append(event)
+        """Those whose turn it is and that are to be sent; the others wait for what is missing before them."""
+        early, due = self._early, []
+        for event in events:
+            if event.seq == self.head + 1 and not early:
+                self.head += 1
                 due.append(event)
+            elif event.seq > self.head:
+                early[event.seq] = event
+        while self.head + 1 in early:
+            self.head += 1
+            due.append(early.pop(self.head))
+        due = [event for event in due if self._counts(event)]
+        self.ring.extend(due)
         return due
 
 

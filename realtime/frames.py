@@ -1,6 +1,5 @@
 """Frames: what a client is sent of one fact. A frame depends on its row alone, wherever it is made."""
 
-import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -109,8 +108,8 @@ def _header(first: bytes, size: int) -> bytes:
     if size < 126:
         return first + bytes([size])
     if size < 65536:
-        return first + b"\x7e" + struct.pack("!H", size)
-    return first + b"\x7f" + struct.pack("!Q", size)
+        return first + b"\x7e" + size.to_bytes(2)
+    return first + b"\x7f" + size.to_bytes(8)
 
 
 class _Data(msgspec.Struct):
