@@ -109,6 +109,37 @@ def test_a_hub_that_was_forgotten_by_redis_mends_and_hears_again(
         assert ws.seqs("liquidations") == list(range(1, len(ws.facts) + 1))
 
 
+def test_while_redis_is_frozen_clients_stay_and_are_told_from_the_database(
+    serve: Serve, publish: Publish, redis_server: RedisServer
+) -> None:
+    with client(serve(STREAM_HEADS_SECONDS="0.5").ws_url) as ws:
+        ws.subscribe("liquidations")
+        check_live(ws, publish, 1)
+        redis_server.pause()
+        for tid in range(2, 12):
+            one(tid)
+        ws.wait_for(11)
+        redis_server.resume()
+        wait_until(lambda: hears(ws, publish), "the hub to hear again", 15)
+        assert ws.seqs("liquidations") == list(range(1, len(ws.facts) + 1))
+
+
+def test_a_hub_whose_connection_redis_has_cut_off_is_told_of_everything(
+    serve: Serve, publish: Publish, redis_server: RedisServer
+) -> None:
+    """As Redis does with a subscriber that has 32 MB of backlog."""
+    web = serve(STREAM_HEADS_SECONDS="0.5")
+    web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
+    with client(web.ws_url) as ws:
+        ws.subscribe("liquidations")
+        check_live(ws, publish, 1)
+        assert redis_server.client().client_kill_filter(_type="pubsub") == 1
+        publish(one(2))
+        ws.wait_for(2)
+        wait_until(lambda: hears(ws, publish), "the hub to hear again", 15)
+        assert ws.seqs("liquidations") == list(range(1, len(ws.facts) + 1))
+
+
 def hears(ws: Client, publish: Publish) -> bool:
     """Whether a fact arrives sooner than the heads would tell of it."""
     count = len(ws.facts)
