@@ -6,6 +6,7 @@ The services themselves are in hyperwatch/tests/services.
 import os
 import shutil
 import signal
+from typing import Any
 
 import django
 import pytest
@@ -20,6 +21,14 @@ environment.isolate()
 django.setup()
 
 pytest_plugins = ["hyperwatch.tests.services.fixtures"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Each process of a divided run has an environment of its own: it is given what the shell gave."""
+    for spec in specs:
+        spec.env = {**spec.env, "DJANGO_SETTINGS_MODULE": "", **environment.given}
+
 
 MARKER_OF_FIXTURE = {"redis_server": "redis", "apache_kafka": "kafka"}
 

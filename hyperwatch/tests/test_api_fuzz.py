@@ -61,11 +61,6 @@ def filled(settings: Settings) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-)
+@GENERATED
 def test_no_request_finds_an_answer_that_is_not_told(case: Any, filled: dict[str, str]) -> None:
     case.call_and_validate(headers=filled, checks=CHECKS)
