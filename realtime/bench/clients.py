@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import sys
 from types import TracebackType
 from typing import Any, Self
@@ -71,3 +72,10 @@ class Clients:
             raise CannotMeasureError("the swarm of clients died")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+def _check_file_limit(clients: int) -> None:
+    """The server's limit is ours, and it has other files open too."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if clients > allowed - 200:
+        raise CannotMeasureError(f"{clients} clients need as many open files, and {allowed} are allowed: see ulimit -n")

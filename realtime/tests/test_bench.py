@@ -56,6 +56,15 @@ def test_fanout_reaches_every_client_of_every_server(fresh_database: Database, r
     assert left_in(fresh_database) == []
 
 
+@pytest.mark.slow
+def test_idle_connections_are_all_there_when_they_are_counted(
+    fresh_database: Database, redis_server: RedisServer
+) -> None:
+    report = bench("idle", **fresh_database.env, **redis_server.env)
+    assert [(run["server"], run["connections"]) for run in report["runs"]] == [("hub", 50), ("stock", 50)]
+    assert all(run["after"]["Pss"] > 0 for run in report["runs"])
+
+
 def take(tape: Tape, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
     """All that comes to one client, in such pieces."""
     at, pings, rest = 0, [], b""

@@ -16,6 +16,7 @@ from hyperwatch.embedded import CannotStartError
 from realtime.bench import machine
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
 from realtime.bench.ground import Ground
+from realtime.bench.idle import idle
 from realtime.bench.process import CannotMeasureError
 from realtime.bench.report import Report, show
 from realtime.bench.servers import KINDS
@@ -117,6 +118,15 @@ def _fanout(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Repo
     return fanout(ground, Fanout(clients, options["bytes"], options["only"], options["modes"], options["scale"]))
 
 
+def _add_idle(parser: ArgumentParser) -> None:
+    parser.add_argument("--connections", type=int, default=2_000, help="how many (%(default)s)")
+
+
+def _idle(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
+    return idle(ground, 50 if ground.is_quick else options["connections"])
+
+
 BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     "fanout": ("What an event costs the server for each client, beside a stock and a bare one.", _add_fanout, _fanout),
+    "idle": ("What a connection costs that is subscribed and hears nothing.", _add_idle, _idle),
 }
