@@ -4,6 +4,7 @@ import asyncio
 import json
 import resource
 import sys
+import zlib
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from realtime.bench.process import DIE_WITH_US, CannotMeasureError
 # As many connections may wait to be accepted by Twisted; those that more would lose come again a second later.
 POLITE = 32
 PATIENCE = 60.0
+STILL_SECONDS = 1.0
 
 
 class Clients:
@@ -48,6 +50,20 @@ class Clients:
         """Begins a run."""
         await self.ask("expect", step=step, timed=timed)
         self.complete = 0
+
+    async def wait_until_still(self) -> dict[str, Any]:
+        """What they tell once nothing more comes."""
+        told = await self.ask("tell")
+        while True:
+            await asyncio.sleep(STILL_SECONDS)
+            before, told = told, await self.ask("tell")
+            if told == before:
+                return told
+
+    @staticmethod
+    def got(told: dict[str, Any], wire: bytes) -> bool:
+        """Whether those who are whole, as they told, got exactly this."""
+        return (told["bytes"], told["crc"]) == (len(wire), zlib.crc32(wire))
 
     async def ask(self, order: str, **words: Any) -> dict[str, Any]:
         stdin = self._process.stdin

@@ -1,7 +1,6 @@
 """A server and its clients in a run: messages are published, and what it costs until all clients have them."""
 
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -54,11 +53,13 @@ class Contender:
         self._layer = layer
         # The hub's numbers go on from run to run, as a stream's do.
         self._last = 0
+        # When each message of the last run was published.
+        self.told_at: list[float] = []
 
-    async def run(self, mode: Mode, content: Content, share: float) -> Run:
+    async def run(self, mode: Mode, content: Content, share: float = 1.0, timed: int = 0) -> Run:
         messages = list(self._messages(mode, content, share))
         process = self._server.process
-        await self._clients.expect(step=len(messages[0][1]))
+        await self._clients.expect(step=len(messages[0][1]), timed=timed)
         cpu_before, began = process.cpu_seconds, time.monotonic()
         # What is lost never comes; then the clients say how far they got.
         with suppress(TimeoutError):
@@ -85,13 +86,14 @@ class Contender:
             yield self._server.message(content, range(first, first + mode.events))
 
     async def _publish(self, messages: Sequence[Message], window: int) -> None:
+        self.told_at = []
         for number, (message, _) in enumerate(messages):
             await self._clients.wait_for(number + 1 - window)
+            self.told_at.append(time.monotonic())
             await self._layer.group_send(self._server.group, message)
         await self._clients.wait_for(len(messages))
 
     async def _outcome(self, messages: Sequence[Message]) -> tuple[int, dict[str, int]]:
         told = await self._clients.ask("tell")
-        wire = b"".join(wire for _, wire in messages)
-        is_right = (told["bytes"], told["crc"]) == (len(wire), zlib.crc32(wire))
+        is_right = self._clients.got(told, b"".join(wire for _, wire in messages))
         return told["whole"] if is_right else 0, told["closed"]

@@ -7,10 +7,10 @@ connect   `clients` of them to `port` and `path`; those who `subscribe` send tha
 expect    a new run: what comes from now on is kept and compared; before the first it is thrown away. With `step`,
           a message's bytes, it says {"complete": n} whenever all clients have the n-th message. The first `timed`
           clients note when they got what
-tell      {"bytes", "crc": of the tape, "whole": clients that have all of it, "least": bytes of the one that has
-          least, "strange": clients that got something else, "closed": {how: clients}}
+tell      {"frames", "bytes", "crc" of the tape, "whole": clients that have all of it, "last_at": when the last bytes
+          came, "strange": clients that got something else, "closed": {how: clients}}
 keep      writes the tape and the times to `folder`
-deaf      from now on nothing is read
+deaf      from now on nothing is read, or, with `is_deaf` false, again
 leave     all connections end, without a word
 """
 
@@ -71,7 +71,7 @@ class Swarm:
             case "keep":
                 self._keep(**words)
             case "deaf":
-                self._turn_deaf()
+                self._turn_deaf(**words)
             case "leave":
                 self._leave()
 
@@ -110,10 +110,10 @@ class Swarm:
             seconds = time.monotonic() - self._began
             _say(connected=len(self.clients), closed=dict(self.closed), seconds=seconds)
 
-    def _turn_deaf(self) -> None:
+    def _turn_deaf(self, is_deaf: bool) -> None:
         for fd in self.clients:
-            self.epoll.modify(fd, 0)
-        _say(deaf=len(self.clients))
+            self.epoll.modify(fd, 0 if is_deaf else select.EPOLLIN)
+        _say(is_deaf=is_deaf)
 
     def _leave(self) -> None:
         clients, self.clients = self.clients, {}
@@ -128,6 +128,7 @@ class Swarm:
         self._step = step
         self._reached: list[int] = []
         self._complete = self._strange = 0
+        self._last_at = 0.0
 
     def _expect(self, step: int, timed: int) -> None:
         self._begin_run(step)
@@ -156,12 +157,13 @@ class Swarm:
 
     def _take(self, client: Connection, data: memoryview) -> None:
         before = client.at
+        self._last_at = time.monotonic()
         if not client.rest and self._tape.goes_on(before, data):
             client.at = before + len(data)
         else:
             self._look_closely(client, bytes(data))
         if client.times is not None and client.places is not None:
-            client.times.append(time.monotonic())
+            client.times.append(self._last_at)
             client.places.append(client.at)
         if self._step:
             self._count(before // self._step, client.at // self._step)
@@ -197,10 +199,11 @@ class Swarm:
         places = [client.at for client in self.clients.values()]
         size = len(self._tape)
         _say(
+            frames=self._tape.frames,
             bytes=size,
             crc=self._tape.crc,
             whole=places.count(size),
-            least=min(places, default=0),
+            last_at=self._last_at,
             strange=self._strange,
             closed=dict(self.closed),
         )

@@ -2,9 +2,8 @@
 
 import zlib
 
-from realtime.bench.wire import FINAL, PING, header
+from realtime.bench.wire import CONTROL, FINAL, PING, header
 
-# A ping comes between two frames; a frame of text never begins like this.
 A_PING = FINAL | PING
 
 
@@ -16,6 +15,7 @@ class Tape:
 
     def __init__(self) -> None:
         self.bytes = bytearray()
+        self.frames = 0
         # What is missing of the last frame.
         self._open = 0
 
@@ -33,8 +33,8 @@ class Tape:
     def take(self, at: int, data: bytes) -> tuple[int, list[bytes], bytes]:
         """What came to one who is `at`: their new place, the pings in it, and the rest, where it differs.
 
-        The rest is the beginning of a frame that is to be offered again with what follows, or, where it is
-        longer than a ping, something that the others did not get.
+        The rest is a close, or the beginning of a frame, which is to be offered again with what follows, or, where
+        it is longer than those can be, something that the others did not get.
         """
         pings: list[bytes] = []
         while data:
@@ -42,7 +42,7 @@ class Tape:
             at, data = at + known, data[known:]
             if not data:
                 break
-            used = self._append(data) if at == len(self.bytes) and data[0] != A_PING else 0
+            used = self._append(data) if at == len(self.bytes) else 0
             if used:
                 at, data = at + used, data[used:]
                 continue
@@ -54,12 +54,17 @@ class Tape:
         return at, pings, data
 
     def _append(self, data: bytes) -> int:
-        """Writes what belongs to one frame; returns how many bytes that is, 0 where its header is not complete."""
+        """Writes what belongs to one frame; returns how many bytes that is.
+
+        It is 0 where the header is not complete, and for a ping or a close: they come between frames, and each
+        client has its own.
+        """
         if not self._open:
             found = header(data)
-            if found is None:
+            if found is None or found[0] & CONTROL:
                 return 0
             self._open = found[1] + found[2]
+            self.frames += 1
         used = min(self._open, len(data))
         self._open -= used
         self.bytes += data[:used]

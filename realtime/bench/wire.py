@@ -4,6 +4,8 @@ import struct
 from collections.abc import Iterator
 
 TEXT = 0x1
+# The bit that pings, pongs and closes have in common.
+CONTROL = 0x8
 CLOSE = 0x8
 PING = 0x9
 PONG = 0xA

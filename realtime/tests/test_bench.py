@@ -65,6 +65,27 @@ def test_idle_connections_are_all_there_when_they_are_counted(
     assert all(run["after"]["Pss"] > 0 for run in report["runs"])
 
 
+@pytest.mark.slow
+def test_neighbours_of_a_crowd_miss_nothing(fresh_database: Database, redis_server: RedisServer) -> None:
+    report = bench("churn", **fresh_database.env, **redis_server.env)
+    (run,) = report["runs"]
+    assert (run["complete"], report["checks"]) == (report["parameters"]["neighbours"], {"complete": True})
+    assert run["events"] > 50
+    assert {"quiet", "coming", "there"} <= set(run["waited"])
+
+
+@pytest.mark.slow
+def test_who_never_reads_is_parted_from_and_the_others_miss_nothing(
+    fresh_database: Database, redis_server: RedisServer
+) -> None:
+    report = bench("slow", **fresh_database.env, **redis_server.env)
+    hub, stock = report["runs"]
+    assert (hub["server"], stock["server"]) == ("hub", "stock")
+    assert hub["complete"] == stock["complete"] == report["parameters"]["others"]
+    assert hub["events"] * report["parameters"]["size"] == report["parameters"]["megabytes"] * 1_000_000
+    assert (hub["found"], hub["said"]) == ({"4408": 1}, {'code="4408"': 1})
+
+
 def take(tape: Tape, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
     """All that comes to one client, in such pieces."""
     at, pings, rest = 0, [], b""
@@ -91,6 +112,13 @@ def test_a_ping_between_two_frames_is_one_client_s_own() -> None:
         assert take(tape, whole[:cut], whole[cut:]) == expected
         assert take(tape, FIRST, SECOND) == (len(FIRST + SECOND), [], b"")
         assert take(tape, whole) == expected
+
+
+def test_a_close_is_no_part_of_the_stream() -> None:
+    close = b"\x88\x02\x11\x38"
+    tape = Tape()
+    assert take(tape, FIRST[:3], FIRST[3:] + close) == (len(FIRST), [], close)
+    assert bytes(tape.bytes) == FIRST
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from hyperwatch import temporary
 from hyperwatch.embedded import CannotStartError
 from realtime.bench import machine
+from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
 from realtime.bench.ground import Ground
 from realtime.bench.idle import idle
 from realtime.bench.process import CannotMeasureError
 from realtime.bench.report import Report, show
 from realtime.bench.servers import KINDS
+from realtime.bench.slow import slow
 
 Bench = Callable[[Ground, dict[str, Any]], Coroutine[Any, Any, Report]]
 
@@ -126,7 +128,25 @@ def _idle(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report
     return idle(ground, 50 if ground.is_quick else options["connections"])
 
 
+def _add_churn(parser: ArgumentParser) -> None:
+    parser.add_argument("--clients", type=int, default=1_000, help="who come and leave (%(default)s)")
+
+
+def _churn(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
+    return churn(ground, 50 if ground.is_quick else options["clients"])
+
+
+def _add_slow(parser: ArgumentParser) -> None:
+    parser.add_argument("--megabytes", type=int, default=200, help="that are pushed (%(default)s)")
+
+
+def _slow(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
+    return slow(ground, 20 if ground.is_quick else options["megabytes"])
+
+
 BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     "fanout": ("What an event costs the server for each client, beside a stock and a bare one.", _add_fanout, _fanout),
     "idle": ("What a connection costs that is subscribed and hears nothing.", _add_idle, _idle),
+    "churn": ("Many who come at once and leave at once, and what neighbours notice.", _add_churn, _churn),
+    "slow": ("One who never reads: the server's memory, and what others notice.", _add_slow, _slow),
 }
