@@ -113,6 +113,9 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         super().onOpen()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
+        # What comes between our close and the client's answer concerns nobody any more.
+        if self.state != self.STATE_OPEN:
+            return
         super().onMessage(payload, isBinary)
         if not self._is_paused and self._waiting().qsize() >= MOST_WAITING:
             self._is_paused = True
@@ -125,8 +128,10 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.transport.resumeProducing()
 
     def sendMessage(self, payload: bytes, isBinary: bool = False, **options: Any) -> None:  # noqa: N802, N803
-        # Autobahn would keep a compressor of 40 to 240 KB for the connection's answers.
-        super().sendMessage(payload, isBinary, **{**options, "doNotCompress": True})
+        # A close may come while an answer is made; Autobahn would raise, and the application end with a traceback.
+        if self.state == self.STATE_OPEN:
+            # Autobahn would keep a compressor of 40 to 240 KB for the connection's answers.
+            super().sendMessage(payload, isBinary, **{**options, "doNotCompress": True})
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802
         if self.outlet is None or sync or chopsize or self.send_queue:
@@ -136,13 +141,19 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     def sendCloseFrame(self, *args: Any, **options: Any) -> None:  # noqa: N802
         super().sendCloseFrame(*args, **options)
-        if self.outlet is not None:
-            self.outlet.close()
+        self._end()
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
+        self._end()
+        super().onClose(wasClean, code, reason)
+
+    def _end(self) -> None:
+        """Nothing is sent any more: what waits to be answered would wait for room that never comes."""
         if self.outlet is not None:
             self.outlet.close()
-        super().onClose(wasClean, code, reason)
+            while not self._waiting().empty():
+                self._waiting().get_nowait()
+            self.taken()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
