@@ -105,6 +105,7 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     outlet: Outlet | None = None
     _is_paused = False
+    _cutting_off: Any = None
 
     def onOpen(self) -> None:  # noqa: N802 (Autobahn's names)
         # By type: a TLS transport has the attributes too, and would be written past.
@@ -145,7 +146,17 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
         self._end()
+        if self._cutting_off is not None and self._cutting_off.active():
+            self._cutting_off.cancel()
         super().onClose(wasClean, code, reason)
+
+    def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
+        # After a close handshake too Autobahn resets the connection, by which what was sent last may be lost;
+        # RFC 6455, 7.1.1 asks for a clean end.
+        super().dropConnection(abort and not self.wasClean)
+        if self._cutting_off is None:
+            # Who does not read would hold up a clean end for ever.
+            self._cutting_off = self.transport.reactor.callLater(CLOSE_SECONDS, self.transport.abortConnection)
 
     def _end(self) -> None:
         """Nothing is sent any more: what waits to be answered would wait for room that never comes."""
