@@ -185,8 +185,11 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
 def with_our_protocol(factory: WebSocketFactory) -> WebSocketFactory:
     factory.protocol = WebSocket
-    # A client that breaks the protocol is told how (1002, 1007, 1009) and not just cut off.
-    factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=CLOSE_SECONDS)
+    # A client that breaks the protocol is told how (1002, 1007, 1009) and not just cut off. RFC 6455 knows one
+    # version, 13 (4.1), and a close that is answered with its code (5.5.1).
+    factory.setProtocolOptions(
+        failByDrop=False, closeHandshakeTimeout=CLOSE_SECONDS, versions=[13], echoCloseCodeReason=True
+    )
     if settings.WEBSOCKET_COMPRESSION:
         factory.setProtocolOptions(perMessageCompressionAccept=accept_deflate)
     return factory
