@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from daphne.server import WebSocketFactory
 from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
@@ -107,7 +108,13 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
     _is_paused = False
     _cutting_off: Any = None
 
-    def onOpen(self) -> None:  # noqa: N802 (Autobahn's names)
+    def onConnect(self, request: ConnectionRequest) -> Any:  # noqa: N802 (Autobahn's names)
+        # Daphne reads it as ASCII, and logs a traceback where a stranger sent something else.
+        if not request.headers.get("sec-websocket-protocol", "").isascii():
+            raise ConnectionDeny(400, "Sec-WebSocket-Protocol is not ASCII")  # type: ignore[no-untyped-call]
+        return super().onConnect(request)
+
+    def onOpen(self) -> None:  # noqa: N802
         # By type: a TLS transport has the attributes too, and would be written past.
         if isinstance(self.transport, tcp.Connection) and not self.transport.TLS:
             self.outlet = Outlet(self.transport, is_compressed=self._perMessageCompress is not None)
