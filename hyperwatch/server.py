@@ -23,7 +23,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from hyperwatch.websocket import WebSocket, with_our_protocol
+from hyperwatch.websocket import RequestFactory, WebSocket, with_our_protocol
 
 # A module in place of an object, which no type checker sees through.
 reactor: Any = installed_reactor
@@ -47,12 +47,20 @@ class WebServer(Server):  # type: ignore[misc]
     ports: tuple[Any, ...] = ()
 
     @property
+    def http_factory(self) -> Any:
+        return self._http_factory
+
+    @http_factory.setter
+    def http_factory(self, _factory: Any) -> None:
+        self._http_factory = RequestFactory(self)
+
+    @property
     def ws_factory(self) -> Any:
         return self._ws_factory
 
     @ws_factory.setter
     def ws_factory(self, factory: Any) -> None:
-        # Daphne makes the factory itself, in `run`, and asks nobody what protocol it is to build.
+        # Daphne makes the factories itself, in `run`, and asks nobody what protocols they are to build.
         self._ws_factory = with_our_protocol(factory)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
