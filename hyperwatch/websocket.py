@@ -55,7 +55,7 @@ class Outlet:
         self.is_compressed = is_compressed
         self.on_room: Callable[[], None] | None = None
         self._transport = transport
-        self._send = handle.send
+        self._send: Callable[[bytes], int] = handle.send
         self._is_registering = self._is_closed = False
         # The HTTP channel is still registered after the upgrade, and its answer still waits.
         transport.unregisterProducer()
@@ -81,6 +81,10 @@ class Outlet:
 
     def close(self) -> None:
         self._is_closed, self.has_room = True, False
+
+    def end(self) -> None:
+        """The connection is gone: what is written goes nowhere, and nobody is to wait for room."""
+        self._send, self.has_room = len, True
 
     def _wait_for_room(self) -> None:
         self.has_room = False
@@ -154,6 +158,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
         self._end()
+        if self.outlet is not None:
+            self.outlet.end()
         if self._cutting_off is not None and self._cutting_off.active():
             self._cutting_off.cancel()
         super().onClose(wasClean, code, reason)
