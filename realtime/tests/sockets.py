@@ -4,11 +4,13 @@ import json
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
 from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import documented
 
 
@@ -81,6 +83,23 @@ class Client:
 def client(url: str, **options: Any) -> Iterator[Client]:
     with connect(url, max_size=None, **options) as socket:
         yield Client(socket)
+
+
+@contextmanager
+def leaving_nothing(process: Command) -> Iterator[None]:
+    """Whoever comes meanwhile is gone in the end, with every descriptor that the process opened for them."""
+    with client(process.ws_url) as first:
+        # What is opened once and kept is not theirs.
+        first.ask(type="hello")
+    wait_until(lambda: metric(process, "hyperwatch_connections") == 0, "the first client to be gone")
+    before = descriptors(process)
+    yield
+    wait_until(lambda: metric(process, "hyperwatch_connections") == 0, "every connection to be gone", 15)
+    wait_until(lambda: descriptors(process) <= before, "every descriptor to be closed", 15)
+
+
+def descriptors(process: Command) -> int:
+    return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
 
 
 def metric(process: Command, name: str) -> int:
