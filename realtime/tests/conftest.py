@@ -1,12 +1,19 @@
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 
 import pytest
+from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 from django.db import connection
 
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
+from realtime.frames import make_event, pack
+from realtime.groups import group_of
+from realtime.publishing import told
+from realtime.store import Stored
 
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -47,3 +54,17 @@ def server(web_process: Command) -> Command:
     """A server that runs, whatever the test before did to it."""
     web_process.heal()
     return web_process
+
+
+@pytest.fixture
+def publish(redis_server: RedisServer) -> Callable[[list[Stored]], None]:
+    """Tells the hubs as the consumer does."""
+
+    async def send(new: list[Stored]) -> None:
+        layer = RedisPubSubChannelLayer(hosts=[{"address": redis_server.url}], prefix="hyperwatch")
+        for one in new:
+            for packed in pack([make_event(one.stream, row) for row in one.rows]):
+                await layer.group_send(group_of(one.stream.name), told(one, packed))
+        await layer.flush()
+
+    return lambda new: asyncio.run(send(new))

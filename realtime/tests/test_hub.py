@@ -1,12 +1,10 @@
 """The hub believes the channel layer in nothing: what it loses, a client gets from the database, in its place."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from channels_redis.pubsub import RedisPubSubChannelLayer
 from psycopg2 import Error
 from rest_framework_api_key.models import APIKey
 from websockets.exceptions import ConnectionClosed
@@ -16,10 +14,7 @@ from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.frames import make_event, pack
-from realtime.groups import group_of
 from realtime.models import Epoch
-from realtime.publishing import told
 from realtime.store import Stored
 from realtime.tests import builders
 from realtime.tests.builders import stored
@@ -36,20 +31,6 @@ def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> 
     env = {"DATABASE_URL": test_database_url, "REDIS_URL": redis_server.url}
     with commands.running("serve", "PORT", tmp_path, **env) as start:
         yield start
-
-
-@pytest.fixture
-def publish(redis_server: RedisServer) -> Publish:
-    """Tells the hubs as the consumer does."""
-
-    async def send(new: list[Stored]) -> None:
-        layer = RedisPubSubChannelLayer(hosts=[{"address": redis_server.url}], prefix="hyperwatch")
-        for one in new:
-            for packed in pack([make_event(one.stream, row) for row in one.rows]):
-                await layer.group_send(group_of(one.stream.name), told(one, packed))
-        await layer.flush()
-
-    return lambda new: asyncio.run(send(new))
 
 
 def one(tid: int) -> list[Stored]:
