@@ -19,7 +19,7 @@ run: .venv/run.stamp ## start everything; PORT=8081, DEMO=0 and every other sett
 	@$(BIN)/python manage.py up
 
 test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 check: .venv/test.stamp ## formatting, lint, types, migrations
 	@$(BIN)/ruff format --check .

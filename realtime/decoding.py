@@ -72,7 +72,7 @@ def event_key(identity: Iterable[object]) -> bytes:
 
 def decode_batch(messages: Sequence[Message], now: datetime) -> Batch:
     """Rows and dead letters of `messages`; `now` is what the future is measured from."""
-    batch = Batch(sent_ms=min(message.timestamp_ms for message in messages))
+    batch = Batch(sent_ms=min((message.timestamp_ms for message in messages), default=0))
     routes = _routes()
     for message in messages:
         try:

