@@ -10,7 +10,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from hyperwatch.tests.services import kafka, redis
+from hyperwatch.embedded import apache
+from hyperwatch.tests.services import redis
 
 ROOT = Path(__file__).resolve().parents[3]
 VAR_DIR = Path(tempfile.gettempdir()) / f"hyperwatch-tests-{os.getpid()}"
@@ -52,7 +53,7 @@ def missing() -> dict[str, str]:
     lacks = {}
     if not redis.available() and not given.get("REDIS_URL"):
         lacks["redis"] = "no redis-server, no REDIS_URL"
-    if not kafka.available() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if not apache.available() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
         lacks["kafka"] = "no java with Kafka's jars (KAFKA_LIBS), no KAFKA_BOOTSTRAP_SERVERS"
     return lacks
 
@@ -63,7 +64,7 @@ def header() -> list[str]:
     found = {
         "PostgreSQL": "DATABASE_URL" if given.get("DATABASE_URL") else "embedded",
         "Redis": "redis-server" if redis.available() else "REDIS_URL",
-        "Apache Kafka": f"java, {kafka.jars()}" if kafka.available() else "KAFKA_BOOTSTRAP_SERVERS",
+        "Apache Kafka": f"java, {apache.jars()}" if apache.available() else "KAFKA_BOOTSTRAP_SERVERS",
     }
     for marker, service in (("redis", "Redis"), ("kafka", "Apache Kafka")):
         if marker in lacks:

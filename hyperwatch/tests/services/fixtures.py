@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from hyperwatch.tests.services import commands, kafka, postgres, redis
+from hyperwatch.embedded import apache
+from hyperwatch.tests.services import commands, postgres, redis
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import given
 from hyperwatch.tests.services.kafka import GivenKafka, KafkaBroker, MockKafka
@@ -67,7 +68,7 @@ def redis_server(_redis: RedisServer) -> RedisServer:
 @pytest.fixture(scope="session")
 def _kafka(tmp_path_factory: Folders) -> Iterator[KafkaBroker]:
     folder = tmp_path_factory.mktemp("kafka")
-    jars = kafka.jars() if kafka.available() else None
+    jars = apache.jars() if apache.available() else None
     broker = KafkaBroker(jars, folder) if jars else GivenKafka(given["KAFKA_BOOTSTRAP_SERVERS"], folder)
     yield broker
     broker.stop()

@@ -1,0 +1,59 @@
+"""Apache Kafka for tests and benchmarks: one broker in KRaft mode, from the jars that `.ci/run` fetches."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+VERSION = "4.1.2"
+CLUSTER_ID = "aHlwZXJ3YXRjaC10ZXN0cw"  # 16 bytes in URL-safe base64
+FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+
+# The two broker.* lines bring the port back 5 s after a SIGKILL in place of 12.
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+controller.quorum.voters=1@127.0.0.1:{controller}
+log.dirs={folder}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+log.retention.check.interval.ms=1000
+"""
+
+
+def jars() -> Path | None:
+    """The folder of Kafka's jars: KAFKA_LIBS, or where `.ci/run` leaves them."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("KAFKA_LIBS") or cache / "hyperwatch" / f"kafka-{VERSION}")
+    return folder if any(folder.glob("kafka-server-*.jar")) else None
+
+
+def available() -> bool:
+    return shutil.which("java") is not None and jars() is not None
+
+
+def properties(folder: Path) -> Path:
+    return folder / "server.properties"
+
+
+def command(jars: Path, folder: Path) -> list[str]:
+    """Runs the broker that `prepare` made in `folder`."""
+    return ["java", *FLAGS, "-cp", f"{jars}/*", "kafka.Kafka", str(properties(folder))]
+
+
+def prepare(jars: Path, folder: Path, port: int, controller: int) -> None:
+    """Makes an empty broker in `folder`, which will listen on these two ports of the loopback."""
+    properties(folder).write_text(PROPERTIES.format(port=port, controller=controller, folder=folder))
+    tool = ["java", "-cp", f"{jars}/*", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]
+    subprocess.run([*tool, "-c", str(properties(folder))], check=True, capture_output=True, timeout=60)  # noqa: S603
