@@ -20,12 +20,15 @@ from pathlib import Path
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from django.conf import settings
 
-from hyperwatch.embedded import CannotStartError
+from hyperwatch.embedded import CannotStartError, apache
+from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from realtime.bench.machine import client_cores
+from realtime.bench.machine import client_cores, on_cores
 from realtime.bench.process import Process
+from realtime.kafka import create_topics, delete_topics, topics
 
 Service = tuple[str, str]
+GIVEN = "given"
 
 
 @contextmanager
@@ -37,15 +40,16 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def postgres(var: Path) -> Iterator[Service]:
-    """A migrated database: its URL, and what it is."""
+def postgres(var: Path, cores: set[int]) -> Iterator[Service]:
+    """A migrated database: its URL, and what it is. One that is brought along runs on `cores`."""
     name = f"bench_{uuid.uuid4().hex[:12]}"
     with ExitStack() as stack:
-        url, what = settings.DATABASE_URL, "given"
+        url, what = settings.DATABASE_URL, GIVEN
         if not url:
             embedded = EmbeddedPostgres(var)
             stack.callback(embedded.remove)
-            url, what = embedded.start(), f"embedded, {embedded.major}"
+            with on_cores(cores):
+                url, what = embedded.start(), f"embedded, {embedded.major}"
         _query(url, f"CREATE DATABASE {name}")
         stack.callback(_query, url, f"DROP DATABASE {name} WITH (FORCE)")
         own = re.sub(r"(//[^/]*/)[^?]*", rf"\g<1>{name}", url)
@@ -57,7 +61,7 @@ def postgres(var: Path) -> Iterator[Service]:
 def redis(var: Path) -> Iterator[Service]:
     """Its URL, and what it is."""
     if settings.REDIS_URL:
-        yield settings.REDIS_URL, "given"
+        yield settings.REDIS_URL, GIVEN
         return
     program = shutil.which("redis-server")
     if program is None:
@@ -67,6 +71,44 @@ def redis(var: Path) -> Iterator[Service]:
     with Process("redis-server", [program, *where], var / "redis.log", {}, client_cores()) as process:
         wait_for_port(process, port)
         yield f"redis://127.0.0.1:{port}/0", "redis-server of this machine"
+
+
+@contextmanager
+def kafka(var: Path) -> Iterator[Service]:
+    """Its address, and what it is; in the settings, with topics and a group of its own."""
+    settings.KAFKA_TOPIC_TRANSACTIONS = f"{var.name}.transactions"
+    settings.KAFKA_TOPIC_COMPUTED_DATA = f"{var.name}.computed_data"
+    settings.KAFKA_GROUP_ID = var.name
+    with _broker(var) as service:
+        settings.KAFKA_BOOTSTRAP_SERVERS = service[0]
+        create_topics()
+        try:
+            yield service
+        finally:
+            if service[1] == GIVEN:
+                delete_topics()
+
+
+def kafka_env() -> dict[str, str]:
+    """Makes another process use the Kafka that `kafka` brought."""
+    names = ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_TRANSACTIONS", "KAFKA_TOPIC_COMPUTED_DATA", "KAFKA_GROUP_ID")
+    return {name: getattr(settings, name) for name in names}
+
+
+@contextmanager
+def _broker(var: Path) -> Iterator[Service]:
+    # The setting also holds the address of an embedded broker that another process runs.
+    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield given, GIVEN
+    elif (jars := apache.jars()) and apache.available():
+        port = free_port()
+        apache.prepare(jars, var, port, free_port())
+        with Process("kafka", apache.command(jars, var), var / "kafka.log", {}, client_cores()) as process:
+            wait_for_port(process, port)
+            yield f"127.0.0.1:{port}", f"Apache Kafka {apache.VERSION}, one broker"
+    else:
+        with EmbeddedKafka(var, [(topic.name, topic.partitions) for topic in topics()]) as address:
+            yield address, "embedded (librdkafka's mock cluster): no disk, no java"
 
 
 def free_port() -> int:

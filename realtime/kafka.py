@@ -6,8 +6,9 @@ port is known only once it runs.
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import confluent_kafka
@@ -98,6 +99,16 @@ def create_topics(timeout: float = 10.0) -> list[str]:
     return [topic.name for topic in missing]
 
 
+def delete_topics(timeout: float = 10.0) -> None:
+    """Deletes the topics of the settings, with all that is in them; raises KafkaAway."""
+    admin = AdminClient(_connection())
+    try:
+        for future in admin.delete_topics([topic.name for topic in topics()]).values():
+            future.result(timeout)
+    except confluent_kafka.KafkaException as error:
+        raise KafkaAway(str(error.args[0])) from error
+
+
 class Producer:
     """Sends messages; each is acknowledged by all replicas or reported by `flush`."""
 
@@ -108,11 +119,17 @@ class Producer:
         self.acknowledged = 0
         self.failures: list[str] = []
 
-    def send(self, topic: str, key: str | bytes | None, value: bytes | None) -> None:
-        """Queues a message; blocks while the local queue is full. A message over the client's limit is a failure."""
+    def send(
+        self, topic: str, key: str | bytes | None, value: bytes | None, then: Callable[[], None] | None = None
+    ) -> None:
+        """Queues a message; blocks while the local queue is full. A message over the client's limit is a failure.
+
+        `then` is called once it is acknowledged: by a later `send`, by `poll` or `flush`.
+        """
+        on_delivery = self._delivered if then is None else partial(self._delivered_and, then)
         while True:
             try:
-                self._producer.produce(topic, key=key, value=value, on_delivery=self._delivered)
+                self._producer.produce(topic, key=key, value=value, on_delivery=on_delivery)
                 self._producer.poll(0)
                 return
             except BufferError:
@@ -120,6 +137,10 @@ class Producer:
             except confluent_kafka.KafkaException as error:
                 self.failures.append(error.args[0].str())
                 return
+
+    def poll(self, timeout: float) -> None:
+        """Notes what was acknowledged, or waits for that at most `timeout` seconds."""
+        self._producer.poll(timeout)
 
     def flush(self, timeout: float = 30.0) -> int:
         """Waits until everything is acknowledged or failed; returns how many still wait after `timeout` seconds."""
@@ -130,6 +151,13 @@ class Producer:
             self.acknowledged += 1
         else:
             self.failures.append(str(error))
+
+    def _delivered_and(
+        self, then: Callable[[], None], error: confluent_kafka.KafkaError | None, message: object
+    ) -> None:
+        self._delivered(error, message)
+        if error is None:
+            then()
 
 
 class Consumer:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import resource
 import sys
+import time
 import zlib
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,6 @@ from realtime.bench.process import DIE_WITH_US, CannotMeasureError
 # As many connections may wait to be accepted by Twisted; those that more would lose come again a second later.
 POLITE = 32
 PATIENCE = 60.0
-STILL_SECONDS = 1.0
 
 
 class Clients:
@@ -51,14 +51,18 @@ class Clients:
         await self.ask("expect", step=step, timed=timed)
         self.complete = 0
 
-    async def wait_until_still(self) -> dict[str, Any]:
-        """What they tell once nothing more comes."""
+    async def wait_until_still(self, seconds: float = 1.0, frames: int | None = None) -> dict[str, Any]:
+        """What they tell once all have so many frames, or nothing has come for so many `seconds`."""
         told = await self.ask("tell")
-        while True:
-            await asyncio.sleep(STILL_SECONDS)
+        since = time.monotonic()
+        while time.monotonic() < since + seconds:
+            if told["frames"] == frames and told["whole"] == told["clients"]:
+                break
+            await asyncio.sleep(0.2)
             before, told = told, await self.ask("tell")
-            if told == before:
-                return told
+            if told != before:
+                since = time.monotonic()
+        return told
 
     @staticmethod
     def got(told: dict[str, Any], wire: bytes) -> bool:

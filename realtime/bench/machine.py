@@ -14,12 +14,18 @@ LIBRARIES = ("autobahn", "channels", "channels-redis", "daphne", "Django", "msgs
 
 def server_cores() -> set[int]:
     """The last core: the server under test has it to itself."""
-    return {max(_all_cores)}
+    return {max(_all_cores)} if _is_split else _all_cores
 
 
 def client_cores() -> set[int]:
     """All others. Where there is one core only, it is shared, and the server's time on it counts all the same."""
-    return _all_cores - server_cores() or _all_cores
+    return (_all_cores - server_cores()) or _all_cores
+
+
+def share_cores() -> None:
+    """Nobody is held to a core, as where it all runs in earnest."""
+    global _is_split
+    _is_split = False
 
 
 @contextmanager
@@ -44,7 +50,8 @@ def facts() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": len(_all_cores),
-        "cores_are_shared": len(_all_cores) == 1,
+        "server's cores": sorted(server_cores()),
+        "clients' cores": sorted(client_cores()),
         "load_before": os.getloadavg()[0],
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -59,3 +66,4 @@ def _processor() -> str:
 
 # Before anything is pinned.
 _all_cores = os.sched_getaffinity(0)
+_is_split = True

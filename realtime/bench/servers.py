@@ -79,6 +79,13 @@ class Hub(Server):
         }
 
 
+class WholeHub(Hub):
+    """With the whole way before it, so that the database knows what it is told."""
+
+    def _env(self) -> dict[str, str]:
+        return {name: value for name, value in super()._env().items() if name != "STREAM_HEADS_SECONDS"}
+
+
 class Bare(Server):
     """The least that could be done (bare.py)."""
 

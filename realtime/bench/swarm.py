@@ -7,8 +7,8 @@ connect   `clients` of them to `port` and `path`; those who `subscribe` send tha
 expect    a new run: what comes from now on is kept and compared; before the first it is thrown away. With `step`,
           a message's bytes, it says {"complete": n} whenever all clients have the n-th message. The first `timed`
           clients note when they got what
-tell      {"frames", "bytes", "crc" of the tape, "whole": clients that have all of it, "last_at": when the last bytes
-          came, "strange": clients that got something else, "closed": {how: clients}}
+tell      {"frames", "bytes", "crc" of the tape, "clients": how many there are, "whole": how many have all of it,
+          "last_at": when the last bytes came, "strange": clients that got something else, "closed": {how: clients}}
 keep      writes the tape and the times to `folder`
 deaf      from now on nothing is read, or, with `is_deaf` false, again
 leave     all connections end, without a word
@@ -157,13 +157,15 @@ class Swarm:
 
     def _take(self, client: Connection, data: memoryview) -> None:
         before = client.at
-        self._last_at = time.monotonic()
+        now = time.monotonic()
         if not client.rest and self._tape.goes_on(before, data):
             client.at = before + len(data)
         else:
             self._look_closely(client, bytes(data))
+        if client.at > before:
+            self._last_at = now
         if client.times is not None and client.places is not None:
-            client.times.append(self._last_at)
+            client.times.append(now)
             client.places.append(client.at)
         if self._step:
             self._count(before // self._step, client.at // self._step)
@@ -202,6 +204,7 @@ class Swarm:
             frames=self._tape.frames,
             bytes=size,
             crc=self._tape.crc,
+            clients=len(places),
             whole=places.count(size),
             last_at=self._last_at,
             strange=self._strange,

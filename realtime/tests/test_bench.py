@@ -86,6 +86,19 @@ def test_who_never_reads_is_parted_from_and_the_others_miss_nothing(
     assert (hub["found"], hub["said"]) == ({"4408": 1}, {'code="4408"': 1})
 
 
+@pytest.mark.slow
+def test_all_that_kafka_acknowledged_reaches_every_client_in_order(
+    fresh_database: Database, redis_server: RedisServer
+) -> None:
+    report = bench("latency", KAFKA_LIBS="/nowhere", **fresh_database.env, **redis_server.env)
+    assert report["services"]["Kafka"].startswith("embedded")
+    assert report["checks"] == {"complete": True, "in order": True}
+    assert [(run["part"], run["events"], run["complete"]) for run in report["runs"]] == [
+        ("steady", 200, 20),
+        ("burst", 1_000, 20),
+    ]
+
+
 def take(tape: Tape, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
     """All that comes to one client, in such pieces."""
     at, pings, rest = 0, [], b""

@@ -5,7 +5,7 @@ import os
 import signal
 from argparse import ArgumentParser
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
 from realtime.bench.ground import Ground
 from realtime.bench.idle import idle
+from realtime.bench.latency import Latency, latency
 from realtime.bench.process import CannotMeasureError
 from realtime.bench.report import Report, show
 from realtime.bench.servers import KINDS
@@ -45,10 +46,12 @@ class Command(BaseCommand):
         # Both take the way of Ctrl-C, through every `finally`.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         machine.raise_file_limit()
+        if options.get("share_cores"):
+            machine.share_cores()
         os.sched_setaffinity(0, machine.client_cores())
         _, _, run = BENCHES[bench]
         try:
-            with self.ground(options) as ground:
+            with self.ground(options, with_kafka=bench == "latency") as ground:
                 report = asyncio.run(run(ground, options))
         except (CannotStartError, CannotMeasureError) as error:
             raise CommandError(str(error)) from error
@@ -60,12 +63,13 @@ class Command(BaseCommand):
             show(report)
 
     @contextmanager
-    def ground(self, options: dict[str, Any]) -> Iterator[Ground]:
-        with (
-            temporary.folder() as folder,
-            temporary.postgres(folder) as (database_url, database),
-            temporary.redis(folder) as (redis_url, redis),
-        ):
+    def ground(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[Ground]:
+        with ExitStack() as brought:
+            folder = brought.enter_context(temporary.folder())
+            cores = machine.server_cores() if with_kafka else machine.client_cores()
+            database_url, database = brought.enter_context(temporary.postgres(folder, cores))
+            redis_url, redis = brought.enter_context(temporary.redis(folder))
+            services = {"PostgreSQL": database, "Redis": redis}
             env = {
                 "DATABASE_URL": database_url,
                 "REDIS_URL": redis_url,
@@ -77,10 +81,13 @@ class Command(BaseCommand):
                 # What a developer's own file says is not what is measured.
                 "ENV_FILE": os.devnull,
             }
+            if with_kafka:
+                _, services["Kafka"] = brought.enter_context(temporary.kafka(folder))
+                env |= temporary.kafka_env()
             yield Ground(
                 folder=folder,
                 env=env,
-                services={"PostgreSQL": database, "Redis": redis},
+                services=services,
                 say=self.say,
                 runs=1 if options["quick"] else options["runs"],
                 seed=options["seed"],
@@ -144,8 +151,27 @@ def _slow(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report
     return slow(ground, 20 if ground.is_quick else options["megabytes"])
 
 
+def _add_latency(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rate", type=float, default=1_000, help="events a second (%(default)g)")
+    add("--clients", type=int, default=200, help="who all get them (%(default)s)")
+    add("--seconds", type=float, default=20, help="of the steady part (%(default)g)")
+    add("--burst", type=int, default=22_558, help="events offered within one second (%(default)s)")
+    add("--share-cores", action="store_true", help="hold nobody to a core")
+
+
+def _latency(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
+    asked = Latency(options["rate"], options["clients"], options["seconds"], options["burst"])
+    return latency(ground, Latency(200, 20, 1, 1_000) if ground.is_quick else asked)
+
+
 BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     "fanout": ("What an event costs the server for each client, beside a stock and a bare one.", _add_fanout, _fanout),
+    "latency": (
+        "The whole way, from Kafka's acknowledgement to the clients, steady and in a burst.",
+        _add_latency,
+        _latency,
+    ),
     "idle": ("What a connection costs that is subscribed and hears nothing.", _add_idle, _idle),
     "churn": ("Many who come at once and leave at once, and what neighbours notice.", _add_churn, _churn),
     "slow": ("One who never reads: the server's memory, and what others notice.", _add_slow, _slow),
