@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from django.conf import settings
+
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.embedded.account import Account
 
@@ -52,7 +54,7 @@ def find(account: Account, home: Path, major: int | None) -> Binaries:
 
 
 def _wanted() -> Iterator[Binaries]:
-    choice = os.environ.get("EMBEDDED_POSTGRES", "")
+    choice = settings.EMBEDDED_POSTGRES
     if choice not in ("", "local", "wheel"):
         yield from _usable([Path(choice)], of_wheel=False)
     if choice in ("", "local"):

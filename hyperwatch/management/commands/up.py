@@ -1,6 +1,5 @@
 """Everything in one process, with nothing configured: what `make run` runs."""
 
-import os
 import signal
 import threading
 import time
@@ -11,7 +10,6 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
-from environs import Env
 
 from hyperwatch import server
 from hyperwatch.embedded import CannotStartError
@@ -30,7 +28,7 @@ class Command(BaseCommand):
     help = "Starts everything in one process and brings along what is not configured. Ctrl-C ends it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.is_demo = settings.MARKET_IS_SIMULATED = Env().bool("DEMO", True)
+        self.is_demo = settings.MARKET_IS_SIMULATED = settings.DEMO
         self.parts = Parts(on_failure=server.end)
         # Until the server sets handlers of its own, both take the way of Ctrl-C, through every `finally`.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -47,8 +45,7 @@ class Command(BaseCommand):
     def run(self, brought: ExitStack) -> None:
         # Said before anything is started.
         server.check_address(settings.SERVER_HOST, settings.SERVER_PORT)
-        # The setting also holds the address of an embedded broker that another process runs.
-        if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        if not settings.KAFKA_IS_GIVEN:
             self.bring_kafka(brought)
         if not settings.DATABASE_URL:
             self.bring_postgres(brought)
