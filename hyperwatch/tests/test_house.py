@@ -17,8 +17,15 @@ DOMAIN_FILES = {
     "admin.py", "migrations", "tests",
 }  # fmt: skip
 
-FRAME = ("hyperwatch.formats", "hyperwatch.fields", "hyperwatch.browsing", "hyperwatch.api", "hyperwatch.logging")
-FORMATS = ("hyperwatch.formats", "hyperwatch.fields", "hyperwatch.browsing", "hyperwatch.api")
+FRAME = (
+    "hyperwatch.formats",
+    "hyperwatch.fields",
+    "hyperwatch.browsing",
+    "hyperwatch.api",
+    "hyperwatch.logging",
+    "hyperwatch.commanding",
+)
+FORMATS = ("hyperwatch.formats", "hyperwatch.fields", "hyperwatch.browsing", "hyperwatch.api", "hyperwatch.commanding")
 FACE_FOR_DOMAINS = (
     "realtime.streams", "realtime.messages", "realtime.texts", "realtime.models", "realtime.heads", "realtime.reading",
 )  # fmt: skip

@@ -5,15 +5,16 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, connection
+from django.core.management.base import CommandParser
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from hyperwatch.commanding import DatabaseCommand
 from realtime.heads import begin_epoch, read_epoch
 from realtime.kafka import KafkaAway, create_topics, topics
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Brings the schema up, creates the topics where Kafka is reachable and an admin from ADMIN_USERNAME and "
         "ADMIN_PASSWORD. Can be run again at any time; says what it did."
@@ -27,10 +28,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, new_epoch: bool, **options: Any) -> None:
-        try:
-            self._migrate()
-        except OperationalError as error:
-            raise CommandError(f"The database does not answer ({str(error).strip()}): see DATABASE_URL") from error
+        self._migrate()
         if new_epoch:
             begin_epoch()
         self.stdout.write(f"epoch: {read_epoch()}{' (new)' if new_epoch else ''}")

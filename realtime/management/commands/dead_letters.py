@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
+from hyperwatch.commanding import DatabaseCommand
 from hyperwatch.formats import isoformat
 from realtime.dead_letters import NotSent, readable, send_again
 from realtime.kafka import KafkaAway
 from realtime.models import DeadLetter, Reason
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Lists, shows and sends again the messages that were refused."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,33 @@
+"""Commands of manage.py that need the database: without it they say what to do."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+NO_TABLE = "42P01"
+NO_COLUMN = "42703"
+
+
+class DatabaseCommand(BaseCommand):
+    """A command that ends with one line where the database is away or has not been set up."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except (DatabaseError, InterfaceError) as error:
+            if advice := what_to_do(error):
+                raise CommandError(advice) from error
+            raise
+
+
+def what_to_do(error: Exception) -> str:
+    """Advice for the person at the terminal; nothing where the error is none of theirs."""
+    if isinstance(error, OperationalError | InterfaceError):
+        reason = " ".join(str(error).split())
+        return (
+            f"The database cannot be reached: set DATABASE_URL, or start `make run`, which brings one along ({reason})"
+        )
+    if getattr(error.__cause__, "pgcode", None) in (NO_TABLE, NO_COLUMN):
+        return "The database lacks tables or columns of this version: run `manage.py init_db`"
+    return ""
