@@ -49,13 +49,13 @@ if env.text("PORT"):
     SERVER_PORT = env.whole("PORT", SERVER_PORT, 1, 65535)
 CONSUMER_PORT: int = env.whole("CONSUMER_PORT", 8081, 0, 65535)
 
-# PostgreSQL: unset means the embedded one, whose address is known whether it runs or not
+# PostgreSQL: unset means what a running `up` was given, else the embedded one, whose address is always known
 DATABASE_URL: str = env.database("DATABASE_URL")
 EMBEDDED_POSTGRES: str = env.programs("EMBEDDED_POSTGRES")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Redis: unset means layers and caches in memory, which reach as far as the process
-REDIS_URL: str = env.redis("REDIS_URL")
+# Redis: unset means what a running `up` was given, else layers and caches in memory, which reach as far as the process
+REDIS_URL: str = env.redis("REDIS_URL") or addresses.redis_url(VAR_DIR)
 REDIS_PREFIX: str = env.matching("REDIS_PREFIX", "hyperwatch", r"[!-~]{1,100}\Z", "1 to 100 letters, digits and signs")
 if REDIS_URL:
     # redis-py reads with a time limit of its own that is as long as the layer's blocking read: None keeps
@@ -79,7 +79,7 @@ else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
-# Kafka: unset means the embedded one, where one runs
+# Kafka: unset means what a running `up` was given or brought
 KAFKA_BOOTSTRAP_SERVERS: str = env.servers("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_IS_GIVEN: bool = bool(KAFKA_BOOTSTRAP_SERVERS)
 KAFKA_BOOTSTRAP_SERVERS = KAFKA_BOOTSTRAP_SERVERS or addresses.kafka(VAR_DIR)

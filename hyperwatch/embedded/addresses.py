@@ -1,28 +1,70 @@
-"""Where the embedded parts are, for whoever asks, whether they run or not; and the installation's secret.
+"""Where the parts are that a running `up` uses, for whoever asks in another shell; and the installation's secret.
 
 Nothing here starts anything: settings are read by every command, in every shell.
 """
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hyperwatch.embedded import postgres
-from hyperwatch.embedded.held import is_held
+from hyperwatch.embedded.held import hold, is_held
 from hyperwatch.embedded.kept import kept
 
 
-def database_url(var: Path) -> str:
-    """The URL of the embedded PostgreSQL that keeps its data in `var`."""
-    return postgres.url(var)
+def database_file(var: Path) -> Path:
+    return var / "database.url"
+
+
+def redis_file(var: Path) -> Path:
+    return var / "redis.url"
 
 
 def kafka_file(var: Path) -> Path:
     return var / "kafka.address"
 
 
+def database_url(var: Path) -> str:
+    """The URL that a running `up` was given, else that of the embedded PostgreSQL that keeps its data in `var`."""
+    return _held(database_file(var)) or postgres.url(var)
+
+
+def database_is_told(var: Path) -> bool:
+    return bool(_held(database_file(var)))
+
+
+def redis_url(var: Path) -> str:
+    """The URL that a running `up` was given, or the empty string."""
+    return _held(redis_file(var))
+
+
 def kafka(var: Path) -> str:
-    """`host:port` of the embedded broker that runs, or the empty string."""
-    file = kafka_file(var)
+    """The brokers that a running `up` was given, else `host:port` of the one it brought, or the empty string."""
+    return _held(kafka_file(var))
+
+
+@contextmanager
+def told(file: Path, address: str) -> Iterator[None]:
+    """Meanwhile every shell of the same user finds `address` in `file`; nobody else, since it may hold a password."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    held = hold(file, wait=0.2, mode=0o600)
+    if held is None:
+        # Another `up` of this folder tells of its own.
+        yield
+        return
+    try:
+        held.truncate(0)
+        held.write(f"{address}\n".encode())
+        held.flush()
+        yield
+    finally:
+        # Removed before it is let go: another that starts at this moment makes a file of its own.
+        file.unlink(missing_ok=True)
+        held.close()
+
+
+def _held(file: Path) -> str:
     return file.read_text().strip() if is_held(file) else ""
 
 

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import IO
 
 
-def hold(file: Path, wait: float) -> IO[bytes] | None:
-    """The file, open for appending and held until closed; None where another holds it for `wait` seconds."""
+def hold(file: Path, wait: float, mode: int = 0o666) -> IO[bytes] | None:
+    """The file, open for appending and held until closed; None where another holds it for `wait` seconds.
+
+    `mode` are the rights of a file that is not there yet, as far as the umask lets them be.
+    """
     deadline = time.monotonic() + wait
-    held = _try_to_hold(file)
+    held = _try_to_hold(file, mode)
     while held is None and time.monotonic() < deadline:
         time.sleep(0.02)
-        held = _try_to_hold(file)
+        held = _try_to_hold(file, mode)
     return held
 
 
@@ -32,8 +35,8 @@ def is_held(file: Path) -> bool:
     return False
 
 
-def _try_to_hold(file: Path) -> IO[bytes] | None:
-    opened = file.open("ab")
+def _try_to_hold(file: Path, mode: int) -> IO[bytes] | None:
+    opened = os.fdopen(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode), "ab")
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The former holder may have removed the file after we opened it: a lock on that one binds nobody.

@@ -16,11 +16,13 @@ import pytest
 from websockets.sync.client import connect
 
 from hyperwatch import server
+from hyperwatch.embedded import addresses
 from hyperwatch.embedded.kept import keep, kept
 from hyperwatch.embedded.parts import Parts
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import free_port, wait_until
 
 NOTHING_CONFIGURED = {"DATABASE_URL": "", "REDIS_URL": "", "KAFKA_BOOTSTRAP_SERVERS": "", "ADMIN_PASSWORD": ""}
@@ -146,6 +148,50 @@ def test_a_second_one_in_the_same_folder_says_so(up: Command, var: Path) -> None
     assert "runs already" in second.stderr
     up.stop()
     assert up.returncode == 0
+
+
+def in_a_second_shell(var: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    shell = {**os.environ, **NOTHING_CONFIGURED, "VAR_DIR": str(var), **env}
+    command = [sys.executable, "manage.py", "dead_letters", "list"]
+    return subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
+    fresh_database: Database, var: Path, tmp_path: Path
+) -> None:
+    fresh_database.query(
+        "INSERT INTO dead_letters (topic, partition, \"offset\", reason, error) VALUES ('t', 0, 7, 'NOT_JSON', 'e')"
+    )
+    given = {**NOTHING_CONFIGURED, **fresh_database.env, "VAR_DIR": str(var), "DEMO": "0"}
+    up, file = Command("up", "PORT", tmp_path, given), var / "database.url"
+    up.start()
+    try:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert "t[0]@7 NOT_JSON" in in_a_second_shell(var).stdout
+        own = in_a_second_shell(var, DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/own")
+        assert (own.returncode, own.stdout) == (1, "")
+    finally:
+        up.stop()
+    assert not file.exists()
+    assert not (var / "kafka.address").exists()
+    assert in_a_second_shell(var).returncode == 1
+
+
+def test_every_address_is_told_while_it_lasts_to_the_same_user_alone(tmp_path: Path) -> None:
+    for file, found in (
+        (addresses.database_file(tmp_path), addresses.database_url),
+        (addresses.redis_file(tmp_path), addresses.redis_url),
+        (addresses.kafka_file(tmp_path), addresses.kafka),
+    ):
+        before = found(tmp_path)
+        with addresses.told(file, "the first's"), addresses.told(file, "another's"):
+            assert found(tmp_path) == "the first's"
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert found(tmp_path) == before
+        # A killed run leaves the file, and holds it no more.
+        file.write_text("a dead one's")
+        assert found(tmp_path) == before
 
 
 def _command_line(folder: Path) -> str:

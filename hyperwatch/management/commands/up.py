@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from hyperwatch import server
-from hyperwatch.embedded import CannotStartError
+from hyperwatch.embedded import CannotStartError, addresses
 from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
 from hyperwatch.embedded.parts import Parts
 from hyperwatch.embedded.postgres import EmbeddedPostgres
@@ -49,11 +49,14 @@ class Command(BaseCommand):
             self.bring_kafka(brought)
         if not settings.DATABASE_URL:
             self.bring_postgres(brought)
+        self.tell_other_shells(brought)
         self.prepare()
         server.serve(on_start=self.start, before_end=self.parts.end)
 
     def bring_postgres(self, brought: ExitStack) -> None:
         began = time.monotonic()
+        if addresses.database_is_told(settings.VAR_DIR):
+            raise CannotStartError("Another `make run` of this folder has a DATABASE_URL: end it, or set the same one")
         self.postgres = EmbeddedPostgres(settings.VAR_DIR)
         brought.callback(self.postgres.stop)
         self.postgres.start()
@@ -67,6 +70,16 @@ class Command(BaseCommand):
         settings.KAFKA_BOOTSTRAP_SERVERS = kafka.start()
         settings.KAFKA_SESSION_TIMEOUT_MS = SESSION_TIMEOUT_MS
         self.say(f"Kafka (in memory, {settings.KAFKA_BOOTSTRAP_SERVERS})", began)
+
+    def tell_other_shells(self, brought: ExitStack) -> None:
+        """What was brought is found in any case; this is what was given, perhaps to this shell alone."""
+        var = settings.VAR_DIR
+        if settings.DATABASE_URL:
+            brought.enter_context(addresses.told(addresses.database_file(var), settings.DATABASE_URL))
+        if settings.REDIS_URL:
+            brought.enter_context(addresses.told(addresses.redis_file(var), settings.REDIS_URL))
+        if settings.KAFKA_IS_GIVEN:
+            brought.enter_context(addresses.told(addresses.kafka_file(var), settings.KAFKA_BOOTSTRAP_SERVERS))
 
     def prepare(self) -> None:
         began = time.monotonic()
