@@ -1,5 +1,6 @@
 """Admin pages for tables that grow without end: to be read, and never counted whole."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -7,6 +8,8 @@ from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 MOST = 10_000
 
@@ -35,3 +38,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+def wallet(field: str) -> Callable[[Any], SafeString]:
+    """A column for the address in `field`: short, so that amounts have room, and a link to all that it did."""
+
+    @admin.display(description="wallet")
+    def shortened(row: Any) -> SafeString:
+        address = getattr(row, field)
+        return format_html('<a href="?q={0}" title="{0}">{1}…{2}</a>', address, address[:6], address[-4:])
+
+    return shortened

@@ -54,7 +54,7 @@ DATABASE_URL: str = env.database("DATABASE_URL")
 EMBEDDED_POSTGRES: str = env.programs("EMBEDDED_POSTGRES")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Redis: unset means what a running `up` was given, else layers and caches in memory, which reach as far as the process
+# Redis: unset means what a running `up` was given, else in memory: no further than this process
 REDIS_URL: str = env.redis("REDIS_URL") or addresses.redis_url(VAR_DIR)
 REDIS_PREFIX: str = env.matching("REDIS_PREFIX", "hyperwatch", r"[!-~]{1,100}\Z", "1 to 100 letters, digits and signs")
 if REDIS_URL:
@@ -214,6 +214,7 @@ WHITENOISE_USE_FINDERS = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
+FORMAT_MODULE_PATH = "hyperwatch.written"
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": [

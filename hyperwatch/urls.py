@@ -9,6 +9,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 from hyperwatch import health, socketpage, startpage
 from hyperwatch.api.views import Unrouted
 
+# Its place goes to the lists' columns; its links are on the admin's first page.
+admin.site.enable_nav_sidebar = False
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", startpage.start, name="start"),
     path("favicon.ico", RedirectView.as_view(url="/static/hyperwatch/icon.svg")),

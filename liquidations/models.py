@@ -68,7 +68,7 @@ class Liquidation(StoredFact):
         ]
 
     def __str__(self) -> str:
-        return f"{self.coin} {self.side} {self.liquidation_value_usd} USD"
+        return f"{self.coin} {self.side} {self.liquidation_value_usd:f} USD"
 
 
 class LiquidationMap(StoredFact):

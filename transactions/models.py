@@ -64,7 +64,7 @@ class Transaction(StoredFact):
         ]
 
     def __str__(self) -> str:
-        return f"{self.tx_type} {self.coin} {self.side} {self.size}"
+        return f"{self.tx_type} {self.coin} {self.side} {self.size:f}"
 
 
 class SummaryQuerySet(models.QuerySet["PositionSummary"]):
@@ -147,4 +147,4 @@ class Position(models.Model):
         indexes = [models.Index(fields=["user_address", "coin", "-timestamp"], name="positions_user_coin_time")]
 
     def __str__(self) -> str:
-        return f"{self.coin} {self.side} {self.size}"
+        return f"{self.coin} {self.side} {self.size:f}"

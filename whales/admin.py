@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from hyperwatch.browsing import ReadOnlyAdmin
+from hyperwatch.browsing import ReadOnlyAdmin, wallet
 from hyperwatch.formats import isoformat
 from realtime.streams import get_stream
 from whales.models import WhaleActivity, WhaleWatch
@@ -47,7 +47,10 @@ class WhaleWatchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         rows = WhaleActivity.objects.filter(whale_id=watch.pk)[:SHOWN]
         return _table(
             ("time", "activity", "coin", "size", "USD"),
-            [(isoformat(row.timestamp), row.activity_type, row.coin, row.size, row.value_usd) for row in rows],
+            [
+                (isoformat(row.timestamp), row.activity_type, row.coin, f"{row.size:f}", f"{row.value_usd:f}")
+                for row in rows
+            ],
         )
 
     @admin.display(description=f"last {SHOWN} transactions and liquidations of the wallet")
@@ -72,7 +75,16 @@ class WhaleWatchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(WhaleActivity)
 class WhaleActivityAdmin(ReadOnlyAdmin):
-    list_display = ("id", "timestamp", "alias", "wallet_address", "activity_type", "coin", "size", "value_usd")
+    list_display = (
+        "id",
+        "timestamp",
+        "activity_type",
+        "coin",
+        "size",
+        "value_usd",
+        "alias",
+        wallet("wallet_address"),
+    )
     list_filter = ("activity_type",)
     search_fields = ("wallet_address__exact", "coin__exact")
     search_help_text = "A wallet or a coin, whole and as the venue writes it"

@@ -44,6 +44,21 @@ def test_everything_is_readable_searchable_and_not_to_be_changed(browser: Client
     assert "0 results" not in browser.get(path).content.decode()
 
 
+@pytest.mark.parametrize(
+    "path", ["liquidations/liquidation", "transactions/transaction", "transactions/position", "whales/whaleactivity"]
+)
+def test_a_list_has_room_for_what_matters(browser: Client, path: str) -> None:
+    """Times with seconds; wallets short, with the whole address to search by; nothing beside the list but filters."""
+    WhaleWatch.objects.create(wallet_address=builders.WALLET)
+    stored(builders.transaction(), builders.liquidation(), builders.position_summary())
+    text = browser.get(f"/admin/{path}/").content.decode()
+    wallet = builders.WALLET
+    assert "2026-01-10 10:30:00</td>" in text or "2026-01-10 10:30:00</a>" in text
+    assert f'<a href="?q={wallet}" title="{wallet}">{wallet[:6]}…{wallet[-4:]}</a>' in text
+    assert 'id="nav-sidebar"' not in text
+    assert "0 results" not in browser.get(f"/admin/{path}/?q={wallet}").content.decode()
+
+
 @pytest.mark.parametrize("path", ["/admin/liquidations/liquidation/", "/admin/transactions/transaction/"])
 def test_no_list_counts_a_table_whole(browser: Client, path: str) -> None:
     with CaptureQueriesContext(

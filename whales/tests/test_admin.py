@@ -75,6 +75,19 @@ def test_beside_a_whale_stand_its_last_activities_transactions_and_liquidations(
     assert "2026-01-10T10:30:00Z" in page(browser, LIST)
 
 
+def test_the_smallest_amounts_are_written_out_with_all_their_places(browser: Client) -> None:
+    whale = watch()
+    stored(
+        builders.transaction(raw_data={"tid": 1, "dir": "Open Long"}, size="0.00000001", price="1"),
+        builders.liquidation(raw_data={"tid": 2}, liquidation_value_usd="0.00000001"),
+    )
+    text = page(browser, f"{LIST}{whale.pk}/change/")
+    assert "<td>0.00000001</td><td>0.00000001</td>" in text
+    assert "ORDER BTC LONG 0.00000001" in text
+    assert "BTC LONG 0.00000001 USD" in text
+    assert "1E-8" not in text
+
+
 def test_what_a_message_says_is_text_and_never_markup(browser: Client) -> None:
     whale = watch(alias="<script>alert(1)</script>")
     stored(builders.transaction(raw_data={"tid": 1, "dir": "Open <b>"}))
