@@ -10,7 +10,8 @@ from realtime.streams import channels
 
 def start(request: HttpRequest) -> HttpResponse:
     if request.accepts("text/html") and "text/html" in request.headers.get("Accept", ""):
-        return render(request, "hyperwatch/start.html", {"version": __version__, "channels": channels()})
+        told = {"version": __version__, "channels": channels(), "reads_open": settings.READS_OPEN}
+        return render(request, "hyperwatch/start.html", told)
     return JsonResponse({"message": "Hyperwatch", "version": __version__, "docs": "/docs"})
 
 

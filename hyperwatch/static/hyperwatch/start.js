@@ -14,27 +14,43 @@ function cell(text, className) {
   return td;
 }
 
-// Decimals arrive as text and stay text: grouped and cut for the eye, never parsed.
-function grouped(text, places) {
+function grouped(digits) {
+  return digits.replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+// Decimals arrive as text and never become floats: rounded half-even, as everywhere here.
+function rounded(text, places) {
   const [whole, fraction] = text.split(".");
-  return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (places ? "." + fraction.slice(0, places) : "");
+  const unit = 10n ** BigInt(fraction.length - places);
+  let units = BigInt(whole + fraction) / unit;
+  const twice = 2n * (BigInt(whole + fraction) % unit);
+  if (twice > unit || (twice === unit && units % 2n)) units += 1n;
+  const digits = String(units).padStart(places + 1, "0");
+  return grouped(digits.slice(0, -places)) + "." + digits.slice(-places);
+}
+
+// By the fact's own time, ties by seq, as the API lists them. Without its Z an earlier time is a smaller text.
+function isOlder(row, liquidation) {
+  const time = liquidation.block_timestamp.slice(0, -1);
+  return row.dataset.time < time || (row.dataset.time === time && Number(row.dataset.seq) < liquidation.seq);
 }
 
 function show(liquidation) {
   if (rows.querySelector(`[data-seq="${liquidation.seq}"]`)) return;
   const tr = document.createElement("tr");
   tr.dataset.seq = liquidation.seq;
+  tr.dataset.time = liquidation.block_timestamp.slice(0, -1);
   tr.append(
     cell(liquidation.block_timestamp.replace("T", " ").slice(0, 19)),
     cell(liquidation.coin),
     cell(liquidation.side, liquidation.side),
-    cell(grouped(liquidation.liquidation_value_usd, 2), "number"),
+    cell(rounded(liquidation.liquidation_value_usd, 2), "number"),
     cell(liquidation.liquidation_price.replace(/\.?0+$/, ""), "number"),
     cell(liquidation.user_address.slice(0, 6) + "…" + liquidation.user_address.slice(-4)),
   );
   rows.querySelector(".empty")?.remove();
-  // A fact that comes late finds its place by seq, like everything here.
-  const older = [...rows.children].find((row) => Number(row.dataset.seq) < liquidation.seq);
+  // One that comes late has its place further down.
+  const older = [...rows.children].find((row) => isOlder(row, liquidation));
   rows.insertBefore(tr, older || null);
   while (rows.children.length > SHOWN) rows.lastElementChild.remove();
 }
@@ -56,7 +72,8 @@ function showHeads(channels) {
 async function showRecent() {
   const answer = await fetch(`/api/v1/liquidations/recent?limit=${SHOWN}`);
   const body = await answer.json();
-  body.data.liquidations.reverse().forEach(show);
+  if (answer.ok) body.data.liquidations.forEach(show);
+  else state.textContent = body.error;
 }
 
 function connect(pause) {
@@ -72,7 +89,7 @@ function connect(pause) {
     const frame = JSON.parse(data);
     if (frame.type === "liquidation") show(frame.data);
     // Asked for once the stream is on: what came in between is in both and shown once.
-    if (frame.type === "subscribed") showRecent();
+    if (frame.type === "subscribed") showRecent().catch(() => socket.close());
     if (frame.type === "connected") showHeads(frame.channels);
   };
   socket.onclose = () => {
