@@ -51,3 +51,5 @@ def configure_logging(level: str, style: str) -> None:
     root.setLevel(level)
     for noisy in ("daphne", "asyncio", "django.channels.server", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # Its warnings are the 4xx, of which each request's own line tells already.
+    logging.getLogger("django.request").setLevel(max(logging.ERROR, root.level))

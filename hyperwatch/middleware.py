@@ -46,7 +46,7 @@ class RequestLogMiddleware:
         method = request.method if request.method in METHODS else "other"
         REQUESTS.labels(method, route, str(response.status_code)).observe(seconds)
         level = logging.WARNING if response.status_code >= 500 else logging.INFO
-        if request.path.startswith(QUIET) and level < logging.WARNING:
+        if request.path.startswith(QUIET) and response.status_code < 400:
             level = logging.DEBUG
         log.log(
             level,

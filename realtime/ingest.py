@@ -7,6 +7,7 @@ made good by what is stored: a message that comes again is known, and a hub that
 import logging
 import threading
 import time
+from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -56,22 +57,23 @@ class Ingest:
                 messages = self._consumer.read(batch_size, wait=0.2)
                 if messages:
                     BATCHES.observe(len(messages))
-                    self._ingest(messages)
+                    _tell_of(self._ingest(messages))
 
-    def _ingest(self, messages: Sequence[Message]) -> None:
+    def _ingest(self, messages: Sequence[Message]) -> Sequence[Letter]:
+        """Returns what was refused."""
         checkpoint("read")
         batch = decode_batch(messages, self._now())
         checkpoint("decoded")
         try:
             stored = self._store_when_possible(batch)
         except RefusedByDatabase as refused:
-            self._halve(messages, refused)
-            return
+            return self._halve(messages, refused)
         checkpoint("stored")
         self._publish(stored)
         checkpoint("published")
         self._consumer.commit(messages)
         checkpoint("committed")
+        return batch.letters
 
     def _store_when_possible(self, batch: Batch) -> list[Stored]:
         """What was new. Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
@@ -93,12 +95,22 @@ class Ingest:
             self._consumer.stay()
         return self._stop.is_set()
 
-    def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> None:
+    def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> Sequence[Letter]:
         """Finds the message that the database does not take: its neighbours are stored, it is put aside."""
         if len(messages) > 1:
             middle = len(messages) // 2
-            self._ingest(messages[:middle])
-            self._ingest(messages[middle:])
-            return
-        self._store_when_possible(Batch(letters=[Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))]))
+            return [*self._ingest(messages[:middle]), *self._ingest(messages[middle:])]
+        letters = [Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))]
+        self._store_when_possible(Batch(letters=letters))
         self._consumer.commit(messages)
+        return letters
+
+
+def _tell_of(letters: Sequence[Letter]) -> None:
+    """One line for a whole batch: a producer that goes wrong sends thousands."""
+    if letters:
+        reasons = Tally(letter.reason.value for letter in letters)
+        counts = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+        topic, partition, offset = letters[0].message[:3]
+        told = "%s refused (%s), the first at %s[%s]@%s; `manage.py dead_letters list` tells more"
+        log.warning(told, len(letters), counts, topic, partition, offset)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
 import psycopg2
 from django.db import DatabaseError, OperationalError, connection
 from prometheus_client import Counter
@@ -165,11 +166,20 @@ def _count(batch: Batch, offered: Offered, outcome: Outcome) -> None:
         STORED.labels(name).inc(new)
         KNOWN.labels(name).inc(len(rows) - new)
     differing = [(name, offered[name][place].row) for name, place, seq in outcome if seq is None]
-    for name, row in batch.differing + differing:
-        DIFFERING.labels(name).inc()
-        log.warning("%s: a known fact came with other values, the first stands: %.500s", name, row)
+    _tell_differing(batch.differing + differing)
     for letter in batch.letters:
         REFUSED.labels(letter.reason.value).inc()
+
+
+def _tell_differing(differing: Sequence[tuple[str, Row]]) -> None:
+    rows: dict[str, list[Row]] = {}
+    for name, row in differing:
+        rows.setdefault(name, []).append(row)
+    for name, others in rows.items():
+        DIFFERING.labels(name).inc(len(others))
+        told = "%s: known facts came with other values, which changed nothing: %s; the first of them: %.500s"
+        # As on the wire: the struct's own text shows raw JSON as an object in memory.
+        log.warning(told, name, len(others), msgspec.json.encode(others[0]).decode())
 
 
 def _stored(offered: Offered, outcome: Outcome, sent_ms: int) -> list[Stored]:

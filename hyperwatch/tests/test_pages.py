@@ -81,6 +81,16 @@ def test_a_request_has_an_id_in_its_answer_and_in_its_log_line(caplog: pytest.Lo
     assert any("mine-7" in str(record.msg) for record in caplog.records if record.name == "hyperwatch.requests")
 
 
+@pytest.mark.parametrize(
+    ("path", "status"), [("/api/v1/nothing", 404), ("/api/v1/liquidations?page=0", 400), ("/static/nothing", 404)]
+)
+def test_a_refused_request_is_one_log_line(path: str, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert Client().get(path).status_code == status
+    (line,) = [record for record in caplog.records if record.levelno >= logging.INFO]
+    assert (line.name, f"'status': {status}" in str(line.msg)) == ("hyperwatch.requests", True)
+
+
 @pytest.mark.parametrize("bad", ["", "a b", "x" * 65, "é", "a;b"])
 def test_an_id_that_is_not_a_sensible_one_is_replaced(bad: str) -> None:
     given = Client().get("/api/v1/coins", HTTP_X_REQUEST_ID=bad).headers["X-Request-ID"]

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,27 @@ def refusing_coin(coin: str) -> Iterator[None]:
             yield
         finally:
             cursor.execute("ALTER TABLE transactions DROP CONSTRAINT for_a_test")
+
+
+def test_a_batch_of_refusals_is_one_line_with_the_reasons_and_the_first_place(
+    mock_kafka: MockKafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = [message("hyperliquid.transactions", b"no json") for _ in range(300)]
+    send([transaction(raw_data={"tid": 1}), *refused, message("hyperliquid.transactions", b"[]")])
+    with refusing_coin("BAD"):
+        send([transaction(raw_data={"tid": 2}, coin="BAD"), transaction(raw_data={"tid": 3})])
+        with ingesting(Told(), batch_size=1000):
+            wait_until(lambda: DeadLetter.objects.count() == 302, "the dead letters", 30)
+            wait_until(lambda: Transaction.objects.count() == 2, "the others", 30)
+    lines = [record.getMessage() for record in caplog.records if " refused (" in record.getMessage()]
+    assert 1 <= len(lines) <= 10
+    assert sum(int(line.split()[0]) for line in lines) == 302
+    told = re.fullmatch(r"\d+ refused \((.+)\), the first at (\S+)\[(\d+)\]@(\d+); .*dead_letters list.*", lines[0])
+    assert told
+    assert DeadLetter.objects.filter(topic=told[2], partition=told[3], offset=told[4]).exists()
+    reasons = " ".join(lines)
+    assert all(f"1 {reason}" in reasons for reason in ("NOT_AN_OBJECT", "REFUSED_BY_DATABASE"))
+    assert " NOT_JSON" in reasons
 
 
 def test_every_refusal_is_kept_with_its_bytes_and_its_reason_and_the_messages_around_it_are_stored(

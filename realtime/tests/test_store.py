@@ -220,6 +220,17 @@ def test_other_values_of_a_known_fact_are_counted_and_logged_and_change_nothing(
     assert "other values" in caplog.text
 
 
+def test_a_ratio_with_other_values_is_told_in_words_and_many_of_a_batch_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    times = [f"2026-01-10T10:{minute:02}:00Z" for minute in range(30)]
+    stored(*(ratio(timestamp=time) for time in times))
+    stored(*(ratio(timestamp=time, long_ratio="0.61", short_ratio="0.39") for time in times))
+    (line,) = [record.getMessage() for record in caplog.records if "other values" in record.getMessage()]
+    assert line.startswith("long_short_ratios: known facts came with other values, which changed nothing: 30;")
+    assert '"timestamp":"2026-01-10T10:00:00Z","long_ratio":0.6100,"short_ratio":0.3900' in line
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_a_summary_with_other_positions_is_counted_and_changes_nothing(together: bool) -> None:
     first, second = position_summary(), position_summary(positions=[])
