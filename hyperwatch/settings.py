@@ -244,7 +244,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Hyperwatch",
     "DESCRIPTION": "What happens on the Hyperliquid exchange: liquidations, long/short ratios, liquidation maps, "
-    "positions, transactions and the activities of watched whales. [What comes live](/docs/ws) has a page of its own.",
+    "positions, transactions and the activities of watched whales. A parameter that is not told here is refused, since "
+    "a misspelt one would find everything. [What comes live](/docs/ws) has a page of its own.",
     "VERSION": "v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",

@@ -41,6 +41,9 @@ class StatsFilter(StrictFilterSet):
 
 
 class MapFilter(StrictFilterSet):
+    # The dashboard asks with them (frontend.md).
+    tolerated = ("step", "window_seconds")
+
     coin = CoinFilter()
     timestamp = ParameterFilter(MOMENT, "timestamp", "lte")
     price_range = ViewParameter(PRICE_RANGE)

@@ -5,7 +5,7 @@ and to the OpenAPI document alike.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django_filters.filters import Filter
@@ -65,13 +65,21 @@ class ViewParameter(ParameterFilter):
 class ParameterForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        start, end = cleaned.get("start_time"), cleaned.get("end_time")
-        if start and end and start > end:
-            self.add_error("start_time", "must not be after end_time")
+        self._check_pair("start_time", "end_time", "after")
+        self._check_pair("min_value_usd", "max_value_usd", "above")
         return cleaned
+
+    def _check_pair(self, first: str, second: str, relation: str) -> None:
+        low, high = self.cleaned_data.get(first), self.cleaned_data.get(second)
+        if low is not None and high is not None and low > high:
+            self.add_error(first, f"must not be {relation} {second}")
 
 
 class StrictFilterSet(FilterSet):
+    """`tolerated` are parameters that clients send and that change nothing."""
+
+    tolerated: ClassVar[tuple[str, ...]] = ()
+
     class Meta:
         form = ParameterForm
 

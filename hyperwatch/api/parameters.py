@@ -21,6 +21,9 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 BIGINT = 2**63 - 1
+# Of what a client has made up an answer repeats so much and no more.
+MOST_NAMED = 10
+LONGEST_NAME = 64
 DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 # `+` in a query string arrives as a space.
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|z|[-+ ]\d\d:?\d\d)?)?", re.ASCII)
@@ -29,6 +32,14 @@ TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)
 def refused(name: str, reason: str) -> ValidationError:
     """A 400 that names the parameter; `reason` goes on after the name."""
     return ValidationError({name: [f"{name} {reason}"]})
+
+
+def refuse_unknown(query: QueryDict, known: Sequence[str], tolerated: Sequence[str] = ()) -> None:
+    """A 400 that names the parameters that are none of `known`: a misspelt filter would find everything."""
+    unknown = [name[:LONGEST_NAME] for name in query if name not in known and name not in tolerated][:MOST_NAMED]
+    if unknown:
+        listed = " and ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
+        raise ValidationError({name: [f"{name} is not known here, only {listed}"] for name in unknown})
 
 
 @dataclass(frozen=True)

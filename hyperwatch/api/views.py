@@ -7,9 +7,11 @@ from django_filters.rest_framework import FilterSet
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from hyperwatch.api.parameters import Parameter
+from hyperwatch.api.pagination import TAKES as PAGING
+from hyperwatch.api.parameters import Parameter, refuse_unknown
 from hyperwatch.api.parsers import DepthCheckedJSONParser
 
 
@@ -31,6 +33,16 @@ class ApiViewMixin(APIView):
         # The handler is called with this very dict.
         for name in self.path_parameters.keys() & self.kwargs.keys():
             self.kwargs[name] = self.path_parameters[name].named(name, self.kwargs[name])
+        refuse_unknown(request.query_params, self.query_parameters(), getattr(self.filterset_class, "tolerated", ()))
+
+    def query_parameters(self) -> list[str]:
+        """What the query may name, by any method: a browser writes to the address of the list that it looks at."""
+        known = [str(api_settings.URL_FORMAT_OVERRIDE)]
+        if getattr(self, "detail", True):
+            return known
+        filters = self.filterset_class.base_filters if self.filterset_class else {}
+        paging = PAGING if getattr(self, "pagination_class", None) else {}
+        return [*filters, *paging, *known]
 
     def perform_authentication(self, request: Request) -> None:
         # Whoever is refused counts too, so this does not wait for permissions as DRF does.

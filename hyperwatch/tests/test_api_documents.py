@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
-from hyperwatch.tests.asking import bearer
+from hyperwatch.tests.asking import ask, bearer, write
 from realtime.tests.builders import WALLET, liquidation, stored
 from whales.models import WhaleWatch
 
@@ -73,6 +73,32 @@ def test_reads_need_no_key_and_writes_need_one(document: Any) -> None:
     whales = document["paths"]["/api/v1/whales"]
     assert {} in whales["get"]["security"]
     assert whales["post"]["security"] == [{"ApiKey": []}, {"cookieAuth": []}]
+
+
+@pytest.mark.django_db
+def test_what_the_document_does_not_tell_of_is_refused_with_all_that_it_tells_of(document: Any) -> None:
+    for path, operations in document["paths"].items():
+        told = [
+            parameter["name"] for parameter in operations["get"].get("parameters", []) if parameter["in"] == "query"
+        ]
+        place = path.removeprefix("/api/v1").format(tx_hash="0x" + "e9" * 32, whale_id=1)
+        answer = ask(f"{place}?cion=BTC", 400)
+        known = re.split(", | and ", answer["error"].removeprefix("cion is not known here, only "))
+        assert sorted(known) == sorted([*told, "format"]), path
+        assert answer["details"] == {"cion": [answer["error"]]}
+
+
+@pytest.mark.django_db
+def test_a_write_from_the_page_of_a_filtered_list_is_taken_and_another_parameter_refused() -> None:
+    write("POST", "/whales?format=json&is_active=true", {"wallet_address": WALLET})
+    assert write("POST", "/whales?alias=x", {"wallet_address": WALLET}, 400)["details"].keys() == {"alias"}
+
+
+@pytest.mark.django_db
+def test_an_answer_repeats_only_so_much_of_what_a_client_makes_up() -> None:
+    told = ask("/coins?" + "&".join(f"{number}{'x' * 300}=1" for number in range(30)), 400)
+    assert len(told["details"]) == 10
+    assert all(len(name) + len(reason) < 200 for name, (reason,) in told["details"].items())
 
 
 # A link that a person may follow.

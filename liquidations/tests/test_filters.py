@@ -117,6 +117,19 @@ def test_a_map_without_a_coin_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_a_parameter_given_twice_is_refused_and_an_unknown_or_empty_one_ignored() -> None:
+def test_a_parameter_given_twice_is_refused_and_an_empty_one_ignored() -> None:
     assert ask("/liquidations?coin=BTC&coin=ETH", 400)["error"] == "coin is given more than once"
-    assert get("/liquidations?colour=blue&side=")["items"] == []
+    assert get("/liquidations?side=")["items"] == []
+
+
+@pytest.mark.django_db
+def test_a_least_value_above_the_most_is_refused_and_names_both() -> None:
+    told = ask("/liquidations?min_value_usd=10.5&max_value_usd=9.75", 400)
+    assert told["error"] == "min_value_usd must not be above max_value_usd"
+    assert get("/liquidations?min_value_usd=0&max_value_usd=0")["items"] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_dashboards_parameters_of_a_map_are_let_pass() -> None:
+    stored(liquidation_map())
+    assert get("/liquidation-map?coin=BTC&window_seconds=14400&step=50")["coin"] == "BTC"

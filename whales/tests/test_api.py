@@ -132,9 +132,10 @@ def test_a_whale_is_replaced_by_nobody() -> None:
     write("PUT", f"/whales/{a_whale()['id']}", {"wallet_address": MIXED}, 405)
 
 
-def test_a_whale_is_found_by_its_path_whatever_a_list_would_leave_out() -> None:
+def test_a_whale_is_found_by_its_path_and_a_lists_filters_have_no_place_there() -> None:
     path = f"/whales/{a_whale()['id']}"
-    assert get(f"{path}?is_active=false")["is_active"] is True
+    assert get(path)["is_active"] is True
+    assert ask(f"{path}?is_active=true", 400)["error"] == "is_active is not known here, only format"
 
 
 def test_of_two_changes_at_once_neither_is_lost() -> None:
