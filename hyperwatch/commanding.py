@@ -1,5 +1,7 @@
-"""Commands of manage.py that need the database: without it they say what to do."""
+"""What commands of manage.py have in common: numbers within bounds, and what to do without the database."""
 
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -7,6 +9,17 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 
 NO_TABLE = "42P01"
 NO_COLUMN = "42703"
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """The `type` of an argument."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise ArgumentTypeError(f"takes a whole number from {least} to {most}, not {text[:60]!r}")
+        return int(text)
+
+    return read
 
 
 class DatabaseCommand(BaseCommand):

@@ -16,15 +16,16 @@ from realtime.kafka import KafkaAway, create_topics, topics
 
 class Command(DatabaseCommand):
     help = (
-        "Brings the schema up, creates the topics where Kafka is reachable and an admin from ADMIN_USERNAME and "
-        "ADMIN_PASSWORD. Can be run again at any time; says what it did."
+        "Makes what has to be there before the first start, and again after each update: the tables in the database, "
+        "the topics where Kafka answers, and an admin where ADMIN_PASSWORD is set. What is there already stays: it can "
+        "be run at any time, and says what it did."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--new-epoch",
             action="store_true",
-            help="after a backup was restored: sequence numbers start a new life, and clients are told",
+            help="after restoring a backup: tells clients that the sequence numbers they know mean nothing any more",
         )
 
     def handle(self, *args: Any, new_epoch: bool, **options: Any) -> None:

@@ -1,18 +1,38 @@
+import logging
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
+from django.db import OperationalError, connection
 
+from hyperwatch.commanding import DatabaseCommand, what_to_do
 from hyperwatch.server import CannotListenError, leave, serve
+from realtime.heads import read_epoch
+
+log = logging.getLogger(__name__)
 
 
-class Command(BaseCommand):
-    """REST and WebSocket on SERVER_HOST:SERVER_PORT; as many of these as one likes, beside each other."""
+class Command(DatabaseCommand):
+    """As many of these as one likes, beside each other."""
 
-    help = "Serves REST and WebSocket until SIGINT or SIGTERM. What there is to serve comes from `consume`."
+    help = (
+        "Serves REST, WebSocket, pages and admin on SERVER_HOST and PORT until SIGINT or SIGTERM. Run `init_db` first; "
+        "what is new comes from `consume`. Several of these need a REDIS_URL in common."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _look_at_the_database()
         try:
             serve()
         except CannotListenError as error:
             raise CommandError(str(error)) from error
         leave(0)
+
+
+def _look_at_the_database() -> None:
+    """One that was never set up ends the command; one that is away may come while we answer with 503."""
+    try:
+        read_epoch()
+    except OperationalError as error:
+        log.warning("%s", what_to_do(error))
+    finally:
+        connection.close()

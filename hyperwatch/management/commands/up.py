@@ -25,7 +25,11 @@ from realtime.market import run_market
 class Command(BaseCommand):
     """DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS, each for itself, replace what is brought along."""
 
-    help = "Starts everything in one process and brings along what is not configured. Ctrl-C ends it."
+    help = (
+        "For a trial: starts the web server, the consumer and, unless DEMO=0, a simulated market in one process, with "
+        "a PostgreSQL and a Kafka of its own where DATABASE_URL or KAFKA_BOOTSTRAP_SERVERS names none. Does what "
+        "`init_db` does, then says where everything is. Data stays in VAR_DIR; Ctrl-C ends it."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.is_demo = settings.MARKET_IS_SIMULATED = settings.DEMO

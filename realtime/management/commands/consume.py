@@ -5,25 +5,27 @@ import threading
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from hyperwatch.commanding import DatabaseCommand, whole_number
 from realtime.consuming import Consuming
 from realtime.kafka import KafkaAway
 from realtime.status import serve_status
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
-        "Stores what arrives on both topics and tells the web processes. Run as many as you like: they share "
-        "the partitions. SIGTERM or Ctrl-C ends it cleanly. Serves /health and /metrics on CONSUMER_PORT."
+        "Reads both Kafka topics, stores what arrives in the database and tells the web processes of it. Run `init_db` "
+        "first, and as many of these as you like: they share the partitions. Waits for a Kafka or a database that is "
+        "away; SIGTERM or Ctrl-C ends it cleanly."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--port",
-            type=int,
+            type=whole_number(0, 65535),
             default=settings.CONSUMER_PORT,
-            help="where /health and /metrics are served, 0 for nowhere (default: CONSUMER_PORT, %(default)s)",
+            help="where its /health and /metrics are served, 0 for nowhere (default: CONSUMER_PORT, now %(default)s)",
         )
 
     def handle(self, *args: Any, port: int, **options: Any) -> None:

@@ -5,11 +5,13 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
-from hyperwatch.commanding import DatabaseCommand
+from hyperwatch.commanding import DatabaseCommand, whole_number
 from hyperwatch.formats import isoformat
 from realtime.dead_letters import NotSent, readable, send_again
 from realtime.kafka import KafkaAway
 from realtime.models import DeadLetter, Reason
+
+REASONS = ", ".join(Reason.values)
 
 
 class Command(DatabaseCommand):
@@ -18,14 +20,20 @@ class Command(DatabaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="list | show | send")
         listing = actions.add_parser("list", help="the newest letters, a line each")
-        listing.add_argument("--reason", choices=Reason.values, help="only those refused for this reason")
+        listing.add_argument(
+            "--reason", choices=Reason.values, metavar="REASON", help=f"only those refused for it: {REASONS}"
+        )
         listing.add_argument("--waiting", action="store_true", help="only those not sent again yet")
-        listing.add_argument("--limit", type=int, default=20, help="at most so many (default: %(default)s)")
+        listing.add_argument(
+            "--limit", type=whole_number(1, 1_000_000), default=20, help="at most so many (default: %(default)s)"
+        )
         show = actions.add_parser("show", help="one letter, whole")
-        show.add_argument("id", type=int)
+        show.add_argument("id", type=int, help="its number, as `list` tells it")
         send = actions.add_parser("send", help="send letters again, to the topics they came from")
-        send.add_argument("ids", type=int, nargs="*", metavar="id")
-        send.add_argument("--reason", choices=Reason.values, help="all of this reason that were not sent again yet")
+        send.add_argument("ids", type=int, nargs="*", metavar="id", help="their numbers, as `list` tells them")
+        send.add_argument(
+            "--reason", choices=Reason.values, metavar="REASON", help="all refused for it that were not sent again yet"
+        )
         send.add_argument("--all", action="store_true", help="all that were not sent again yet")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:

@@ -23,8 +23,8 @@ class Command(BaseCommand):
 
     help = (
         'Send recorded messages to Kafka. A file has one JSON object a line, {"topic", "key", "value"}; the '
-        "value's bytes go unchanged. Topics are named as in the contract and sent to what the settings call "
-        "them. Replaying again stores nothing twice."
+        "value's bytes go unchanged. The topics in it are hyperliquid.transactions and hyperliquid.computed_data, "
+        "whatever the settings call them. Replaying again stores nothing twice."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
