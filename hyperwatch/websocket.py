@@ -125,6 +125,14 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.outlet = Outlet(self.transport, is_compressed=self._perMessageCompress is not None)
         super().onOpen()
 
+    def onFrameData(self, payload: bytes) -> bool | None:  # noqa: N802
+        goes_on: bool | None = super().onFrameData(payload)
+        if goes_on is False:
+            # What cannot be inflated leaves Autobahn in the middle of a frame, where it would not see the client's
+            # close: it has said why, and goes.
+            self.dropConnection()
+        return goes_on
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         # What comes between our close and the client's answer concerns nobody any more.
         if self.state != self.STATE_OPEN:
