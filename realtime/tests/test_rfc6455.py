@@ -4,6 +4,7 @@ Beside each case a neighbour is subscribed on the same server, and goes on.
 """
 
 import itertools
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -62,6 +63,7 @@ def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     """One for all; in the end no connection is left of what the cases did to it."""
     folder = tmp_path_factory.mktemp("web")
     limits = {"WEBSOCKET_FRAME_BYTES": str(FRAME_BYTES), "THROTTLE_FRAMES": "1000000/minute"}
+    limits["WEBSOCKET_COMPRESSION"] = "true"
     with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url, **limits) as start:
         process = start()
         with leaving_nothing(process):
@@ -578,6 +580,63 @@ def test_one_who_vanishes_in_the_middle_of_a_handshake_costs_nothing(server: Com
             raw.send(request()[:size])
             raw.reset()
     wait_until(lambda: metric(server, "hyperwatch_connections") == 1, "them to be gone")
+
+
+# Compression (RFC 7692)
+
+OFFER = request(sec_websocket_extensions="permessage-deflate")
+
+
+def deflated(payload: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-15)
+    return (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\0\0\xff\xff")
+
+
+@pytest.fixture
+def compressing(server: Command) -> Iterator[RawSocket]:
+    with connected(server.port) as raw:
+        answer = raw.shake_hands(OFFER)
+        assert answer.headers["sec-websocket-extensions"].startswith("permessage-deflate")
+        yield raw
+
+
+def test_compressed_and_plain_requests_are_taken_in_turn(compressing: RawSocket) -> None:
+    for payload in (PING, padded(5_000), padded(FRAME_BYTES)):
+        compressing.send(text(deflated(payload), rsv=4), text(payload))
+        check_answer(compressing)
+        check_answer(compressing)
+
+
+def test_a_compressed_request_is_taken_in_fragments_with_pings_between(compressing: RawSocket) -> None:
+    data = deflated(saying("".join(GOOD_UTF8).encode()))
+    compressing.send(text(data[:7], rsv=4, fin=False), frame(Opcode.PING), more(data[7:9], fin=False), more(data[9:]))
+    pong = compressing.next()
+    assert pong is not None
+    assert pong.opcode == Opcode.PONG
+    check_answer(compressing)
+
+
+BAD_COMPRESSION = {
+    "no deflate": (text(b"\xff" * 20, rsv=4), 1007),
+    "no deflate in a fragment": (text(b"", rsv=4, fin=False) + more(b"\xff" * 20), 1007),
+    "no UTF-8 within": (text(deflated(saying(b"\xff")), rsv=4), 1007),
+    "too large within": (text(deflated(padded(FRAME_BYTES + 1)), rsv=4), 1009),
+    "much too large within": (text(deflated(padded(20_000_000)), rsv=4), 1009),
+    "too large together": (
+        text(deflated(padded(FRAME_BYTES + 1))[:50], rsv=4, fin=False) + more(b"x" * FRAME_BYTES),
+        1009,
+    ),
+    "another bit": (text(deflated(PING), rsv=6), 1002),
+    "a bit too late": (text(PING[:5], fin=False) + more(PING[5:], rsv=4), 1002),
+    "a compressed ping": (frame(Opcode.PING, deflated(b"x"), rsv=4), 1002),
+    "a compressed close": (close(1000, rsv=4), 1002),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), BAD_COMPRESSION.values(), ids=list(BAD_COMPRESSION))
+def test_what_cannot_be_inflated_is_refused(compressing: RawSocket, data: bytes, code: int) -> None:
+    compressing.send(data)
+    assert closing_code(compressing) == code
 
 
 # Handshakes
