@@ -58,6 +58,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._hub: Hub | None = None
         self._subscriptions: dict[str, tuple[Subscription, Follower]] = {}
         self._client_id = ""
+        self._is_closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._frames = Budget(read_rate(settings.THROTTLE_FRAMES))
         self._refused = Budget(read_rate(settings.THROTTLE_REFUSED_FRAMES))
@@ -111,7 +112,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _has_room_soon(self) -> bool:
         """Who asks and does not read the answers is not answered: what it asks for would pile up here."""
         until = time.monotonic() + ANSWER_SECONDS
-        while not self.outlet.has_room and time.monotonic() < until:  # noqa: ASYNC110
+        while not self.outlet.has_room and time.monotonic() < until and not self._is_closing:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         return self.outlet.has_room
 
@@ -127,8 +128,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         task.add_done_callback(self._tasks.discard)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if self._hub is None:
-            return  # It was refused, and its close is on the way.
+        if self._is_closing:
+            return
         if len(text_data or bytes_data or "") > settings.WEBSOCKET_FRAME_BYTES:
             await self._close(CloseCode.FRAME_TOO_LARGE)
         elif not await self._has_room_soon():
@@ -161,6 +162,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._soon(self._close(code))
 
     async def _close(self, code: CloseCode) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
         counts.CLOSED.labels(str(int(code))).inc()
         # A plain int: autobahn takes no IntEnum for a close code.
         await self.close(code=int(code), reason=CLOSES[code])

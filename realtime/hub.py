@@ -207,6 +207,8 @@ class Hub:
         self._watching = asyncio.ensure_future(self._watch())
 
     def _stop(self) -> None:
+        for name in self._feeds:
+            counts.RING_BYTES.labels(name).set(0)
         for task in (self._started, self._watching, *self._mending.values()):
             if task is not None:
                 task.cancel()
