@@ -2,13 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.services.kafka import KafkaBroker
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from realtime.bench.content import Content, as_stock_does
@@ -17,6 +20,7 @@ from realtime.bench.report import AtLeast, AtMost, ratio
 from realtime.bench.tape import Tape
 from realtime.bench.wire import frames
 from realtime.frames import finished
+from realtime.kafka import existing_topics
 
 PING = b"\x89\x04ping"
 FIRST, SECOND, THIRD = (finished(text) for text in (b"one", b"two" * 100, b"three"))
@@ -86,17 +90,61 @@ def test_who_never_reads_is_parted_from_and_the_others_miss_nothing(
     assert (hub["found"], hub["said"]) == ({"4408": 1}, {'code="4408"': 1})
 
 
+def assert_all_arrived(report: dict[str, Any]) -> None:
+    assert report["checks"] == {"complete": True, "in order": True}
+    assert [(run["part"], run["events"], run["complete"]) for run in report["runs"]] == [
+        ("steady", 200, 20),
+        ("burst", 1_000, 20),
+    ]
+
+
 @pytest.mark.slow
 def test_all_that_kafka_acknowledged_reaches_every_client_in_order(
     fresh_database: Database, redis_server: RedisServer
 ) -> None:
     report = bench("latency", KAFKA_LIBS="/nowhere", **fresh_database.env, **redis_server.env)
     assert report["services"]["Kafka"].startswith("embedded")
-    assert report["checks"] == {"complete": True, "in order": True}
-    assert [(run["part"], run["events"], run["complete"]) for run in report["runs"]] == [
-        ("steady", 200, 20),
-        ("burst", 1_000, 20),
-    ]
+    assert_all_arrived(report)
+
+
+@pytest.mark.slow
+def test_a_given_kafka_is_left_as_it_was(
+    fresh_database: Database, redis_server: RedisServer, apache_kafka: KafkaBroker
+) -> None:
+    before = existing_topics()
+    given = {"KAFKA_BOOTSTRAP_SERVERS": apache_kafka.bootstrap}
+    report = bench("latency", **given, **fresh_database.env, **redis_server.env)
+    assert report["services"]["Kafka"] == "given"
+    assert_all_arrived(report)
+    # Kafka keeps its groups' places in a topic of its own.
+    assert existing_topics() - {"__consumer_offsets"} == before - {"__consumer_offsets"}
+
+
+@pytest.mark.slow
+def test_what_is_interrupted_leaves_nothing_behind(
+    fresh_database: Database, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    env = {**os.environ, **fresh_database.env, **redis_server.env, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, str(ROOT / "manage.py"), "bench", "fanout", "--clients", "20"]
+    command += ["--only", "hub", "--modes", "single", "--scale", "0.1", "--runs", "50"]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    begun = [next(line for line in process.stderr if "single, hub" in line)]
+    process.send_signal(signal.SIGINT)
+    said = [*begun, *process.stderr]
+    assert process.wait(20) == 1
+    assert "interrupted" in said[-1]
+    assert left_in(fresh_database) == []
+    assert list(tmp_path.iterdir()) == []
+    # Every process of it has the folder in its environment.
+    assert not [path for path in Path("/proc").glob("[0-9]*/environ") if runs_in(path, tmp_path)]
+
+
+def runs_in(environ: Path, folder: Path) -> bool:
+    try:
+        return f"TMPDIR={folder}".encode() in environ.read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def take(tape: Tape, *pieces: bytes) -> tuple[int, list[bytes], bytes]:

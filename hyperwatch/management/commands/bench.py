@@ -23,6 +23,7 @@ from realtime.bench.process import CannotMeasureError
 from realtime.bench.report import Report, show
 from realtime.bench.servers import KINDS
 from realtime.bench.slow import slow
+from realtime.kafka import KafkaAway
 
 Bench = Callable[[Ground, dict[str, Any]], Coroutine[Any, Any, Report]]
 
@@ -53,7 +54,7 @@ class Command(BaseCommand):
         try:
             with self.ground(options, with_kafka=bench == "latency") as ground:
                 report = asyncio.run(run(ground, options))
-        except (CannotStartError, CannotMeasureError) as error:
+        except (CannotStartError, CannotMeasureError, KafkaAway) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             raise CommandError("interrupted; everything that was started is ended") from None
