@@ -42,5 +42,6 @@ def what_to_do(error: Exception) -> str:
             f"The database cannot be reached: set DATABASE_URL, or start `make run`, which brings one along ({reason})"
         )
     if getattr(error.__cause__, "pgcode", None) in (NO_TABLE, NO_COLUMN):
-        return "The database lacks tables or columns of this version: run `manage.py init_db`"
+        reason = str(error).partition("\n")[0]
+        return f"The database lacks tables or columns of this version: run `manage.py init_db` ({reason})"
     return ""
