@@ -32,6 +32,10 @@ reactor: Any = installed_reactor
 NEVER = -1
 # The server goes, the client is to come again (RFC 6455, 7.4.1).
 GOING_AWAY = 1001
+# Connections that wait to be taken. Beyond Twisted's 50 a crowd that comes back at once waits for its system to try
+# again, after one, three, seven seconds, or is reset.
+BACKLOG = 4096
+ACCEPTS = 8
 # Seconds in which a request that has arrived may still be answered at the end.
 GRACE = 1.0
 
@@ -70,6 +74,7 @@ class WebServer(Server):  # type: ignore[misc]
 
     def listen_success(self, port: Any) -> None:
         self.ports += (port,)
+        _take_few_at_once(port)
         super().listen_success(port)
 
     def listen_error(self, failure: Failure) -> None:
@@ -107,6 +112,17 @@ class WebServer(Server):  # type: ignore[misc]
         return [one for one in applications if one is not None and not one.done()]
 
 
+def _take_few_at_once(port: Any) -> None:
+    """Twisted takes a hundred connections and more in a turn of the loop, and all others wait for their handshakes."""
+    take = port.doRead
+
+    def take_few() -> None:
+        port.numberAccepts = ACCEPTS
+        take()
+
+    port.doRead = take_few
+
+
 def _nothing() -> asyncio.Future[None]:
     done: asyncio.Future[None] = loop().create_future()
     done.set_result(None)
@@ -142,7 +158,7 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     server = WebServer(
         import_string(settings.ASGI_APPLICATION),
-        endpoints=build_endpoint_description_strings(host=host, port=port),
+        endpoints=[f"{where}:backlog={BACKLOG}" for where in build_endpoint_description_strings(host=host, port=port)],
         websocket_timeout=NEVER,
         websocket_max_message_size=settings.WEBSOCKET_FRAME_BYTES,
         ping_interval=settings.WEBSOCKET_PING_SECONDS,

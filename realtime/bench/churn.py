@@ -103,9 +103,12 @@ class Round:
         began = time.monotonic()
         await self._crowd.ask("leave")
         async with asyncio.timeout(PATIENCE):
-            while (await samples(self._server.url, "hyperwatch_connections"))[""] > NEIGHBOURS:  # noqa: ASYNC110
+            while await self._connections() > NEIGHBOURS:
                 await asyncio.sleep(0.02)
         return time.monotonic() - began
+
+    async def _connections(self) -> float:
+        return sum((await samples(self._server.url, "hyperwatch_connections")).values())
 
     async def _complete(self) -> int:
         told = await self._neighbours.wait_until_still()
