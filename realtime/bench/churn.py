@@ -103,7 +103,7 @@ class Round:
         began = time.monotonic()
         await self._crowd.ask("leave")
         async with asyncio.timeout(PATIENCE):
-            while await self._connections() > NEIGHBOURS:
+            while await self._connections() > NEIGHBOURS:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return time.monotonic() - began
 
