@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.environment import ROOT
@@ -52,5 +53,8 @@ def test_every_frame_comes_once_in_order_live_and_by_since(stock: StockDaphne) -
 
 
 def liquidate() -> None:
-    for low in range(0, COUNT, 100):
-        stored(*(builders.liquidation(raw_data={"tid": tid}) for tid in range(low, low + 100)))
+    try:
+        for low in range(0, COUNT, 100):
+            stored(*(builders.liquidation(raw_data={"tid": tid}) for tid in range(low, low + 100)))
+    finally:
+        connection.close()
