@@ -16,7 +16,7 @@ from django.conf import settings
 
 from hyperwatch.api.keys import may_read
 from hyperwatch.api.throttling import read_rate
-from realtime import counts
+from realtime import metrics
 from realtime.followers import Follower, Outlet
 from realtime.hub import Hub, HubAway, get_hub
 from realtime.limits import Budget, address_of, connections, header
@@ -90,7 +90,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             return
         self.outlet = self._find_outlet()
         self.outlet.on_room = self._on_room
-        counts.CONNECTIONS.labels(self.outlet.way).inc()
+        metrics.CONNECTIONS.labels(self.outlet.way).inc()
         self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
         self._hub = get_hub()
         self._hub.enter(self)
@@ -152,7 +152,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._send(error.text())
 
     async def _refuse(self, bad: BadFrame) -> None:
-        counts.BAD_FRAMES.labels(bad.code).inc()
+        metrics.BAD_FRAMES.labels(bad.code).inc()
         if self._refused.spend():
             await self._close(CloseCode.TOO_MANY_BAD_FRAMES)
         else:
@@ -165,7 +165,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if self._is_closing:
             return
         self._is_closing = True
-        counts.CLOSED.labels(str(int(code))).inc()
+        metrics.CLOSED.labels(str(int(code))).inc()
         # A plain int: autobahn takes no IntEnum for a close code.
         await self.close(code=int(code), reason=CLOSES[code])
 
@@ -261,12 +261,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
         for name in list(self._subscriptions):
             self._drop(name)
         if self._hub is not None:
-            counts.CONNECTIONS.labels(self.outlet.way).dec()
+            metrics.CONNECTIONS.labels(self.outlet.way).dec()
             self.outlet.on_room = None
             self._hub.exit(self)
 
     async def _send(self, text: str) -> None:
-        counts.sent(1, len(text))
+        metrics.sent(1, len(text))
         await self.base_send({"type": "websocket.send", "text": text})  # type: ignore[arg-type, misc, unused-ignore]
 
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from realtime import counts
+from realtime import metrics
 from realtime.asking import DatabaseThread
 from realtime.feed import EventFeed, Feed, StateFeed
 from realtime.followers import Client, Follower, Form
@@ -90,11 +90,11 @@ class Hub:
     def join(self, subscription: Subscription, client: Client) -> Follower:
         """A place at the head. Nothing is sent before `begin`."""
         form = Form(subscription.is_batch, client.outlet.is_compressed)
-        counts.SUBSCRIPTIONS.labels(subscription.stream.name).inc()
+        metrics.SUBSCRIPTIONS.labels(subscription.stream.name).inc()
         return self._feeds[subscription.stream.name].join(client, subscription.filter, form)
 
     def leave(self, stream: Stream, follower: Follower) -> None:
-        counts.SUBSCRIPTIONS.labels(stream.name).dec()
+        metrics.SUBSCRIPTIONS.labels(stream.name).dec()
         self._feeds[stream.name].leave(follower)
 
     async def begin(self, subscription: Subscription, follower: Follower) -> None:
@@ -208,7 +208,7 @@ class Hub:
 
     def _stop(self) -> None:
         for name in self._feeds:
-            counts.RING_BYTES.labels(name).set(0)
+            metrics.RING_BYTES.labels(name).set(0)
         for task in (self._started, self._watching, *self._mending.values()):
             if task is not None:
                 task.cancel()
@@ -224,13 +224,13 @@ class Hub:
             return
         self._offer(feed, unpack(message["events"]))
         if (sent_ms := message.get("sent_ms", 0)) > 0:
-            counts.FRAME_SECONDS.labels(feed.stream.name).observe(max(time.time() - sent_ms / 1000, 0))
+            metrics.FRAME_SECONDS.labels(feed.stream.name).observe(max(time.time() - sent_ms / 1000, 0))
         if feed.has_hole:
             self._mend_soon(feed, "hole")
 
     @staticmethod
     def _offer(feed: Feed, events: list[Event]) -> None:
-        counts.EVENTS.labels(feed.stream.name).inc(feed.offer(events))
+        metrics.EVENTS.labels(feed.stream.name).inc(feed.offer(events))
 
     # What it reads where hearing failed
 
@@ -286,7 +286,7 @@ class Hub:
     async def _read_on(self, feed: Feed, way: str) -> None:
         while feed.has_hole or way == "heads":
             events = await self._database.ask(read_events, feed.stream, feed.head, MEND_ROWS)
-            counts.MENDED.labels(feed.stream.name, way).inc(len(events))
+            metrics.MENDED.labels(feed.stream.name, way).inc(len(events))
             self._offer(feed, events)
             if len(events) < MEND_ROWS:
                 return
