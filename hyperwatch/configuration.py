@@ -30,6 +30,7 @@ ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9*._-]+)(?::[0-9]{1,5})?|file://|null", re.ASCII | re.IGNORECASE
 )
 OPTIONS_OF_DJANGO = ("isolation_level", "assume_role")
+DAYS = re.compile(r"([a-z_]+) *= *([0-9]{1,6}(?:\.[0-9]{1,6})?)", re.ASCII)
 TOPIC = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}\Z"
 
 
@@ -126,6 +127,17 @@ class Settings:
         """What stands between commas; an empty text is an empty list."""
         given: list[str] = self._env.list(name, list(default))
         return [text for one in given if (text := one.strip())]
+
+    def days(self, name: str) -> dict[str, float]:
+        """Numbers of days by names: `transactions=30,liquidations=365`."""
+        days = {}
+        for pair in self.names(name):
+            match = DAYS.fullmatch(pair)
+            if match is None or not 0 < float(match[2]) <= 36_500:
+                self.refuse(name, f"takes days for streams, like transactions=30,liquidations=365, not {pair!r}")
+            else:
+                days[match[1]] = float(match[2])
+        return days
 
     def origins(self, name: str, default: Iterable[str] = (), *, also: str = "*") -> list[str]:
         """Origins, or the word `also`."""

@@ -97,6 +97,8 @@ MESSAGE_MAX_BYTES: int = env.whole("MESSAGE_MAX_BYTES", 512 * 1024, 1_024, 64 * 
 STREAM_RING_BYTES: int = env.whole("STREAM_RING_BYTES", 16 * 1024 * 1024, 64 * 1024, 2**40)
 STREAM_REPLAY_MAX: int = env.whole("STREAM_REPLAY_MAX", 100_000, 0, 10**9)
 STREAM_HEADS_SECONDS: float = env.number("STREAM_HEADS_SECONDS", 2.0, 0.05, 60)
+# Days that a stream's facts are kept, like transactions=30,liquidations=365; one that is not named is kept for ever
+STREAM_RETENTION_DAYS: dict[str, float] = env.days("STREAM_RETENTION_DAYS")
 WEBSOCKET_FRAME_BYTES: int = env.whole("WEBSOCKET_FRAME_BYTES", 64 * 1024, 1_024, 16 * 1024 * 1024)
 WEBSOCKET_COMPRESSION: bool = env.flag("WEBSOCKET_COMPRESSION", False)
 WEBSOCKET_PING_SECONDS: int = env.whole("WEBSOCKET_PING_SECONDS", 20, 1, 3_600)

@@ -1,7 +1,6 @@
 """Forced sales, and where the next ones wait."""
 
 from datetime import datetime
-from typing import Any
 
 from django.db import models
 
@@ -15,17 +14,10 @@ from hyperwatch.fields import (
     not_nan,
 )
 from hyperwatch.formats import Side
-from liquidations.sums import summed
 from realtime.models import StoredFact
 
 
 class LiquidationQuerySet(models.QuerySet["Liquidation"]):
-    def stats(self) -> dict[str, Any]:
-        """S of rest.md without `since`: counts, and sums exact to the 8th place as texts."""
-        groups = self.order_by().values_list("coin", "side")
-        sums = groups.annotate(models.Count("id"), models.Sum("liquidation_value_usd"))
-        return summed(sums)
-
     def oldest_time(self) -> datetime | None:
         return self.order_by("block_timestamp").values_list("block_timestamp", flat=True).first()
 

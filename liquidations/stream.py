@@ -2,7 +2,7 @@
 
 from hyperwatch.formats import Side
 from liquidations import events, models
-from realtime.streams import Param, Stream, Topic, register
+from realtime.streams import Counted, Param, Stream, Topic, register
 
 LIQUIDATIONS = register(
     Stream(
@@ -20,6 +20,7 @@ LIQUIDATIONS = register(
         },
         params={Param.COINS: None, Param.SIDE: Side, Param.MIN_VALUE_USD: None},
         columns={"side": "side", "value": "liquidation_value_usd"},
+        counted=Counted("side", "liquidation_value_usd"),
     )
 )
 

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from hyperwatch.api import clock
 from liquidations import events, filters, serializers
+from liquidations.sums import summed
 from realtime.reading import StreamViewSet
 
 
@@ -37,7 +38,8 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def stats(self, request: Request) -> Response:
         """How many and how much, by side and by coin."""
-        return self.answer(**self.asked().stats(), since=self.get_queryset().oldest_time())
+        self.asked()
+        return self.answer(**summed(self.tallies()), since=self.get_queryset().oldest_time())
 
 
 class LiquidationMapViewSet(StreamViewSet):

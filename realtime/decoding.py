@@ -11,6 +11,7 @@ import msgspec
 from django.conf import settings
 
 from hyperwatch.formats import isoformat
+from realtime import retention
 from realtime.kafka import Message
 from realtime.models import Reason
 from realtime.streams import Decode, Derive, Fact, Row, Source, Stream, Topic, all_streams
@@ -72,11 +73,12 @@ def event_key(identity: Iterable[object]) -> bytes:
 
 def decode_batch(messages: Sequence[Message], now: datetime) -> Batch:
     """Rows and dead letters of `messages`; `now` is what the future is measured from."""
+    cutoffs = retention.cutoffs(now)
     batch = Batch(sent_ms=min((message.timestamp_ms for message in messages), default=0))
     routes = _routes()
     for message in messages:
         try:
-            for stream, incoming in _decode(message, routes, now):
+            for stream, incoming in _kept(_decode(message, routes, now), cutoffs):
                 batch.add(stream, incoming)
         except Refused as refused:
             batch.letters.append(Letter(message, refused.reason, refused.error))
@@ -136,6 +138,15 @@ def _decode(message: Message, routes: Routes, now: datetime) -> list[tuple[str, 
     except (ValueError, RecursionError, OverflowError) as error:
         # OverflowError: a time at the end of the calendar, with an offset that leads out of it.
         raise _refusal(value, error) from error
+
+
+def _kept(rows: list[tuple[str, Incoming]], cutoffs: dict[str, datetime]) -> list[tuple[str, Incoming]]:
+    """What retention has removed does not come back; a message is refused where that is all that it has."""
+    kept = [(stream, incoming) for stream, incoming in rows if incoming.fact.time >= cutoffs.get(stream, EARLIEST)]
+    if rows and not kept:
+        stream, incoming = rows[0]
+        raise Refused(Reason.TOO_OLD, f"{isoformat(incoming.fact.time)} is older than {stream} are kept")
+    return kept
 
 
 def _checked_bytes(message: Message) -> bytes:

@@ -51,6 +51,30 @@ class NewestOfCoin(models.Model):
         return f"{self.stream} {self.coin} at {self.seq}"
 
 
+class PeriodCount(models.Model):
+    """How many facts of one coin and side a stream has in one minute, hour or day, and their value in USD.
+
+    Kept in the storing transaction, and in the pruning one: it always equals a count of the rows. `side` is "" where
+    the stream knows none, `value` 0 where it is not summed.
+    """
+
+    pk = models.CompositePrimaryKey("stream", "seconds", "coin", "side", "start")
+    stream = models.CharField(max_length=40)
+    seconds = models.IntegerField(help_text="the length of the period")
+    coin = CoinField()
+    side = models.CharField(max_length=5)
+    start = models.DateTimeField()
+    count = models.BigIntegerField()
+    value = models.DecimalField(max_digits=48, decimal_places=8)
+
+    class Meta:
+        db_table = "period_counts"
+        indexes = [models.Index(fields=["stream", "seconds", "start"], name="period_counts_start")]
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.stream} in {self.seconds} s from {self.start}"
+
+
 def new_epoch() -> str:
     return secrets.token_hex(8)
 

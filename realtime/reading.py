@@ -16,17 +16,22 @@ from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
 from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
+from realtime.counters import Tally, Window, tallies
 from realtime.streams import get_stream
+
+# The filters under which the counters know the total.
+COUNTED_BY = {"coin", "side", "start_time", "end_time"}
 
 
 class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
-    """Reads one stream. With DRF's ListModelMixin it has a list, by page and by cursor.
-
-    `exact_by` are the filters under which the whole total is cheap to count; None says that it never is.
-    """
+    """Reads one stream. With DRF's ListModelMixin it has a list, by page and by cursor."""
 
     stream: ClassVar[str]
-    exact_by: ClassVar[frozenset[str] | None] = frozenset({"coin", "side", "start_time", "end_time"})
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """At one moment: what one query after the other would see at different heads must not be put together."""
+        with heads.one_moment():
+            return super().dispatch(request, *args, **kwargs)
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -49,6 +54,20 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def get_paginated_response(self, data: Any) -> Response:
         return self.answer(**super().get_paginated_response(data).data)
+
+    def tallies(self) -> list[Tally]:
+        """How many there are of each coin and side of what is asked for, by counters; call it behind `asked`."""
+        asked = self.parameters
+        coins = None if asked.get("coin") is None else heads.known_coins(asked["coin"])
+        window = Window(asked.get("start_time"), asked.get("end_time"))
+        return tallies(get_stream(self.stream), window, coins, asked.get("side"))
+
+    def total(self) -> int | None:
+        """How many rows are asked for, where the counters know; None where they do not."""
+        given = {name for name, value in self.parameters.items() if value is not None}
+        if get_stream(self.stream).counted is None or not given <= COUNTED_BY:
+            return None
+        return sum(tally.facts for tally in self.tallies())
 
     def answer(self, **data: Any) -> Response:
         return Response({**data, **self.snapshot._asdict()})

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from hyperwatch.fields import JsonTextField
 from realtime.columns import table_columns
-from realtime.streams import Stream
+from realtime.streams import Counted, Stream
+
+# A minute, an hour, a day, in seconds: each is whole ones of the one before, from 1970 on.
+PERIODS = (60, 3_600, 86_400)
 
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
 CREATE_STORED = "CREATE TEMPORARY TABLE IF NOT EXISTS stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
@@ -89,11 +92,43 @@ WITH probed AS MATERIALIZED (
     ORDER BY coin, {stream.time} DESC, seq DESC
     ON CONFLICT (stream, coin) DO UPDATE SET time = excluded.time, seq = excluded.seq
     WHERE (excluded.time, excluded.seq) > (newest_of_coin.time, newest_of_coin.seq)
-), moved AS (
+){_counted(stream)}, moved AS (
     UPDATE streams SET head = (SELECT max(seq) FROM fresh) WHERE name = '{stream.name}' AND EXISTS (SELECT 1 FROM fresh)
 )
 INSERT INTO stored SELECT '{stream.name}', ord, seq FROM fresh
 UNION ALL SELECT '{stream.name}', ord, NULL FROM probed WHERE differs"""
+
+
+def _counted(stream: Stream) -> str:
+    if stream.counted is None:
+        return ""
+    return f""", by_minute AS MATERIALIZED (
+    {by_minute(stream, "fresh")}
+), counted AS (
+    INSERT INTO period_counts AS known (stream, seconds, coin, side, start, count, value)
+    {by_period(stream)}
+    ON CONFLICT (stream, seconds, coin, side, start)
+    DO UPDATE SET count = known.count + excluded.count, value = known.value + excluded.value
+)"""
+
+
+def by_minute(stream: Stream, facts: str) -> str:
+    """Groups of `facts`: (coin, side, start, count, value). What many rows have in common is added up once."""
+    by = stream.counted or Counted()
+    return (
+        f"SELECT coin, {by.side_sql} AS side, date_bin('1 minute', {stream.time}, 'epoch') AS start, "
+        f"count(*) AS count, {by.value_sql} AS value FROM {facts} GROUP BY 1, 2, 3"
+    )
+
+
+def by_period(stream: Stream) -> str:
+    """The same groups, from `by_minute`, for every length of period."""
+    periods = ", ".join(f"({seconds})" for seconds in PERIODS)
+    return (
+        f"SELECT '{stream.name}' AS stream, seconds, coin, side, "
+        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, sum(count) AS count, sum(value) AS value "
+        f"FROM by_minute, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4, 5"
+    )
 
 
 def store_and_commit(streams: Sequence[Stream]) -> str:

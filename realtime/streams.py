@@ -81,6 +81,21 @@ class Source(NamedTuple):
     fact: Fact
 
 
+class Counted(NamedTuple):
+    """The columns by which facts are counted in minutes, hours and days, besides coin and time; None where none is."""
+
+    side: str | None = None
+    value: str | None = None
+
+    @property
+    def side_sql(self) -> str:
+        return self.side or "''::text"
+
+    @property
+    def value_sql(self) -> str:
+        return f"sum({self.value})" if self.value else "0::numeric"
+
+
 Decode = Callable[[bytes], Sequence[Row]]
 # Each derived row comes with the place of its source in what was offered; it is stored if the source is new.
 Derive = Callable[[Sequence[Source]], Iterable[tuple[int, Row]]]
@@ -111,6 +126,8 @@ class Stream:
     differs     an SQL condition on the passengers of an incoming row `i` whose fact is known as row `t`: whether
                 they are others than came then
     follow      makes it follow wallets, [(address, alias)]
+    counted     what its facts are counted by, so that totals and sums need not read them; None: they are not
+    gone        one more CTE when rows are removed, which sees them as `gone`
     """
 
     name: str
@@ -131,6 +148,8 @@ class Stream:
     then: str = ""
     differs: str = "false"
     follow: Callable[[Sequence[tuple[str, str]]], None] | None = None
+    counted: Counted | None = None
+    gone: str = ""
 
 
 _registered: dict[str, Stream] = {}

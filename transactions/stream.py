@@ -3,7 +3,7 @@
 from django.db.models import F
 
 from hyperwatch.formats import TransactionSide
-from realtime.streams import Param, Stream, Topic, register
+from realtime.streams import Counted, Param, Stream, Topic, register
 from transactions import events, models
 
 TRANSACTIONS = register(
@@ -30,6 +30,7 @@ TRANSACTIONS = register(
             "kind": "tx_type",
             "value": F("size") * F("price"),
         },
+        counted=Counted("side"),
     )
 )
 
@@ -60,5 +61,6 @@ JOIN stored s ON s.stream = 'position_summaries' AND s.ord = i.ord AND s.seq > 0
     json_array_length(i.positions) <> (SELECT count(*) {KNOWN_POSITIONS})
     OR EXISTS (SELECT {POSITION} FROM {INCOMING_POSITIONS} EXCEPT SELECT {POSITION} {KNOWN_POSITIONS})
 )""",
+        gone="DELETE FROM positions p USING gone WHERE p.coin = gone.coin AND p.timestamp = gone.timestamp",
     )
 )

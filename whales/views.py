@@ -69,7 +69,6 @@ class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
     serializer_class = serializers.WhaleActivitySerializer
     filterset_class = filters.ActivityFilter
     path_parameters = {"whale_id": ID}
-    exact_by = None
 
     def get_queryset(self) -> Query:
         whale_id = self.kwargs["whale_id"]

@@ -60,8 +60,8 @@ def place(now: Snapshot) -> Parameter[Cursor]:
 
 
 class PageOrCursor(BasePagination):
-    """`page` and `page_size`, or `cursor`. The view says what its answer is made from (`snapshot`), what its
-    total is counted by (`exact_by`), and hands the finished rows back: each has `seq` and its time."""
+    """`page` and `page_size`, or `cursor`. The view says what its answer is made from (`snapshot`) and, where it
+    knows, the `total`, and hands the finished rows back: each has `seq` and its time."""
 
     cursor: Cursor | None = None
     is_walk = False
@@ -139,11 +139,10 @@ class PageOrCursor(BasePagination):
 
 def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
     """The total, and whether it is the whole of it: rows are counted as far as DEEPEST unless that is cheap."""
-    given = {name for name, value in view.parameters.items() if value is not None}
-    ids = queryset.order_by().values("id")
-    if view.exact_by is not None and given <= view.exact_by:
-        return ids.count(), True
-    counted = ids[: DEEPEST + 1].count()
+    total = view.total()
+    if total is not None:
+        return total, True
+    counted = queryset.order_by().values("id")[: DEEPEST + 1].count()
     return min(counted, DEEPEST), counted <= DEEPEST
 
 

@@ -1,0 +1,109 @@
+"""Removes what is older than its stream's retention: a prefix of `seq`, in small batches.
+
+A batch is one transaction that holds the stream's lock as storing does: rows, counters and `floor` go together, so
+that what is gone is known to be gone, and storing waits for a batch at most.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from realtime.store_sql import by_minute, by_period, lock
+from realtime.streams import Stream, all_streams
+
+BATCH = 2_000
+# Who waits for the lock gets it between two batches.
+PAUSE = 0.01
+
+
+class Pruned(NamedTuple):
+    """How far a stream was pruned, and how many rows that were."""
+
+    upto: int
+    rows: int
+
+
+def retention(stream: Stream) -> timedelta | None:
+    days = settings.STREAM_RETENTION_DAYS.get(stream.name)
+    return None if days is None else timedelta(days=days)
+
+
+def cutoffs(now: datetime) -> dict[str, datetime]:
+    """For each stream with a retention, the time before which its facts are not kept."""
+    kept = {stream.name: retention(stream) for stream in all_streams()}
+    return {name: now - days for name, days in kept.items() if days is not None}
+
+
+def strangers() -> set[str]:
+    """What the settings name and no stream is called."""
+    return set(settings.STREAM_RETENTION_DAYS) - {stream.name for stream in all_streams()}
+
+
+def prunable(stream: Stream, cutoff: datetime) -> Pruned:
+    """What `prune` would come to; nothing is removed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PRUNABLE.format(table=_table(stream), time=stream.time), [cutoff, stream.name])
+        return Pruned(*cursor.fetchone())
+
+
+def prune(stream: Stream, cutoff: datetime) -> Iterator[Pruned]:
+    """Each batch as it is committed, until the next row is one that stays."""
+    while (pruned := _prune_batch(stream, cutoff)).rows:
+        yield pruned
+        time.sleep(PAUSE)
+
+
+@transaction.atomic
+def _prune_batch(stream: Stream, cutoff: datetime) -> Pruned:
+    with connection.cursor() as cursor:
+        cursor.execute(lock([stream]))
+        cursor.execute(_prune_sql(stream), {"name": stream.name, "cutoff": cutoff, "batch": BATCH})
+        pruned = Pruned(*cursor.fetchone())
+        # A coin of which nothing is left has no newest.
+        cursor.execute("DELETE FROM newest_of_coin WHERE stream = %s AND seq <= %s", [stream.name, pruned.upto])
+    return pruned
+
+
+def _table(stream: Stream) -> str:
+    return stream.model._meta.db_table
+
+
+# A prefix: the first row that must stay is the end, however old those behind it are.
+_PRUNABLE = """
+SELECT stop.seq, stop.seq - s.floor FROM streams s, LATERAL (
+    SELECT coalesce(min(t.id) - 1, s.head) AS seq FROM {table} t WHERE t.id > s.floor AND t.{time} >= %s
+) stop WHERE s.name = %s"""
+
+_STOP = """stop AS (
+    SELECT s.floor, coalesce(
+        (SELECT min(t.id) - 1 FROM {table} t
+         WHERE t.id > s.floor AND t.id <= s.floor + %(batch)s AND t.{time} >= %(cutoff)s),
+        least(s.floor + %(batch)s, s.head)
+    ) AS seq FROM streams s WHERE s.name = %(name)s
+)"""
+
+_SAME = "(p.stream, p.seconds, p.coin, p.side, p.start) = (less.stream, less.seconds, less.coin, less.side, less.start)"
+
+
+def _prune_sql(stream: Stream) -> str:
+    table = _table(stream)
+    pieces = [
+        _STOP.format(table=table, time=stream.time),
+        f"gone AS (DELETE FROM {table} t USING stop WHERE t.id > stop.floor AND t.id <= stop.seq RETURNING t.*)",
+        "moved AS (UPDATE streams SET floor = stop.seq FROM stop WHERE name = %(name)s AND stop.seq > stop.floor)",
+    ]
+    if stream.counted is not None:
+        pieces += [
+            f"by_minute AS ({by_minute(stream, 'gone')})",
+            f"less AS ({by_period(stream)})",
+            "uncounted AS (UPDATE period_counts p SET count = p.count - less.count, value = p.value - less.value "
+            f"FROM less WHERE {_SAME} AND p.count > less.count)",
+            f"emptied AS (DELETE FROM period_counts p USING less WHERE {_SAME} AND p.count <= less.count)",
+        ]
+    if stream.gone:
+        pieces.append(f"also_gone AS ({stream.gone})")
+    return f"WITH {', '.join(pieces)} SELECT seq, seq - floor FROM stop"
