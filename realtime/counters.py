@@ -14,6 +14,7 @@ from django.db import connection
 from realtime.store_sql import PERIODS
 from realtime.streams import Counted, Stream
 
+KNOWN = "SELECT DISTINCT coin FROM newest_of_coin WHERE lower(coin) = ANY(%s)"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,7 +42,7 @@ class Part(NamedTuple):
 
 
 def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> list[Tally]:
-    """By coin and side; `coins` are the venue's own names, None is all of them."""
+    """By coin and side; `coins` are names in any case, None is all of them."""
     if window.start is not None and window.end is not None and window.start >= window.end:
         return []
     queries, values = [], list[Any]()
@@ -100,7 +101,7 @@ def _wanted(stream: Stream, part: Part, coins: Sequence[str] | None, side: str |
     conditions = {
         f"{time} >= %s": part.window.start,
         f"{time} < %s": part.window.end,
-        "coin = ANY(%s)": None if coins is None else list(coins),
+        f"coin = ANY(ARRAY({KNOWN}))": None if coins is None else [coin.lower() for coin in coins],
         f"{side_column} = %s": side,
     }
     given = {text: value for text, value in conditions.items() if value is not None}

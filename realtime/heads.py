@@ -58,7 +58,10 @@ def read_standing() -> Standing:
 
 @contextmanager
 def one_moment() -> Iterator[None]:
-    """Everything that is read within stands as it did when the first of it was read."""
+    """Everything that is read within stands as it did when the first of it was read, or an outer transaction's."""
+    if connection.in_atomic_block:
+        yield
+        return
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -58,9 +58,8 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def tallies(self) -> list[Tally]:
         """How many there are of each coin and side of what is asked for, by counters; call it behind `asked`."""
         asked = self.parameters
-        coins = None if asked.get("coin") is None else heads.known_coins(asked["coin"])
         window = Window(asked.get("start_time"), asked.get("end_time"))
-        return tallies(get_stream(self.stream), window, coins, asked.get("side"))
+        return tallies(get_stream(self.stream), window, asked.get("coin"), asked.get("side"))
 
     def total(self) -> int | None:
         """How many rows are asked for, where the counters know; None where they do not."""

@@ -1,14 +1,17 @@
 """Pages by number and by cursor, and the snapshot that an answer is made from."""
 
 import base64
+import itertools
+import threading
 from typing import Any
 
 import msgspec
 import pytest
+from django.db import connection
 
 from hyperwatch.api import pagination
 from hyperwatch.tests.asking import ask, get, walk
-from realtime.models import Epoch, StreamHead
+from realtime.models import Epoch
 from realtime.tests.builders import liquidation, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -106,13 +109,35 @@ def test_a_walk_keeps_its_filters() -> None:
     assert len(walk(f"{PATH}?coin=BTC")) == 110
 
 
-def test_rows_beyond_the_head_are_not_in_an_answer() -> None:
-    store_many(1, 3)
-    StreamHead.objects.filter(name="liquidations").update(head=2)
-    data = get(PATH)
-    assert (data["head"], seqs(data), data["pagination"]["total"]) == (2, [2, 1], 2)
-    assert [row["seq"] for row in get(f"{PATH}/recent")["liquidations"]] == [2, 1]
-    assert get(f"{PATH}/stats")["total_liquidations"] == 2
+def test_an_answer_is_of_one_moment_while_facts_arrive() -> None:
+    """Rows, totals, sums and the head agree, though they are read one after the other."""
+    stop = threading.Event()
+    writer = threading.Thread(target=store_until, args=(stop,))
+    writer.start()
+    try:
+        for _ in range(40):
+            data = get(PATH)
+            total = data["pagination"]["total"]
+            assert (total, max(seqs(data), default=0)) == (data["head"], data["head"])
+            stats = get(f"{PATH}/stats")
+            assert stats["total_liquidations"] == stats["head"]
+            recent = get(f"{PATH}/recent")
+            assert max((row["seq"] for row in recent["liquidations"]), default=0) == recent["head"]
+    finally:
+        stop.set()
+        writer.join()
+
+
+def store_until(stop: threading.Event) -> None:
+    """Later ones are later facts, so that the newest on the first page is the head."""
+    try:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            time = f"2026-01-10T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z"
+            stored(*(liquidation(raw_data={"tid": 7 * number + tid}, block_timestamp=time) for tid in range(7)))
+    finally:
+        connection.close()
 
 
 def test_a_cursor_of_another_life_of_the_database_is_refused() -> None:

@@ -69,7 +69,7 @@ def rows(table: str, asked: dict[str, str]) -> list[tuple[Any, ...]]:
     where = " AND ".join(["true", *given])
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT coin, side, {value} FROM {table} WHERE {where}", list(given.values()))
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def path(place: str, asked: dict[str, str]) -> str:
