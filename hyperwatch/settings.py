@@ -48,6 +48,8 @@ SERVER_PORT: int = env.whole("SERVER_PORT", 8080, 1, 65535)
 if env.text("PORT"):
     SERVER_PORT = env.whole("PORT", SERVER_PORT, 1, 65535)
 CONSUMER_PORT: int = env.whole("CONSUMER_PORT", 8081, 0, 65535)
+HTTP_THREADS: int = env.whole("HTTP_THREADS", 16, 1, 1_000)
+ANSWERS_KEPT_BYTES: int = env.whole("ANSWERS_KEPT_BYTES", 32 * 1024 * 1024, 0, 2**40)
 
 # PostgreSQL: unset means what a running `up` was given, else the embedded one, whose address is always known
 DATABASE_URL: str = env.database("DATABASE_URL")
@@ -138,6 +140,7 @@ configure_logging(LOG_LEVEL, LOG_FORMAT)
 
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL or addresses.database_url(VAR_DIR))}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"]["CONN_MAX_AGE"] = None
 # A host that swallows packets is not waited for longer; what the URL says comes first.
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 5,

@@ -7,7 +7,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hyperwatch.api import clock
+from hyperwatch.api.envelope import Age
 from liquidations import events, filters, serializers
 from liquidations.sums import summed
 from realtime.reading import StreamViewSet
@@ -19,6 +19,7 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     stream = "liquidations"
     serializer_class = serializers.LiquidationSerializer
     filterset_class = filters.LiquidationFilter
+    kept = frozenset({"recent", "stats"})
 
     @action(
         detail=False,
@@ -49,11 +50,11 @@ class LiquidationMapViewSet(StreamViewSet):
     serializer_class = serializers.CurrentMapSerializer
     filterset_class = filters.MapFilter
     pagination_class = None
+    kept = frozenset({"list"})
 
     def list(self, request: Request) -> Response:
         rows: list[Any] = self.rows()
         if not rows:
             raise NotFound("there is no map of this coin at that time")
         map_ = events.within(rows[0], self.parameters["price_range"])
-        age = clock.age_seconds(map_.timestamp, clock.now())
-        return self.answer(**msgspec.structs.asdict(map_), age_seconds=age)
+        return self.answer(**msgspec.structs.asdict(map_), age_seconds=Age(map_.timestamp))

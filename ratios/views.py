@@ -4,7 +4,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hyperwatch.api import clock
+from hyperwatch.api.envelope import Age
 from ratios import filters, serializers
 from realtime.reading import StreamViewSet
 
@@ -13,6 +13,7 @@ class RatioViewSet(StreamViewSet):
     """How the market is positioned now."""
 
     stream = "long_short_ratios"
+    kept = frozenset({"current"})
 
     @action(
         detail=False,
@@ -22,9 +23,8 @@ class RatioViewSet(StreamViewSet):
     )
     def current(self, request: Request) -> Response:
         """The newest ratio of each coin."""
-        now = clock.now()
-        ratios = [(msgspec.structs.asdict(row), clock.age_seconds(row.timestamp, now)) for row in self.rows()]
-        return self.answer(ratios=[{**ratio, "age_seconds": age} for ratio, age in ratios])
+        ratios = [{**msgspec.structs.asdict(row), "age_seconds": Age(row.timestamp)} for row in self.rows()]
+        return self.answer(ratios=ratios)
 
 
 class RatioHistoryViewSet(ListModelMixin, StreamViewSet):

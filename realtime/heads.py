@@ -78,11 +78,18 @@ def begin_epoch() -> None:
     Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())
 
 
-def read_snapshot(stream: str) -> tuple[int, str]:
-    """The head of a stream and the epoch, by one query."""
+class Version(NamedTuple):
+    """What a stream holds: answers of the same version to the same question are the same."""
+
+    epoch: str
+    head: int
+    floor: int
+
+
+def read_version(stream: str) -> Version:
+    """By one query."""
     epoch = Epoch.objects.filter(id=1).values("value")
-    head, value = StreamHead.objects.values_list("head", Subquery(epoch)).get(name=stream)
-    return head, value
+    return Version(*StreamHead.objects.values_list(Subquery(epoch), "head", "floor").get(name=stream))
 
 
 def newest_ids(facts: QuerySet[Any], stream: str, time: str) -> QuerySet[Any]:

@@ -4,15 +4,23 @@ The head is read first. So a client that subscribes with `since: head` goes on e
 """
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, ClassVar
 
+from django.http import HttpResponse, HttpResponseNotModified
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from hyperwatch.api import clock
 from hyperwatch.api.filters import ParameterFilter, Query
+from hyperwatch.api.kept import kept_answers
 from hyperwatch.api.pagination import PageOrCursor, Snapshot
 from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
+from hyperwatch.api.renderers import EnvelopeRenderer
 from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
@@ -23,20 +31,85 @@ from realtime.streams import get_stream
 COUNTED_BY = {"coin", "side", "start_time", "end_time"}
 
 
+class Answered(Exception):
+    """The answer is there already."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__()
+        self.response = response
+
+
 class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
-    """Reads one stream. With DRF's ListModelMixin it has a list, by page and by cursor."""
+    """Reads one stream. With DRF's ListModelMixin it has a list, by page and by cursor.
+
+    Its answers tell their version (ETag) and are not sent again to who has them. Those of the actions in `kept` are
+    kept, encoded, until the stream moves on.
+    """
 
     stream: ClassVar[str]
+    kept: ClassVar[frozenset[str]] = frozenset()
 
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """At one moment: what one query after the other would see at different heads must not be put together."""
-        with heads.one_moment():
-            return super().dispatch(request, *args, **kwargs)
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.check_there()
+        if request.method in SAFE_METHODS:
+            self._answer_known(request)
+        # What one query after the other would see at different heads must not be put together.
+        self._moment.enter_context(heads.one_moment())
+
+    def check_there(self) -> None:
+        """Raises NotFound where there is nothing to answer about, whatever the stream holds."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._moment:
+            final = super().finalize_response(request, response, *args, **kwargs)
+            if final.status_code == 200 and request.method in SAFE_METHODS:
+                self._tell_version(request, final)
+        return final
+
+    def handle_exception(self, exc: Exception) -> Any:
+        if isinstance(exc, Answered):
+            return exc.response
+        self._moment.__exit__(type(exc), exc, exc.__traceback__)
+        return super().handle_exception(exc)
+
+    @cached_property
+    def _moment(self) -> ExitStack:
+        return ExitStack()
+
+    @cached_property
+    def version(self) -> heads.Version:
+        return heads.read_version(self.stream)
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        now = Snapshot(*heads.read_snapshot(self.stream))
+        now = Snapshot(self.version.head, self.version.epoch)
         return self.paginator.pin(self.request, now) if isinstance(self.paginator, PageOrCursor) else now
+
+    def _answer_known(self, request: Request) -> None:
+        """Raises Answered where the client has the answer, or this process."""
+        version = heads.read_version(self.stream)
+        if etag(request, version) in request.headers.get("If-None-Match", ""):
+            raise Answered(HttpResponseNotModified(headers={"ETag": etag(request, version), **REVALIDATED}))
+        draft = kept_answers.find(question(request), version) if self._is_kept(request) else None
+        if draft is not None:
+            response = HttpResponse(draft.at(clock.now()), content_type=EnvelopeRenderer.media_type)
+            # What it is made from has not moved since.
+            self.version = version
+            raise Answered(response)
+
+    def _tell_version(self, request: Request, response: Any) -> None:
+        version = self.version
+        response["ETag"] = etag(request, version)
+        for name, value in REVALIDATED.items():
+            response[name] = value
+        if self._is_kept(request) and isinstance(response, Response):
+            response.add_post_render_callback(
+                lambda rendered: kept_answers.keep(question(request), version, rendered.draft)
+            )
+
+    def _is_kept(self, request: Request) -> bool:
+        return self.action in self.kept and isinstance(request.accepted_renderer, EnvelopeRenderer)
 
     def get_queryset(self) -> Query:
         return get_stream(self.stream).model._default_manager.filter(id__lte=self.snapshot.head)
@@ -76,6 +149,20 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def _finished(self, page: Iterable[Any]) -> list[Any]:
         return [reader(self.stream).row(values) for values in page]
+
+
+# Kept by whoever likes, and never given out without asking whether it still holds.
+REVALIDATED = {"Cache-Control": "no-cache"}
+
+
+def question(request: Request) -> str:
+    return str(request.get_full_path())
+
+
+def etag(request: Request, version: heads.Version) -> str:
+    """Weak (RFC 9110, 8.8.1): two answers of one version differ in their timestamp, and in how they are compressed."""
+    asked = f"{request.accepted_renderer.format} {question(request)} {version}"
+    return f'W/"{blake2b(asked.encode(), digest_size=12).hexdigest()}"'
 
 
 class CoinsFilter(ParameterFilter):

@@ -13,7 +13,7 @@ from hyperwatch.api.parameters import ID
 from hyperwatch.api.views import ApiViewMixin
 from realtime.reading import StreamViewSet
 from whales import filters, serializers
-from whales.models import WhaleWatch
+from whales.models import WhaleActivity, WhaleWatch
 
 
 class WhaleViewSet(ApiViewMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, GenericViewSet[WhaleWatch]):
@@ -68,11 +68,14 @@ class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
     stream = "whale_activities"
     serializer_class = serializers.WhaleActivitySerializer
     filterset_class = filters.ActivityFilter
+    kept = frozenset({"list"})
     path_parameters = {"whale_id": ID}
 
-    def get_queryset(self) -> Query:
+    def check_there(self) -> None:
         whale_id = self.kwargs["whale_id"]
-        activities = super().get_queryset().filter(whale_id=whale_id)
+        activities = WhaleActivity.objects.filter(whale_id=whale_id)
         if not WhaleWatch.objects.filter(id=whale_id).exists() and not activities.exists():
             raise NotFound("no whale has or had this id")
-        return activities
+
+    def get_queryset(self) -> Query:
+        return super().get_queryset().filter(whale_id=self.kwargs["whale_id"])

@@ -1,0 +1,74 @@
+"""How requests are answered: by so many threads, each with one lasting connection to the database.
+
+Django gives each request under ASGI a thread of its own, and so each a new connection, or one that is left behind: a
+crowd of clients brings PostgreSQL to its limit. Here the number is bounded, whatever the load, and the rest waits.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any, cast
+
+from django.conf import settings
+from django.core import signals
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.http import FileResponse, HttpResponseBase
+from django.urls import set_script_prefix
+
+
+class ThreadedHandler(ASGIHandler):
+    """Django's handler for HTTP, with everything that belongs to one answer in one thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads = ThreadPoolExecutor(settings.HTTP_THREADS, thread_name_prefix="http")
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async=False)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.handle(scope, receive, send)
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        loop = asyncio.get_running_loop()
+        with body:
+            response = await loop.run_in_executor(self._threads, self._answer, scope, body)
+            if not response.streaming:
+                await self.send_response(response, send)
+                return
+            try:
+                await self._send_while_there(response, receive, send)
+            finally:
+                await loop.run_in_executor(self._threads, response.close)
+
+    def _answer(self, scope: Any, body: IO[bytes]) -> HttpResponseBase:
+        set_script_prefix(get_script_prefix(scope))
+        signals.request_started.send(sender=self.__class__, scope=scope)
+        request, error = self.create_request(scope, body)
+        response: Any = self.get_response(request) if request is not None else error
+        response._handler_class = self.__class__
+        if isinstance(response, FileResponse):
+            response.block_size = self.chunk_size
+        if not response.streaming:
+            # Here, where its connection is: what has been answered is still to be sent, and needs none.
+            response.close()
+        return cast(HttpResponseBase, response)
+
+    async def _send_while_there(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
+        """Ends with the last chunk, or when the client leaves."""
+        tasks = [
+            asyncio.ensure_future(self.send_response(response, send)),
+            asyncio.ensure_future(self.listen_for_disconnect(receive)),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0] in done:
+                tasks[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
