@@ -30,9 +30,6 @@ class RecentFilter(StrictFilterSet):
     min_value_usd = ParameterFilter(AMOUNT, "liquidation_value_usd", "gte")
     limit = ViewParameter(whole_number(1, 100))
 
-    def filter_queryset(self, queryset: Query) -> Query:
-        return super().filter_queryset(queryset)[: self.form.cleaned_data["limit"] or RECENT]
-
 
 class StatsFilter(StrictFilterSet):
     coin = CoinsFilter()

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from hyperwatch.api.envelope import Age
 from liquidations import events, filters, serializers
+from liquidations.filters import RECENT
 from liquidations.sums import summed
 from realtime.reading import StreamViewSet
 
@@ -29,7 +30,9 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def recent(self, request: Request) -> Response:
         """The newest liquidations."""
-        return self.answer(liquidations=self.rows())
+        asked = self.asked()
+        rows = self.newest_rows(asked, self.parameters["limit"] or RECENT)
+        return self.answer(liquidations=rows)
 
     @action(
         detail=False,

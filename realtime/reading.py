@@ -3,12 +3,15 @@
 The head is read first. So a client that subscribes with `since: head` goes on exactly from the answer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, ClassVar
 
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Func, OuterRef
+from django.db.models.functions import Lower
 from django.http import HttpResponse, HttpResponseNotModified
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -25,8 +28,11 @@ from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
 from realtime.counters import Tally, Window, tallies
+from realtime.models import NewestOfCoin
 from realtime.streams import get_stream
 
+# With several coins the newest of each are merged, up to so many rows: no index has several coins in order of time.
+MOST_MERGED = 50_000
 # The filters under which the counters know the total.
 COUNTED_BY = {"coin", "side", "start_time", "end_time"}
 
@@ -123,10 +129,25 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         return self._finished(self._columns(self.asked() if facts is None else facts))
 
     def paginate_queryset(self, queryset: Any) -> list[Any]:
-        return self._finished(super().paginate_queryset(self._columns(queryset)) or [])
+        return self._finished(super().paginate_queryset(queryset) or [])
 
     def get_paginated_response(self, data: Any) -> Response:
         return self.answer(**super().get_paginated_response(data).data)
+
+    def newest_rows(self, facts: Query, most: int) -> list[Any]:
+        """The newest of `facts`, as they go out."""
+        return self._finished(self.newest(facts, most))
+
+    def newest(self, queryset: Query, most: int, begin: int = 0) -> Query:
+        """The columns of so many behind the first `begin`, without reading more than the indexes must give."""
+        coins = {coin.lower() for coin in self.parameters.get("coin") or ()}
+        if len(coins) > 1 and len(coins) * (begin + most) <= MOST_MERGED:
+            queryset = newest_of_each(queryset, self.stream, coins, begin + most)
+        if begin:
+            # The places that are passed over are counted in the index, and no row is fetched for them.
+            ids = queryset.values("id")[begin : begin + most]
+            return self._columns(queryset.model._default_manager.filter(id__in=ids))
+        return self._columns(queryset[:most])
 
     def tallies(self) -> list[Tally]:
         """How many there are of each coin and side of what is asked for, by counters; call it behind `asked`."""
@@ -163,6 +184,14 @@ def etag(request: Request, version: heads.Version) -> str:
     """Weak (RFC 9110, 8.8.1): two answers of one version differ in their timestamp, and in how they are compressed."""
     asked = f"{request.accepted_renderer.format} {question(request)} {version}"
     return f'W/"{blake2b(asked.encode(), digest_size=12).hexdigest()}"'
+
+
+def newest_of_each(queryset: Query, stream: str, coins: Collection[str], most: int) -> Query:
+    """Of `queryset` at most so many of each coin, the newest; `coins` are in lower case."""
+    of_coin = queryset.filter(coin=OuterRef("coin")).values("id")[:most]
+    newest = NewestOfCoin.objects.annotate(lower=Lower("coin")).filter(stream=stream, lower__in=coins)
+    each = newest.values_list(Func(ArraySubquery(of_coin), function="unnest"))
+    return queryset.filter(id__in=each)
 
 
 class CoinsFilter(ParameterFilter):

@@ -76,13 +76,14 @@ class PageOrCursor(BasePagination):
         return Snapshot(self.cursor.head, now.epoch) if self.cursor else now
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        self.view = view
         self.snapshot: Snapshot = view.snapshot
         self.size = PAGE_SIZES.asked(request.query_params, "page_size", PAGE_SIZE)
         self.time = queryset.model._meta.ordering[0].lstrip("-")
         return self._walk(queryset) if self.is_walk else self._numbered(queryset, request, view)
 
     def _walk(self, queryset: QuerySet[Any]) -> list[Any]:
-        rows = list(self._after(queryset)[: self.size + 1])
+        rows = list(self.view.newest(self._after(queryset), self.size + 1))
         self.next_is_there = len(rows) > self.size
         return rows[: self.size]
 
@@ -102,7 +103,7 @@ class PageOrCursor(BasePagination):
         self.total, self.total_exact = _count(queryset, view)
         if begin and begin >= self.total:
             raise NotFound(f"there are {self.total} rows, and page {self.page} is past the end")
-        return list(queryset[begin : begin + self.size])
+        return list(view.newest(queryset, self.size, begin))
 
     def get_paginated_response(self, data: Sequence[Any]) -> Response:
         told = self._cursor_told(data) if self.is_walk else self._page_told()
