@@ -109,6 +109,11 @@ def delete_topics(timeout: float = 10.0) -> None:
         raise KafkaAway(str(error.args[0])) from error
 
 
+# A batch of the largest messages would take a gigabyte; so many are taken from the client before it is looked again.
+BATCH_BYTES = 16 * 1024 * 1024
+READ_AT_ONCE = 100
+
+
 class Producer:
     """Sends messages; each is acknowledged by all replicas or reported by `flush`."""
 
@@ -187,12 +192,19 @@ class Consumer:
         self._lag_noted_at = 0.0
 
     def read(self, limit: int, wait: float) -> list[Message]:
-        """What there is, at most `limit` messages; waits up to `wait` seconds for the first, for no further one."""
+        """What there is, at most `limit` messages of BATCH_BYTES or a few more; waits up to `wait` seconds for the
+        first, for no further one."""
         self._resume()
-        first = self._consumer.consume(1, wait)
-        rest = self._consumer.consume(limit - 1, 0) if first and limit > 1 else []
+        read = self._consumer.consume(1, wait)
+        size = len(read)
+        while read and size < BATCH_BYTES and len(read) < limit:
+            more = self._consumer.consume(min(limit - len(read), READ_AT_ONCE), 0)
+            if not more:
+                break
+            size += sum(len(raw.value() or b"") for raw in more)
+            read += more
         self._note_lag()
-        return [self._message(raw) for raw in [*first, *rest] if self._is_data(raw)]
+        return [self._message(raw) for raw in read if self._is_data(raw)]
 
     def commit(self, batch: Sequence[Message]) -> None:
         """Commits the places behind `batch`; a place that another member has taken over is theirs to commit.

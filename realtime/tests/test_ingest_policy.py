@@ -11,6 +11,7 @@ from django.db import OperationalError, connection
 
 from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
+from realtime import kafka
 from realtime.decoding import Batch, decode_batch
 from realtime.ingest import Ingest
 from realtime.kafka import Consumer, Message
@@ -136,3 +137,18 @@ def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka:
     mock_kafka.come_back()
     wait_until(lambda: consumer.read(10, 0.2) or consumer.committed_at, "the answer", 15)
     consumer.close()
+
+
+def test_a_batch_of_large_messages_is_cut_by_its_bytes(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(kafka, "READ_AT_ONCE", 10)
+    send([transaction(raw_data={"tid": tid, "text": "x" * 9_000}) for tid in range(60)])
+    consumer = Consumer()
+    batches: list[int] = []
+
+    def has_all() -> bool:
+        batches.append(len(consumer.read(1_000, 0.2)))
+        return sum(batches) == 60
+
+    wait_until(has_all, "all messages", 20)
+    assert max(batches) <= 21
