@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from django.conf import settings
@@ -24,7 +25,7 @@ from hyperwatch.embedded import CannotStartError, apache
 from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.embedded.postgres import EmbeddedPostgres
 from realtime.bench.machine import client_cores, on_cores
-from realtime.bench.process import Process
+from realtime.bench.process import Process, free_port
 from realtime.kafka import create_topics, delete_topics, topics
 
 Service = tuple[str, str]
@@ -40,21 +41,30 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def postgres(var: Path, cores: set[int]) -> Iterator[Service]:
-    """A migrated database: its URL, and what it is. One that is brought along runs on `cores`."""
-    name = f"bench_{uuid.uuid4().hex[:12]}"
+def cluster(var: Path, cores: set[int], keep: Path | None = None) -> Iterator[Service]:
+    """A PostgreSQL: its URL, and what it is. One that is brought along runs on `cores`, in `keep` where it stays."""
     with ExitStack() as stack:
         url, what = settings.DATABASE_URL, GIVEN
         if not url:
-            embedded = EmbeddedPostgres(var)
-            stack.callback(embedded.remove)
+            embedded = EmbeddedPostgres(keep or var)
+            stack.callback(embedded.stop if keep else embedded.remove)
             with on_cores(cores):
                 url, what = embedded.start(), f"embedded, {embedded.major}"
-        _query(url, f"CREATE DATABASE {name}")
-        stack.callback(_query, url, f"DROP DATABASE {name} WITH (FORCE)")
+        yield url, what
+
+
+@contextmanager
+def database(url: str, var: Path, name: str = "", *, is_kept: bool = False) -> Iterator[str]:
+    """The URL of a migrated database beside the one of `url`; one that is kept is found again by its name."""
+    name = name or f"bench_{uuid.uuid4().hex[:12]}"
+    with ExitStack() as stack:
+        if not (is_kept and _query(url, f"SELECT 1 FROM pg_database WHERE datname = '{name}'")):
+            _query(url, f"CREATE DATABASE {name}")
+        if not is_kept:
+            stack.callback(_query, url, f"DROP DATABASE {name} WITH (FORCE)")
         own = re.sub(r"(//[^/]*/)[^?]*", rf"\g<1>{name}", url)
         _migrate(own, var)
-        yield own, what
+        yield own
 
 
 @contextmanager
@@ -111,12 +121,6 @@ def _broker(var: Path) -> Iterator[Service]:
             yield address, "embedded (librdkafka's mock cluster): no disk, no java"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def wait_for_port(process: Process, port: int, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not _listens(port):
@@ -131,11 +135,12 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _query(url: str, sql: str) -> None:
+def _query(url: str, sql: str) -> list[tuple[Any, ...]]:
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
 
 
 def _migrate(url: str, var: Path) -> None:

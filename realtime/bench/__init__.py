@@ -1,4 +1,4 @@
-"""Measures the live stream on the real server process, over real sockets, beside references: `manage.py bench`.
+"""Measures the real processes over real sockets, beside references: `manage.py bench`.
 
 Three kinds of processes: the server under test on a core of its own; on the others the swarm, which is all its
 clients, and the command, which publishes. What the clients receive is compared byte for byte, so that no figure

@@ -13,12 +13,16 @@ from realtime.bench.report import Report
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """`services` says for the reader what each of them is; `env` makes a process of ours use them."""
+    """`services` says for the reader what each of them is; `env` makes a process of ours use them.
+
+    `database` makes a further migrated database of a name, or finds it where such are kept, and returns its URL.
+    """
 
     folder: Path
     env: Mapping[str, str]
     services: Mapping[str, str]
     say: Callable[[str], None]
+    database: Callable[[str], str]
     runs: int
     seed: int
     is_quick: bool

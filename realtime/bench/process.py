@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -101,6 +102,12 @@ class Process:
         lines = Path(f"/proc/{self.pid}/{file}").read_text().splitlines()
         fields = (line.partition(":") for line in lines)
         return {name: int(rest.split()[0]) * 1024 for name, _, rest in fields if name in names}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _answers(url: str) -> bool:

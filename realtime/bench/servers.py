@@ -1,6 +1,5 @@
 """The servers that are compared: how each is started, and what is published for the same events."""
 
-import socket
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from django.conf import settings
 from realtime.bench.content import CHANNEL, Content, as_stock_does
 from realtime.bench.ground import Ground
 from realtime.bench.machine import server_cores
-from realtime.bench.process import Process
+from realtime.bench.process import Process, free_port
 from realtime.frames import finished, pack
 from realtime.groups import group_of
 
@@ -29,7 +28,7 @@ class Server(ABC):
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         log = ground.folder / f"{self.name}.log"
         self.process = Process(self.name, self._command(), log, self._env(), server_cores())
@@ -110,9 +109,3 @@ class Stock(Server):
 
 
 KINDS: dict[str, type[Server]] = {kind.name: kind for kind in (Hub, Bare, Stock)}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

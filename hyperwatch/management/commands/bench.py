@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from argparse import ArgumentParser
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -25,13 +25,13 @@ from realtime.bench.servers import KINDS
 from realtime.bench.slow import slow
 from realtime.kafka import KafkaAway
 
-Bench = Callable[[Ground, dict[str, Any]], Coroutine[Any, Any, Report]]
+Bench = Callable[[Ground, dict[str, Any]], Report]
 
 
 class Command(BaseCommand):
     """PostgreSQL and Redis are those of the settings, where they name some, else brought along and removed."""
 
-    help = "Measures the live stream: server, clients and references on this machine, the loopback only."
+    help = "Measures the server beside references: all of it on this machine, the loopback only."
 
     def add_arguments(self, parser: CommandParser) -> None:
         benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         _, _, run = BENCHES[bench]
         try:
             with self.ground(options, with_kafka=bench == "latency") as ground:
-                report = asyncio.run(run(ground, options))
+                report = run(ground, options)
         except (CannotStartError, CannotMeasureError, KafkaAway) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
@@ -68,11 +68,12 @@ class Command(BaseCommand):
         with ExitStack() as brought:
             folder = brought.enter_context(temporary.folder())
             cores = machine.server_cores() if with_kafka else machine.client_cores()
-            database_url, database = brought.enter_context(temporary.postgres(folder, cores))
+            keep = options.get("keep")
+            cluster_url, cluster = brought.enter_context(temporary.cluster(folder, cores, keep))
             redis_url, redis = brought.enter_context(temporary.redis(folder))
-            services = {"PostgreSQL": database, "Redis": redis}
+            services = {"PostgreSQL": cluster, "Redis": redis}
             env = {
-                "DATABASE_URL": database_url,
+                "DATABASE_URL": brought.enter_context(temporary.database(cluster_url, folder)),
                 "REDIS_URL": redis_url,
                 "REDIS_PREFIX": folder.name,
                 "KAFKA_BOOTSTRAP_SERVERS": "",
@@ -90,6 +91,9 @@ class Command(BaseCommand):
                 env=env,
                 services=services,
                 say=self.say,
+                database=lambda name: brought.enter_context(
+                    temporary.database(cluster_url, folder, name, is_kept=keep is not None)
+                ),
                 runs=1 if options["quick"] else options["runs"],
                 seed=options["seed"],
                 is_quick=options["quick"],
@@ -123,33 +127,35 @@ def _add_fanout(parser: ArgumentParser) -> None:
     add("--scale", type=float, default=1.0, help="makes the runs so many times longer, for a profiler")
 
 
-def _fanout(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
+def _fanout(ground: Ground, options: dict[str, Any]) -> Report:
     clients = [20] if ground.is_quick else options["clients"]
-    return fanout(ground, Fanout(clients, options["bytes"], options["only"], options["modes"], options["scale"]))
+    return asyncio.run(
+        fanout(ground, Fanout(clients, options["bytes"], options["only"], options["modes"], options["scale"]))
+    )
 
 
 def _add_idle(parser: ArgumentParser) -> None:
     parser.add_argument("--connections", type=int, default=2_000, help="how many (%(default)s)")
 
 
-def _idle(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
-    return idle(ground, 50 if ground.is_quick else options["connections"])
+def _idle(ground: Ground, options: dict[str, Any]) -> Report:
+    return asyncio.run(idle(ground, 50 if ground.is_quick else options["connections"]))
 
 
 def _add_churn(parser: ArgumentParser) -> None:
     parser.add_argument("--clients", type=int, default=1_000, help="who come and leave (%(default)s)")
 
 
-def _churn(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
-    return churn(ground, 50 if ground.is_quick else options["clients"])
+def _churn(ground: Ground, options: dict[str, Any]) -> Report:
+    return asyncio.run(churn(ground, 50 if ground.is_quick else options["clients"]))
 
 
 def _add_slow(parser: ArgumentParser) -> None:
     parser.add_argument("--megabytes", type=int, default=200, help="that are pushed (%(default)s)")
 
 
-def _slow(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
-    return slow(ground, 20 if ground.is_quick else options["megabytes"])
+def _slow(ground: Ground, options: dict[str, Any]) -> Report:
+    return asyncio.run(slow(ground, 20 if ground.is_quick else options["megabytes"]))
 
 
 def _add_latency(parser: ArgumentParser) -> None:
@@ -161,9 +167,9 @@ def _add_latency(parser: ArgumentParser) -> None:
     add("--share-cores", action="store_true", help="hold nobody to a core")
 
 
-def _latency(ground: Ground, options: dict[str, Any]) -> Coroutine[Any, Any, Report]:
+def _latency(ground: Ground, options: dict[str, Any]) -> Report:
     asked = Latency(options["rate"], options["clients"], options["seconds"], options["burst"])
-    return latency(ground, Latency(200, 20, 1, 1_000) if ground.is_quick else asked)
+    return asyncio.run(latency(ground, Latency(200, 20, 1, 1_000) if ground.is_quick else asked))
 
 
 BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
