@@ -82,6 +82,18 @@ def ratio(
     return _figure(group, name, value, [one / other for one, other in zip(above, below, strict=True)], unit, target)
 
 
+def series(
+    group: str, name: str, values: Sequence[float], unit: str = "", target: AtLeast | AtMost | None = None
+) -> Figure:
+    """By size; what counts is the last, which is the largest."""
+    return _figure(group, name, values[-1], list(values), unit, target)
+
+
+def ratio_of_ends(group: str, name: str, values: Sequence[float], target: AtLeast | AtMost) -> Figure:
+    """What the largest has of the smallest."""
+    return _figure(group, name, values[-1] / values[0], [], "x", target)
+
+
 def _figure(
     group: str, name: str, value: float, runs: list[float], unit: str, target: AtLeast | AtMost | None
 ) -> Figure:

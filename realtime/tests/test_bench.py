@@ -16,6 +16,7 @@ from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from realtime.bench.content import Content, as_stock_does
 from realtime.bench.process import CannotMeasureError
+from realtime.bench.questions import QUESTIONS
 from realtime.bench.report import AtLeast, AtMost, ratio
 from realtime.bench.tape import Tape
 from realtime.bench.wire import frames
@@ -118,6 +119,20 @@ def test_a_given_kafka_is_left_as_it_was(
     assert_all_arrived(report)
     # Kafka keeps its groups' places in a topic of its own.
     assert existing_topics() - {"__consumer_offsets"} == before - {"__consumer_offsets"}
+
+
+@pytest.mark.slow
+def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_server: RedisServer) -> None:
+    report = bench("rest", **fresh_database.env, **redis_server.env)
+    runs = report["runs"]
+    assert {(run["group"], run["question"]) for run in runs} == {(one.group, one.name) for one in QUESTIONS}
+    assert len(runs) == 2 * len(QUESTIONS) == 2 * report["checks"]["questions"]
+    assert {run["size"] for run in runs} == set(report["parameters"]["sizes"])
+    # Whatever is answered was read, and nobody is asked in vain but where it says so.
+    assert all(run["read"] >= run["returned"] for run in runs)
+    empty = {run["question"] for run in runs if not run["returned"]}
+    assert {"nobody of that address", "nothing of that value"} <= empty
+    assert left_in(fresh_database) == []
 
 
 @pytest.mark.slow

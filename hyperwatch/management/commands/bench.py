@@ -6,6 +6,7 @@ import signal
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +21,9 @@ from realtime.bench.ground import Ground
 from realtime.bench.idle import idle
 from realtime.bench.latency import Latency, latency
 from realtime.bench.process import CannotMeasureError
+from realtime.bench.questions import GROUPS
 from realtime.bench.report import Report, show
+from realtime.bench.rest import Rest, rest
 from realtime.bench.servers import KINDS
 from realtime.bench.slow import slow
 from realtime.kafka import KafkaAway
@@ -172,6 +175,19 @@ def _latency(ground: Ground, options: dict[str, Any]) -> Report:
     return asyncio.run(latency(ground, Latency(200, 20, 1, 1_000) if ground.is_quick else asked))
 
 
+def _add_rest(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--sizes", type=_numbers, default=[10_000, 1_000_000, 10_000_000], help="rows (10000,1000000,10000000)")
+    add("--requests", type=int, default=200, help="for a question, size and round (%(default)s)")
+    add("--only", type=_among(tuple(GROUPS)), default=list(GROUPS), help=",".join(GROUPS))
+    add("--keep", type=Path, metavar="DIR", help="leaves the filled databases there, and finds them again")
+
+
+def _rest(ground: Ground, options: dict[str, Any]) -> Report:
+    asked = Rest(options["sizes"], options["requests"], options["only"])
+    return rest(ground, asked._replace(sizes=[10_000, 20_000], requests=2) if ground.is_quick else asked)
+
+
 BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     "fanout": ("What an event costs the server for each client, beside a stock and a bare one.", _add_fanout, _fanout),
     "latency": (
@@ -181,5 +197,6 @@ BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     ),
     "idle": ("What a connection costs that is subscribed and hears nothing.", _add_idle, _idle),
     "churn": ("Many who come at once and leave at once, and what neighbours notice.", _add_churn, _churn),
+    "rest": ("What each endpoint answers in at each size, and the database's part of it.", _add_rest, _rest),
     "slow": ("One who never reads: the server's memory, and what others notice.", _add_slow, _slow),
 }
