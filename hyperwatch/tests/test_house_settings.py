@@ -52,7 +52,7 @@ def test_the_defaults_of_the_example_are_those_of_the_settings(monkeypatch: pyte
     assert settings_with(monkeypatch, told) == settings_with(monkeypatch, {})
 
 
-@pytest.mark.parametrize("service", ["init", "web", "consumer", "simulate"])
+@pytest.mark.parametrize("service", ["init", "web", "consumer", "simulate", "prune"])
 def test_compose_hands_every_setting_to_our_services(service: str) -> None:
     handed = yaml.safe_load(COMPOSE)["services"][service]["environment"]
     assert set(handed) == names_read() - NOT_IN_A_CONTAINER
