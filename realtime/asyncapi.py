@@ -85,7 +85,10 @@ def _limits() -> dict[str, Schema]:
             "Connections from one address to one process; one more closes with 4429.",
         ),
         "ping_seconds": (settings.WEBSOCKET_PING_SECONDS, "After so many seconds of silence a client is pinged."),
-        "pong_seconds": (settings.WEBSOCKET_PONG_SECONDS, "After so many seconds without a pong the connection is cut."),
+        "pong_seconds": (
+            settings.WEBSOCKET_PONG_SECONDS,
+            "After so many seconds without a pong the connection is cut.",
+        ),
         "snapshot": (SNAPSHOT_MAX, "The most that a snapshot of events has."),
         "replay": (settings.STREAM_REPLAY_MAX, "The most facts that `since` brings; further back there is a gap."),
         "ring_bytes": (settings.STREAM_RING_BYTES, "So many bytes of a channel are kept for who falls behind."),

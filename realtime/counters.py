@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from realtime.store_sql import PERIODS
+from realtime.store_sql import ALL_TIME, PERIODS
 from realtime.streams import Counted, Stream
 
 KNOWN = "SELECT DISTINCT coin FROM newest_of_coin WHERE lower(coin) = ANY(%s)"
@@ -35,21 +35,35 @@ class Tally(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A piece of a window that one kind of counter covers; None is the rows themselves."""
+    """A piece of a window that one kind of counter covers, by its length; None is the rows themselves."""
 
     seconds: int | None
     window: Window
 
 
-def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> list[Tally]:
-    """By coin and side; `coins` are names in any case, None is all of them."""
+def tallies(
+    stream: Stream,
+    window: Window,
+    coins: Sequence[str] | None = None,
+    side: str | None = None,
+    *,
+    by_coin: bool = True,
+) -> list[Tally]:
+    """By coin and side; `coins` are names in any case, None is all of them.
+
+    Without `by_coin` all coins are one where that costs less to read, and the coin of a tally says nothing.
+    """
     if window.start is not None and window.end is not None and window.start >= window.end:
         return []
     queries, values = [], list[Any]()
     for part in parts(window):
-        query, given = _counters(stream, part) if part.seconds else _rows(stream, part)
+        query, given = _rows(stream, part) if part.seconds is None else _counters(stream, part)
         where, more = _wanted(stream, part, coins, side)
-        queries.append(f"{query}{where}" + ("" if part.seconds else " GROUP BY 1, 2"))
+        if part.seconds is None:
+            where += " GROUP BY 1, 2"
+        elif coins is None:
+            where += " AND coin <> ''" if by_coin else " AND coin = ''"
+        queries.append(f"{query}{where}")
         values += [*given, *more]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -62,6 +76,9 @@ def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None, 
 
 def parts(window: Window) -> Iterator[Part]:
     """The window in as few pieces as there are: rows at the ends, then minutes, hours, and days in the middle."""
+    if window == Window():
+        yield Part(ALL_TIME, window)
+        return
     lengths = (None, *PERIODS)
     left, right = window
     for shorter, longer in zip(lengths, PERIODS, strict=False):
@@ -96,8 +113,9 @@ def _rows(stream: Stream, part: Part) -> tuple[str, list[Any]]:
 
 
 def _wanted(stream: Stream, part: Part, coins: Sequence[str] | None, side: str | None) -> tuple[str, list[Any]]:
-    time = "start" if part.seconds else stream.time
-    side_column = "side" if part.seconds else (stream.counted or Counted()).side
+    is_rows = part.seconds is None
+    time = stream.time if is_rows else "start"
+    side_column = (stream.counted or Counted()).side if is_rows else "side"
     conditions = {
         f"{time} >= %s": part.window.start,
         f"{time} < %s": part.window.end,

@@ -54,15 +54,15 @@ class NewestOfCoin(models.Model):
 class PeriodCount(models.Model):
     """How many facts of one coin and side a stream has in one minute, hour or day, and their value in USD.
 
-    Kept in the storing transaction, and in the pruning one: it always equals a count of the rows. `side` is "" where
-    the stream knows none, `value` 0 where it is not summed.
+    Kept in the storing transaction, and in the pruning one: it always equals a count of the rows. The coin "" is all
+    coins together, `seconds` 0 all time; `side` is "" where the stream knows none, `value` 0 where it is not summed.
     """
 
     pk = models.CompositePrimaryKey("stream", "seconds", "coin", "side", "start")
     stream = models.CharField(max_length=40)
     seconds = models.IntegerField(help_text="the length of the period")
-    coin = CoinField()
-    side = models.CharField(max_length=5)
+    coin = CoinField(blank=True)
+    side = models.CharField(max_length=5, blank=True)
     start = models.DateTimeField()
     count = models.BigIntegerField()
     value = models.DecimalField(max_digits=48, decimal_places=8)

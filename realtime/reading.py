@@ -149,18 +149,18 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
             return self._columns(queryset.model._default_manager.filter(id__in=ids))
         return self._columns(queryset[:most])
 
-    def tallies(self) -> list[Tally]:
+    def tallies(self, *, by_coin: bool = True) -> list[Tally]:
         """How many there are of each coin and side of what is asked for, by counters; call it behind `asked`."""
         asked = self.parameters
         window = Window(asked.get("start_time"), asked.get("end_time"))
-        return tallies(get_stream(self.stream), window, asked.get("coin"), asked.get("side"))
+        return tallies(get_stream(self.stream), window, asked.get("coin"), asked.get("side"), by_coin=by_coin)
 
     def total(self) -> int | None:
         """How many rows are asked for, where the counters know; None where they do not."""
         given = {name for name, value in self.parameters.items() if value is not None}
         if get_stream(self.stream).counted is None or not given <= COUNTED_BY:
             return None
-        return sum(tally.facts for tally in self.tallies())
+        return sum(tally.facts for tally in self.tallies(by_coin=False))
 
     def answer(self, **data: Any) -> Response:
         return Response({**data, **self.snapshot._asdict()})

@@ -10,8 +10,9 @@ from hyperwatch.fields import JsonTextField
 from realtime.columns import table_columns
 from realtime.streams import Counted, Stream
 
-# A minute, an hour, a day, in seconds: each is whole ones of the one before, from 1970 on.
+# A minute, an hour, a day, in seconds: each is whole ones of the one before, from 1970 on. 0 is all the time there is.
 PERIODS = (60, 3_600, 86_400)
+ALL_TIME = 0
 
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
 CREATE_STORED = "CREATE TEMPORARY TABLE IF NOT EXISTS stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
@@ -113,20 +114,29 @@ def _counted(stream: Stream) -> str:
 
 
 def by_minute(stream: Stream, facts: str) -> str:
-    """Groups of `facts`: (coin, side, start, count, value). What many rows have in common is added up once."""
+    """Groups of `facts`: (coin, side, start, count, value), and with "" for the coin those of all coins together.
+
+    What many rows have in common is added up once.
+    """
     by = stream.counted or Counted()
     return (
+        f"SELECT coalesce(coin, '') AS coin, side, start, sum(count) AS count, sum(value) AS value FROM ("
         f"SELECT coin, {by.side_sql} AS side, date_bin('1 minute', {stream.time}, 'epoch') AS start, "
         f"count(*) AS count, {by.value_sql} AS value FROM {facts} GROUP BY 1, 2, 3"
+        ") AS of_coin GROUP BY GROUPING SETS ((coin, side, start), (side, start))"
     )
 
 
 def by_period(stream: Stream) -> str:
     """The same groups, from `by_minute`, for every length of period."""
-    periods = ", ".join(f"({seconds})" for seconds in PERIODS)
+    periods = ", ".join(f"({seconds})" for seconds in (ALL_TIME, *PERIODS))
+    begin = (
+        f"CASE seconds WHEN {ALL_TIME} THEN timestamptz 'epoch' "
+        "ELSE date_bin(make_interval(secs => seconds), start, 'epoch') END"
+    )
     return (
-        f"SELECT '{stream.name}' AS stream, seconds, coin, side, "
-        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, sum(count) AS count, sum(value) AS value "
+        f"SELECT '{stream.name}' AS stream, seconds, coin, side, {begin} AS start, "
+        "sum(count) AS count, sum(value) AS value "
         f"FROM by_minute, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4, 5"
     )
 

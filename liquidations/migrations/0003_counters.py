@@ -3,9 +3,11 @@ from django.db import migrations
 # What was stored before there were counters.
 COUNT = """
 INSERT INTO period_counts (stream, seconds, coin, side, start, count, value)
-SELECT 'liquidations', seconds, coin, side, date_bin(make_interval(secs => seconds), block_timestamp, 'epoch'),
-       count(*), sum(liquidation_value_usd)
-FROM liquidations, (VALUES (60), (3600), (86400)) AS period (seconds) GROUP BY 2, 3, 4, 5"""
+SELECT 'liquidations', seconds, coalesce(coin, ''), side, start, count(*), sum(liquidation_value_usd)
+FROM liquidations, (VALUES (0), (60), (3600), (86400)) AS period (seconds), LATERAL (
+    SELECT CASE seconds WHEN 0 THEN timestamptz 'epoch'
+           ELSE date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') END AS start
+) begin GROUP BY GROUPING SETS ((seconds, coin, side, start), (seconds, side, start))"""
 
 
 class Migration(migrations.Migration):

@@ -127,4 +127,5 @@ def test_a_window_is_cut_into_rows_at_its_ends_and_ever_longer_periods() -> None
         (60, at[4], end),
     ]
     assert [part.seconds for part in parts(Window(start, start + timedelta(seconds=20)))] == [None]
-    assert [(part.seconds, *part.window) for part in parts(Window())] == [(86_400, None, None)]
+    assert [(part.seconds, *part.window) for part in parts(Window())] == [(0, None, None)]
+    assert [(part.seconds, *part.window) for part in parts(Window(at[2]))] == [(86_400, at[2], None)]
