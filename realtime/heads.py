@@ -78,6 +78,9 @@ def begin_epoch() -> None:
     Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())
 
 
+_VERSION = "SELECT e.value, s.head, s.floor FROM streams s, epoch e WHERE s.name = %s AND e.id = 1"
+
+
 class Version(NamedTuple):
     """What a stream holds: answers of the same version to the same question are the same."""
 
@@ -87,9 +90,10 @@ class Version(NamedTuple):
 
 
 def read_version(stream: str) -> Version:
-    """By one query."""
-    epoch = Epoch.objects.filter(id=1).values("value")
-    return Version(*StreamHead.objects.values_list(Subquery(epoch), "head", "floor").get(name=stream))
+    """By one query; each answer asks it, and the ORM would take three times as long to write it down."""
+    with connection.cursor() as cursor:
+        cursor.execute(_VERSION, [stream])
+        return Version(*cursor.fetchone())
 
 
 def newest_ids(facts: QuerySet[Any], stream: str, time: str) -> QuerySet[Any]:
