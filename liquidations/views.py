@@ -21,6 +21,7 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     serializer_class = serializers.LiquidationSerializer
     filterset_class = filters.LiquidationFilter
     kept = frozenset({"recent", "stats"})
+    scattered = frozenset({"min_value_usd", "max_value_usd"})
 
     @action(
         detail=False,

@@ -21,14 +21,14 @@ from rest_framework.viewsets import GenericViewSet
 from hyperwatch.api import clock
 from hyperwatch.api.filters import ParameterFilter, Query
 from hyperwatch.api.kept import kept_answers
-from hyperwatch.api.pagination import PageOrCursor, Snapshot
+from hyperwatch.api.pagination import DEEPEST, PageOrCursor, Snapshot
 from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
 from hyperwatch.api.renderers import EnvelopeRenderer
 from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
 from realtime.counters import Tally, Window, tallies
-from realtime.models import NewestOfCoin
+from realtime.models import NewestOfCoin, StreamHead
 from realtime.streams import get_stream
 
 # With several coins the newest of each are merged, up to so many rows: no index has several coins in order of time.
@@ -49,11 +49,14 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     """Reads one stream. With DRF's ListModelMixin it has a list, by page and by cursor.
 
     Its answers tell their version (ETag) and are not sent again to who has them. Those of the actions in `kept` are
-    kept, encoded, until the stream moves on.
+    kept, encoded, until the stream moves on. `scattered` are the parameters by which few rows may match, anywhere in
+    time.
     """
 
     stream: ClassVar[str]
     kept: ClassVar[frozenset[str]] = frozenset()
+    scattered: ClassVar[frozenset[str]] = frozenset()
+    _matching: int | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -138,16 +141,28 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         """The newest of `facts`, as they go out."""
         return self._finished(self.newest(facts, most))
 
+    def matching(self, queryset: Query) -> int:
+        """How many rows there are, counted as far as DEEPEST and one more."""
+        if self._matching is None:
+            self._matching = queryset.order_by().values("id")[: DEEPEST + 1].count()
+        return self._matching
+
     def newest(self, queryset: Query, most: int, begin: int = 0) -> Query:
         """The columns of so many behind the first `begin`, without reading more than the indexes must give."""
         coins = {coin.lower() for coin in self.parameters.get("coin") or ()}
-        if len(coins) > 1 and len(coins) * (begin + most) <= MOST_MERGED:
+        if self._is_scattered and self.matching(queryset) <= DEEPEST:
+            queryset = gathered(queryset, self.stream)
+        elif len(coins) > 1 and len(coins) * (begin + most) <= MOST_MERGED:
             queryset = newest_of_each(queryset, self.stream, coins, begin + most)
         if begin:
             # The places that are passed over are counted in the index, and no row is fetched for them.
             ids = queryset.values("id")[begin : begin + most]
             return self._columns(queryset.model._default_manager.filter(id__in=ids))
         return self._columns(queryset[:most])
+
+    @property
+    def _is_scattered(self) -> bool:
+        return any(self.parameters.get(name) is not None for name in self.scattered)
 
     def tallies(self, *, by_coin: bool = True) -> list[Tally]:
         """How many there are of each coin and side of what is asked for, by counters; call it behind `asked`."""
@@ -184,6 +199,15 @@ def etag(request: Request, version: heads.Version) -> str:
     """Weak (RFC 9110, 8.8.1): two answers of one version differ in their timestamp, and in how they are compressed."""
     asked = f"{request.accepted_renderer.format} {question(request)} {version}"
     return f'W/"{blake2b(asked.encode(), digest_size=12).hexdigest()}"'
+
+
+def gathered(queryset: Query, stream: str) -> Query:
+    """The same rows, all found before they are put in order.
+
+    The planner takes a few rows of a long tail for many, and would look for them from the newest on, through all.
+    """
+    ids = Func(ArraySubquery(queryset.order_by().values("id")), function="unnest")
+    return queryset.model._default_manager.filter(id__in=StreamHead.objects.filter(name=stream).values_list(ids))
 
 
 def newest_of_each(queryset: Query, stream: str, coins: Collection[str], most: int) -> Query:

@@ -143,7 +143,7 @@ def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
     total = view.total()
     if total is not None:
         return total, True
-    counted = queryset.order_by().values("id")[: DEEPEST + 1].count()
+    counted = view.matching(queryset)
     return min(counted, DEEPEST), counted <= DEEPEST
 
 
