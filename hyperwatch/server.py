@@ -23,7 +23,8 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from hyperwatch.websocket import RequestFactory, WebSocket, with_our_protocol
+from hyperwatch.request import Request, RequestFactory
+from hyperwatch.websocket import WebSocket, with_our_protocol
 
 # A module in place of an object, which no type checker sees through.
 reactor: Any = installed_reactor
@@ -71,6 +72,12 @@ class WebServer(Server):  # type: ignore[misc]
         if isinstance(protocol, WebSocket):
             scope["extensions"] = {"connection": protocol}
         return super().create_application(protocol, scope)
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """ASGI's `send`: of an HTTP answer it returns when the client has taken enough for more to be made."""
+        await super().handle_reply(protocol, message)
+        if isinstance(protocol, Request):
+            await protocol.room()
 
     def listen_success(self, port: Any) -> None:
         self.ports += (port,)

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import WebSocketFactory
 from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
@@ -211,21 +210,6 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
     def _waiting(self) -> Queue[dict[str, Any]]:
         queue: Queue[dict[str, Any]] = self.application_queue
         return queue
-
-
-class Request(WebRequest):  # type: ignore[misc]
-    def process(self) -> Any:
-        # Only HTTP/1.1 can be upgraded (RFC 6455, 4.2.1), and daphne passes on every request as one of 1.1.
-        if self.clientproto == b"HTTP/1.0":
-            self.requestHeaders.removeHeader(b"Upgrade")
-        return super().process()
-
-
-class RequestFactory(HTTPFactory):  # type: ignore[misc]
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's names)
-        channel = super().buildProtocol(addr)
-        channel.requestFactory = Request
-        return channel
 
 
 def with_our_protocol(factory: WebSocketFactory) -> WebSocketFactory:

@@ -1,0 +1,62 @@
+"""Daphne's end of an HTTP request, where it falls short: answers wait for slow clients, and broken ones are seen."""
+
+import asyncio
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+
+
+class Request(WebRequest):  # type: ignore[misc]
+    """A request whose answer is written no faster than it is read.
+
+    Daphne hands every piece of a body to Twisted, which keeps what the client does not take: all of it. As the push
+    producer of its own answer the request is told when the transport's buffer is full, and when it is empty again.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def process(self) -> Any:
+        # Only HTTP/1.1 can be upgraded (RFC 6455, 4.2.1), and daphne passes on every request as one of 1.1.
+        if self.clientproto == b"HTTP/1.0":
+            self.requestHeaders.removeHeader(b"Upgrade")
+        return super().process()
+
+    async def room(self) -> None:
+        """Returns when there is room for more; for a client that has left never, and its answer is cancelled."""
+        await self._room.wait()
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if message.get("more_body") and not self.producer and self.channel is not None:
+            self.registerProducer(self, True)
+        super().handle_reply(message)
+
+    def finish(self) -> None:
+        if self.producer:
+            self.unregisterProducer()
+        super().finish()
+
+    def pauseProducing(self) -> None:  # noqa: N802 (Twisted's names)
+        self._room.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self._room.set()
+
+    def stopProducing(self) -> None:  # noqa: N802
+        """The connection is gone: there is never room again."""
+
+    def handle_exception(self, exception: Exception) -> None:
+        if self._response_started and not self.finished:
+            # Daphne would begin a second answer, and fail. A client that is cut off sees that the first is not whole.
+            self.transport.abortConnection()
+        else:
+            super().handle_exception(exception)
+
+
+class RequestFactory(HTTPFactory):  # type: ignore[misc]
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's names)
+        channel = super().buildProtocol(addr)
+        channel.requestFactory = Request
+        return channel
