@@ -37,6 +37,8 @@ CORS_EXPOSE_HEADERS = [
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
     "Retry-After",
+    "X-Hyperwatch-Head",
+    "X-Hyperwatch-Epoch",
 ]
 WEBSOCKET_ALLOWED_ORIGINS: list[str] = env.origins("WEBSOCKET_ALLOWED_ORIGINS", ["*"])
 SECURE_CROSS_ORIGIN_OPENER_POLICY = None

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from hyperwatch.api import clock
+from hyperwatch.api import clock, tables
 from hyperwatch.api.filters import ParameterFilter, Query
 from hyperwatch.api.kept import kept_answers
 from hyperwatch.api.pagination import DEEPEST, PageOrCursor, Snapshot
@@ -28,6 +28,7 @@ from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
 from realtime.counters import Tally, Window, tallies
+from realtime.exporting import Export
 from realtime.models import NewestOfCoin, StreamHead
 from realtime.streams import get_stream
 
@@ -46,7 +47,7 @@ class Answered(Exception):
 
 
 class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
-    """Reads one stream. With DRF's ListModelMixin it has a list, by page and by cursor.
+    """Reads one stream. With DRF's ListModelMixin it has a list, by page, by cursor, and whole as CSV.
 
     Its answers tell their version (ETag) and are not sent again to who has them. Those of the actions in `kept` are
     kept, encoded, until the stream moves on. `scattered` are the parameters by which few rows may match, anywhere in
@@ -57,6 +58,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     kept: ClassVar[frozenset[str]] = frozenset()
     scattered: ClassVar[frozenset[str]] = frozenset()
     _matching: int | None = None
+    export: Export | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -132,9 +134,15 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         return self._finished(self._columns(self.asked() if facts is None else facts))
 
     def paginate_queryset(self, queryset: Any) -> list[Any]:
+        if tables.is_asked(self.request):
+            self.export = Export(self._columns(queryset), self._finished)
+            return self.export.first
         return self._finished(super().paginate_queryset(queryset) or [])
 
-    def get_paginated_response(self, data: Any) -> Response:
+    def get_paginated_response(self, data: Any) -> Any:
+        table = tables.table_of(self)
+        if self.export and table:
+            return self.export.response(self.request, table.columns, self.snapshot)
         return self.answer(**super().get_paginated_response(data).data)
 
     def newest_rows(self, facts: Query, most: int) -> list[Any]:

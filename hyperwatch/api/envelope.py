@@ -35,7 +35,7 @@ class Draft:
     """
 
     def __init__(self, data: Any, status: int = 200) -> None:
-        encoded = _encode({"code": status, "message": SUCCESS, "data": data, "timestamp": _NOW})
+        encoded = encode({"code": status, "message": SUCCESS, "data": data, "timestamp": _NOW})
         self._pieces = encoded.split(b"\0")
         self.size = len(encoded)
 
@@ -64,7 +64,7 @@ def _wire(value: object) -> str | msgspec.Raw:
     raise TypeError(f"{type(value).__name__} has no form on the wire")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_wire).encode
+encode = msgspec.json.Encoder(enc_hook=_wire).encode
 
 
 def success(data: Any, status: int = 200) -> bytes:
@@ -76,7 +76,7 @@ def failure(status: int, error: str, details: Details | None = None) -> bytes:
     """An error in its envelope; `details` names the fields at fault and why."""
     envelope = {"code": status, "message": MESSAGES.get(status, "Error"), "error": error}
     told = {"details": details} if details else {}
-    return _encode({**envelope, **told, "timestamp": clock.now()})
+    return encode({**envelope, **told, "timestamp": clock.now()})
 
 
 def failed(status: int, error: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Which renderer answers: JSON, unless a browser asks for its page."""
+"""Which renderer answers: JSON, unless a browser asks for its page or somebody for CSV."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ class JsonUnlessBrowser(DefaultContentNegotiation):
         asked = request.query_params.get("format")
         formats = [renderer.format for renderer in renderers]
         if asked and asked not in formats:
-            raise refused("format", f"takes {' or '.join(formats)}")
+            raise refused("format", f"takes {', '.join(formats[:-1])} or {formats[-1]}")
         try:
             selected: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
             return selected

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 from django.db.models import Q, QuerySet
-from rest_framework.exceptions import NotFound
+from django.http import QueryDict
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -59,6 +60,24 @@ def place(now: Snapshot) -> Parameter[Cursor]:
     return Parameter(partial(Cursor.read, now=now), takes, {"type": "string"})
 
 
+def time_of(queryset: QuerySet[Any]) -> str:
+    """The field by which a list of facts is ordered before `id`."""
+    return str(queryset.model._meta.ordering[0]).lstrip("-")
+
+
+def behind(queryset: QuerySet[Any], time: datetime, seq: int) -> QuerySet[Any]:
+    """What of a list of facts comes behind one of them."""
+    field = time_of(queryset)
+    # The bound on the time alone is what the index is entered by.
+    return queryset.filter(Q(**{f"{field}__lt": time}) | Q(id__lt=seq), **{f"{field}__lte": time})
+
+
+def refuse_pages(query: QueryDict) -> None:
+    """A 400 for whoever asks for the whole of a list, and for a page of it too."""
+    if given := [name for name in TAKES if name in query]:
+        raise ValidationError({name: [f"{name} is not taken for CSV, which gives the whole list"] for name in given})
+
+
 class PageOrCursor(BasePagination):
     """`page` and `page_size`, or `cursor`. The view says what its answer is made from (`snapshot`) and, where it
     knows, the `total`, and hands the finished rows back: each has `seq` and its time."""
@@ -79,7 +98,7 @@ class PageOrCursor(BasePagination):
         self.view = view
         self.snapshot: Snapshot = view.snapshot
         self.size = PAGE_SIZES.asked(request.query_params, "page_size", PAGE_SIZE)
-        self.time = queryset.model._meta.ordering[0].lstrip("-")
+        self.time = time_of(queryset)
         return self._walk(queryset) if self.is_walk else self._numbered(queryset, request, view)
 
     def _walk(self, queryset: QuerySet[Any]) -> list[Any]:
@@ -88,12 +107,7 @@ class PageOrCursor(BasePagination):
         return rows[: self.size]
 
     def _after(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.cursor is None:
-            return queryset
-        time, seq = self.cursor.time, self.cursor.seq
-        # The bound on the time alone is what the index is entered by.
-        earlier = Q(**{f"{self.time}__lt": time}) | Q(id__lt=seq)
-        return queryset.filter(earlier, **{f"{self.time}__lte": time})
+        return behind(queryset, self.cursor.time, self.cursor.seq) if self.cursor else queryset
 
     def _numbered(self, queryset: QuerySet[Any], request: Request, view: Any) -> list[Any]:
         self.page = ID.asked(request.query_params, "page", 1)
@@ -153,12 +167,15 @@ def _parameter(takes: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 TAKES = {
     "page": _parameter(
-        f"{ID.takes.capitalize()}. One that begins beyond row {DEEPEST} is refused.", {**ID.schema, "default": 1}
+        f"{ID.takes.capitalize()}. One that begins beyond row {DEEPEST} is refused, and so is any for CSV.",
+        {**ID.schema, "default": 1},
     ),
-    "page_size": _parameter(f"{PAGE_SIZES.takes.capitalize()}.", {**PAGE_SIZES.schema, "default": PAGE_SIZE}),
+    "page_size": _parameter(
+        f"{PAGE_SIZES.takes.capitalize()}. Not for CSV.", {**PAGE_SIZES.schema, "default": PAGE_SIZE}
+    ),
     "cursor": _parameter(
         "In place of `page`, which then counts for nothing: empty to start a walk that stays right while rows "
-        "arrive, then each answer's `next_cursor`.",
+        "arrive, then each answer's `next_cursor`. Not for CSV, which gives the whole list.",
         {"type": "string"},
     ),
 }

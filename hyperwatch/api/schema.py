@@ -9,8 +9,9 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import SAFE_METHODS
+from rest_framework.settings import api_settings
 
-from hyperwatch.api import envelope
+from hyperwatch.api import envelope, tables
 from hyperwatch.api.filters import ParameterFilter
 from hyperwatch.api.parameters import Parameter
 
@@ -43,10 +44,13 @@ class EnvelopeSchema(AutoSchema):
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is not None:
             success = operation["responses"]["200"]
-            for content in success["content"].values():
-                content["schema"] = _wrapped(content["schema"])
+            table = tables.table_of(self.view)
+            success["content"] = {
+                media_type: _lines(table) if table and media_type == tables.MEDIA_TYPE else _wrapped(content["schema"])
+                for media_type, content in success["content"].items()
+            }
             success["description"] = success["description"] or envelope.SUCCESS
-            success["headers"] = HEADERS
+            success["headers"] = HEADERS | (OF_CSV if table else {})
             operation["responses"].update(self._error_responses())
         return operation
 
@@ -61,10 +65,14 @@ class EnvelopeSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         paths: dict[str, Parameter[Any]] = self.view.path_parameters
         names = [name for name in paths if f"{{{name}}}" in self.path]
-        return [_parameter(name, paths[name], "path", True) for name in names] + [
-            _parameter(name, told.parameter, "query", told.extra["required"])
-            for name, told in self._filters()
-            if isinstance(told, ParameterFilter)
+        return [
+            *(_parameter(name, paths[name], "path", True) for name in names),
+            *(
+                _parameter(name, told.parameter, "query", told.extra["required"])
+                for name, told in self._filters()
+                if isinstance(told, ParameterFilter)
+            ),
+            *([FORMAT] if tables.table_of(self.view) else []),
         ]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
@@ -113,7 +121,7 @@ def _parameter(name: str, parameter: Parameter[Any], place: Place, required: boo
 
 
 def _wrapped(data: dict[str, Any]) -> dict[str, Any]:
-    return {
+    schema = {
         "type": "object",
         "required": ["code", "message", "data", "timestamp"],
         "properties": {
@@ -123,6 +131,12 @@ def _wrapped(data: dict[str, Any]) -> dict[str, Any]:
             "timestamp": TIMESTAMP,
         },
     }
+    return {"schema": schema}
+
+
+def _lines(table: tables.Table) -> dict[str, Any]:
+    first = ",".join(table.columns)
+    return {"schema": {"type": "string", "description": f"First the line `{first}`, then one for each row."}}
 
 
 def _error_response(status: int, error: dict[str, str]) -> dict[str, Any]:
@@ -135,11 +149,20 @@ def _seconds(what: str) -> dict[str, Any]:
     return {"description": f"Seconds {what}", "schema": {"type": "integer"}}
 
 
+FORMAT = OpenApiParameter(
+    str(api_settings.URL_FORMAT_OVERRIDE),
+    type={"type": "string", "enum": ["json", tables.FORMAT], "default": "json"},
+    description="csv gives the whole of what is asked for as a file, a line for each row, with the texts of the JSON.",
+)
 TIMESTAMP = {"type": "string", "format": "date-time"}
 HEADERS = {
     "X-RateLimit-Limit": {"description": "Requests in a window", "schema": {"type": "integer"}},
     "X-RateLimit-Remaining": {"description": "Requests left in this one", "schema": {"type": "integer"}},
     "X-RateLimit-Reset": _seconds("until the next window"),
+}
+OF_CSV = {
+    tables.HEAD_HEADER: {"description": "The head, of CSV made from a stream", "schema": {"type": "integer"}},
+    tables.EPOCH_HEADER: {"description": "The epoch, of CSV made from a stream", "schema": {"type": "string"}},
 }
 ERROR = {
     "type": "object",

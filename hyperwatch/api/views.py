@@ -5,14 +5,18 @@ from typing import Any, ClassVar, NoReturn
 
 from django_filters.rest_framework import FilterSet
 from rest_framework.exceptions import NotFound
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
+from hyperwatch.api import tables
 from hyperwatch.api.pagination import TAKES as PAGING
+from hyperwatch.api.pagination import refuse_pages
 from hyperwatch.api.parameters import Parameter, refuse_unknown
 from hyperwatch.api.parsers import DepthCheckedJSONParser
+from hyperwatch.api.renderers import CsvRenderer
 
 
 class ApiViewMixin(APIView):
@@ -34,6 +38,12 @@ class ApiViewMixin(APIView):
         for name in self.path_parameters.keys() & self.kwargs.keys():
             self.kwargs[name] = self.path_parameters[name].named(name, self.kwargs[name])
         refuse_unknown(request.query_params, self.query_parameters(), getattr(self.filterset_class, "tolerated", ()))
+        if tables.is_asked(request):
+            refuse_pages(request.query_params)
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """CSV too for whatever is a list."""
+        return [*super().get_renderers(), *([CsvRenderer()] if tables.table_of(self) else [])]
 
     def query_parameters(self) -> list[str]:
         """What the query may name, by any method: a browser writes to the address of the list that it looks at."""

@@ -35,6 +35,22 @@ def walk(path: str) -> list[Any]:
     return items
 
 
+def with_format(path: str, name: str = "csv") -> str:
+    return f"/api/v1{path}{'&' if '?' in path else '?'}format={name}"
+
+
+def download(path: str, **options: Any) -> Any:
+    response = Client().get(with_format(path), **options)
+    assert response.status_code == 200, response.content[:500]
+    assert response["Content-Type"] == "text/csv; charset=utf-8; header=present"
+    return response
+
+
+def content(response: Any) -> str:
+    body: bytes = response.getvalue() if response.streaming else response.content
+    return body.decode()
+
+
 def bearer() -> dict[str, str]:
     """The header of a client that has a new key."""
     _, key = APIKey.objects.create_key(name="test")

@@ -57,6 +57,35 @@ def test_every_operation_tells_its_envelope_and_its_errors(document: Any) -> Non
             assert set(schema["properties"]) == {"code", "message", "data", "timestamp"}
 
 
+LISTS = [
+    "coins",
+    "liquidations",
+    "liquidations/recent",
+    "long-short-ratios/current",
+    "long-short-ratios/history",
+    "positions",
+    "transactions",
+    "whales",
+    "whales/{whale_id}/activities",
+]
+
+
+def test_every_list_is_told_to_come_as_csv_and_nothing_else(document: Any) -> None:
+    told = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            success = operation["responses"]["200"]
+            formats = [one["schema"]["enum"] for one in operation.get("parameters", []) if one["name"] == "format"]
+            assert formats == ([["json", "csv"]] if "text/csv" in success["content"] else []), path
+            assert ("X-Hyperwatch-Head" in success["headers"]) == bool(formats)
+            if formats:
+                told[path.removeprefix("/api/v1/")] = success["content"]["text/csv"]["schema"]
+            assert not formats or method == "get"
+    assert sorted(told) == LISTS
+    assert {schema["type"] for schema in told.values()} == {"string"}
+    assert "`id,wallet_address,alias,description,is_active,created_at`" in told["whales"]["description"]
+
+
 def test_every_parameter_says_what_it_takes(document: Any) -> None:
     parameters = [told for operations in document["paths"].values() for told in _parameters(operations)]
     assert len(parameters) > 40
@@ -84,7 +113,7 @@ def test_what_the_document_does_not_tell_of_is_refused_with_all_that_it_tells_of
         place = path.removeprefix("/api/v1").format(tx_hash="0x" + "e9" * 32, whale_id=1)
         answer = ask(f"{place}?cion=BTC", 400)
         known = re.split(", | and ", answer["error"].removeprefix("cion is not known here, only "))
-        assert sorted(known) == sorted([*told, "format"]), path
+        assert sorted(known) == sorted({*told, "format"}), path
         assert answer["details"] == {"cion": [answer["error"]]}
 
 

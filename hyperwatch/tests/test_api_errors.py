@@ -67,7 +67,9 @@ def test_a_body_that_is_too_large_is_refused(settings: Settings) -> None:
     assert "1000 bytes" in post(WHALE + " " * (1_001 - len(WHALE)), 413)["error"]
 
 
-@pytest.mark.parametrize("path", ["/liquidations?format=xml", "/nothing?format=xml", "/coins?format=csv&page=0"])
+@pytest.mark.parametrize(
+    "path", ["/liquidations/stats?format=xml", "/nothing?format=xml", "/whales/1?format=csv&page=0"]
+)
 def test_a_format_that_is_not_there_is_refused_by_name(path: str) -> None:
     told = ask(path, 400)
     assert told["error"] == "format takes json or api"
