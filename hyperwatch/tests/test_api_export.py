@@ -1,5 +1,6 @@
 """An export of many rows from a real server: in constant memory, at the client's pace, and no longer than it stays."""
 
+import gzip
 import re
 import socket
 import struct
@@ -167,3 +168,11 @@ def test_its_connection_is_good_for_the_next_request(server: Command) -> None:
         connection.request("GET", "/api/v1/liquidations?format=csv&end_time=2026-01-01T00:05:00Z")
         assert seqs(connection.getresponse().read()) == list(range(2_999, 0, -1))
     connection.close()
+
+
+def test_it_is_compressed_on_the_way(server: Command) -> None:
+    answer = ask(server, **{"Accept-Encoding": "gzip"})
+    packed = answer.read()
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert len(packed) < 20 * MEGABYTE
+    assert seqs(gzip.decompress(packed)) == list(range(COUNT, 0, -1))
