@@ -120,7 +120,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
             )
 
     def _is_kept(self, request: Request) -> bool:
-        return self.action in self.kept and isinstance(request.accepted_renderer, EnvelopeRenderer)
+        return self.action in self.kept and request.accepted_renderer.format == EnvelopeRenderer.format
 
     def get_queryset(self) -> Query:
         return get_stream(self.stream).model._default_manager.filter(id__lte=self.snapshot.head)

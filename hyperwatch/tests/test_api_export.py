@@ -29,7 +29,10 @@ SELECT n, decode(md5(n::text), 'hex'), '0x' || repeat(md5(n::text), 2), n,
 FROM generate_series(%s, %s) n"""
 HEAD = "UPDATE streams SET head = %s WHERE name = 'liquidations'"
 READ = "SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'liquidations'"
-BUSY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+BUSY = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
+)
 MEGABYTE = 2**20
 # What may lie in the kernel between a server and a client that does not read, in rows.
 IN_BETWEEN = 40_000
@@ -154,6 +157,7 @@ def test_an_export_that_cannot_go_on_is_cut_off_and_not_ended(server: Command, d
     settled(database)
     postgres = database.beside("postgres")
     postgres.query(f'ALTER DATABASE "{database.name}" ALLOW_CONNECTIONS false')
+    postgres.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database.name}'")
     with pytest.raises((IncompleteRead, ConnectionError)):
         answer.read()
     postgres.query(f'ALTER DATABASE "{database.name}" ALLOW_CONNECTIONS true')
