@@ -29,7 +29,7 @@ FIRST, SECOND, THIRD = (finished(text) for text in (b"one", b"two" * 100, b"thre
 
 def bench(*words: str, **env: str) -> dict[str, Any]:
     command = [sys.executable, str(ROOT / "manage.py"), "bench", *words, "--quick", "--json"]
-    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
@@ -132,6 +132,20 @@ def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_s
     assert all(run["read"] >= run["returned"] for run in runs)
     empty = {run["question"] for run in runs if not run["returned"]}
     assert {"nobody of that address", "nothing of that value"} <= empty
+    assert left_in(fresh_database) == []
+
+
+@pytest.mark.slow
+def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, redis_server: RedisServer) -> None:
+    report = bench("ingest", KAFKA_LIBS="/nowhere", **fresh_database.env, **redis_server.env)
+    kinds = ["consume", "repeats", "silent", "copy", "consume", "copy", "text", "insert"]
+    assert [(run["size"], run["kind"]) for run in report["runs"]] == [(s, kind) for s in (0, 5_000) for kind in kinds]
+    assert report["checks"] == {"rows in = rows stored": True}
+    for run in report["runs"]:
+        assert run["stored"] == run["new"]
+        assert run["rows"] == {"insert": 50, "repeats": 4_000 + run["new"]}.get(run["kind"], 4_000)
+        assert run["new"] < 4_000 if run["kind"] == "repeats" else run["new"] == run["rows"]
+    assert [run["before"] for run in report["runs"] if run["size"] and run["kind"] == "consume"][0] == 5_000
     assert left_in(fresh_database) == []
 
 

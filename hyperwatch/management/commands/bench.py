@@ -19,6 +19,7 @@ from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
 from realtime.bench.ground import Ground
 from realtime.bench.idle import idle
+from realtime.bench.ingest import Ingest, ingest
 from realtime.bench.latency import Latency, latency
 from realtime.bench.process import CannotMeasureError
 from realtime.bench.questions import GROUPS
@@ -55,7 +56,7 @@ class Command(BaseCommand):
         os.sched_setaffinity(0, machine.client_cores())
         _, _, run = BENCHES[bench]
         try:
-            with self.ground(options, with_kafka=bench == "latency") as ground:
+            with self.ground(options, with_kafka=bench in WITH_KAFKA) as ground:
                 report = run(ground, options)
         except (CannotStartError, CannotMeasureError, KafkaAway) as error:
             raise CommandError(str(error)) from error
@@ -175,6 +176,21 @@ def _latency(ground: Ground, options: dict[str, Any]) -> Report:
     return asyncio.run(latency(ground, Latency(200, 20, 1, 1_000) if ground.is_quick else asked))
 
 
+def _add_ingest(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rows", type=int, default=200_000, help="for a measurement (%(default)s)")
+    add("--sizes", type=_numbers, default=[0, 10_000_000], help="rows that are there before (0,10000000)")
+    add("--consumers", type=_numbers, default=[1, 2, 3], help="how many (1,2,3)")
+    add("--inserts", type=int, default=3_000, help="of one at a time (%(default)s)")
+    # All of it is measured at work together.
+    parser.set_defaults(share_cores=True)
+
+
+def _ingest(ground: Ground, options: dict[str, Any]) -> Report:
+    asked = Ingest(options["rows"], options["sizes"], options["consumers"], options["inserts"])
+    return ingest(ground, Ingest(4_000, [0, 5_000], [1, 2], 50) if ground.is_quick else asked)
+
+
 def _add_rest(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--sizes", type=_numbers, default=[10_000, 1_000_000, 10_000_000], help="rows (10000,1000000,10000000)")
@@ -197,6 +213,8 @@ BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     ),
     "idle": ("What a connection costs that is subscribed and hears nothing.", _add_idle, _idle),
     "churn": ("Many who come at once and leave at once, and what neighbours notice.", _add_churn, _churn),
+    "ingest": ("Kafka to committed rows, beside plain COPY and one INSERT each.", _add_ingest, _ingest),
     "rest": ("What each endpoint answers in at each size, and the database's part of it.", _add_rest, _rest),
     "slow": ("One who never reads: the server's memory, and what others notice.", _add_slow, _slow),
 }
+WITH_KAFKA = {"latency", "ingest"}
