@@ -41,7 +41,7 @@ class Spent(NamedTuple):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """`before` rows were there, `rows` were offered, `new` are not known, `stored` came to it; the processor's seconds of whom.
+    """`before` rows were there, `rows` were offered, `new` are not known, `stored` came to it; and whose CPU seconds.
 
     `writers` are PostgreSQL's processes that write the log and the pages for all.
     """
@@ -166,7 +166,7 @@ class Storing:
             **spent._asdict(),
         )
         self._ground.say(
-            f"{self._size:,} rows, {kind} by {number}: {run.rows_a_second:,.0f} rows/s, {run.us(run.client):.1f} µs client "
-            f"and {run.us(run.backends):.1f} µs PostgreSQL a row; {stored:,} stored"
+            f"{self._size:,} rows, {kind} by {number}: {run.rows_a_second:,.0f} rows/s, "
+            f"{run.us(run.client):.1f} µs client and {run.us(run.backends):.1f} µs PostgreSQL a row; {stored:,} stored"
         )
         return run
