@@ -145,7 +145,7 @@ def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, 
         assert run["stored"] == run["new"]
         assert run["rows"] == {"insert": 50, "repeats": 4_000 + run["new"]}.get(run["kind"], 4_000)
         assert run["new"] < 4_000 if run["kind"] == "repeats" else run["new"] == run["rows"]
-    assert [run["before"] for run in report["runs"] if run["size"] and run["kind"] == "consume"][0] == 5_000
+    assert next(run["before"] for run in report["runs"] if run["size"] and run["kind"] == "consume") == 5_000
     assert left_in(fresh_database) == []
 
 
