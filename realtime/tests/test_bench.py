@@ -16,28 +16,15 @@ from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from realtime.bench.content import Content, as_stock_does
 from realtime.bench.process import CannotMeasureError
-from realtime.bench.questions import QUESTIONS
 from realtime.bench.report import AtLeast, AtMost, ratio
 from realtime.bench.tape import Tape
 from realtime.bench.wire import frames
 from realtime.frames import finished
 from realtime.kafka import existing_topics
+from realtime.tests.benching import bench, left_in
 
 PING = b"\x89\x04ping"
 FIRST, SECOND, THIRD = (finished(text) for text in (b"one", b"two" * 100, b"three"))
-
-
-def bench(*words: str, **env: str) -> dict[str, Any]:
-    command = [sys.executable, str(ROOT / "manage.py"), "bench", *words, "--quick", "--json"]
-    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
-
-
-def left_in(database: Database) -> list[tuple[Any, ...]]:
-    """The databases that a bench made beside a given one and did not drop."""
-    return database.query("SELECT datname FROM pg_database WHERE datname ~ '^bench_'")
 
 
 @pytest.mark.slow
@@ -119,34 +106,6 @@ def test_a_given_kafka_is_left_as_it_was(
     assert_all_arrived(report)
     # Kafka keeps its groups' places in a topic of its own.
     assert existing_topics() - {"__consumer_offsets"} == before - {"__consumer_offsets"}
-
-
-@pytest.mark.slow
-def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_server: RedisServer) -> None:
-    report = bench("rest", **fresh_database.env, **redis_server.env)
-    runs = report["runs"]
-    assert {(run["group"], run["question"]) for run in runs} == {(one.group, one.name) for one in QUESTIONS}
-    assert len(runs) == 2 * len(QUESTIONS) == 2 * report["checks"]["questions"]
-    assert {run["size"] for run in runs} == set(report["parameters"]["sizes"])
-    # Whatever is answered was read, and nobody is asked in vain but where it says so.
-    assert all(run["read"] >= run["returned"] for run in runs)
-    empty = {run["question"] for run in runs if not run["returned"]}
-    assert {"nobody of that address", "nothing of that value"} <= empty
-    assert left_in(fresh_database) == []
-
-
-@pytest.mark.slow
-def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, redis_server: RedisServer) -> None:
-    report = bench("ingest", KAFKA_LIBS="/nowhere", **fresh_database.env, **redis_server.env)
-    kinds = ["consume", "repeats", "silent", "copy", "consume", "copy", "text", "insert"]
-    assert [(run["size"], run["kind"]) for run in report["runs"]] == [(s, kind) for s in (0, 5_000) for kind in kinds]
-    assert report["checks"] == {"rows in = rows stored": True}
-    for run in report["runs"]:
-        assert run["stored"] == run["new"]
-        assert run["rows"] == {"insert": 50, "repeats": 4_000 + run["new"]}.get(run["kind"], 4_000)
-        assert run["new"] < 4_000 if run["kind"] == "repeats" else run["new"] == run["rows"]
-    assert next(run["before"] for run in report["runs"] if run["size"] and run["kind"] == "consume") == 5_000
-    assert left_in(fresh_database) == []
 
 
 @pytest.mark.slow

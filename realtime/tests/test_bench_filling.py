@@ -12,8 +12,11 @@ SIZE, SEED = 3_000, 7
 DEFINED = "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
 CONSTRAINTS = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint ORDER BY 1, 2"
 RECOUNT = """
-SELECT '{stream}', seconds, coin, side, date_bin(make_interval(secs => seconds), block_timestamp, 'epoch'), count(*), {}
-FROM {stream}, (VALUES (60), (3600), (86400)) AS period (seconds) GROUP BY 2, 3, 4, 5 ORDER BY 2, 3, 4, 5"""
+SELECT '{stream}', seconds, coalesce(coin, ''), side, start, count(*), {}
+FROM {stream}, (VALUES (0), (60), (3600), (86400)) AS period (seconds), LATERAL (
+    SELECT CASE seconds WHEN 0 THEN timestamptz 'epoch'
+           ELSE date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') END AS start
+) begin GROUP BY GROUPING SETS ((seconds, coin, side, start), (seconds, side, start)) ORDER BY 2, 3, 4, 5"""
 COUNTED = "SELECT * FROM period_counts WHERE stream = '{stream}' ORDER BY 2, 3, 4, 5"
 NEWEST = "SELECT coin, time, seq FROM newest_of_coin WHERE stream = '{stream}' ORDER BY 1"
 NEWEST_ROWS = "SELECT DISTINCT ON (coin) coin, {time}, id FROM {table} ORDER BY coin, {time} DESC, id DESC"

@@ -188,7 +188,7 @@ def _add_ingest(parser: ArgumentParser) -> None:
 
 def _ingest(ground: Ground, options: dict[str, Any]) -> Report:
     asked = Ingest(options["rows"], options["sizes"], options["consumers"], options["inserts"])
-    return ingest(ground, Ingest(4_000, [0, 5_000], [1, 2], 50) if ground.is_quick else asked)
+    return ingest(ground, Ingest(4_000, [5_000], [1, 2], 50) if ground.is_quick else asked)
 
 
 def _add_rest(parser: ArgumentParser) -> None:

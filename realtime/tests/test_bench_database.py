@@ -1,0 +1,36 @@
+"""The benchmarks of reading and storing work and count right. What they measure is for a quiet machine to say."""
+
+import pytest
+
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+from realtime.bench.questions import QUESTIONS
+from realtime.tests.benching import bench, left_in
+
+
+@pytest.mark.slow
+def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_server: RedisServer) -> None:
+    report = bench("rest", **fresh_database.env, **redis_server.env)
+    runs = report["runs"]
+    assert {(run["group"], run["question"]) for run in runs} == {(one.group, one.name) for one in QUESTIONS}
+    assert len(runs) == 2 * len(QUESTIONS) == 2 * report["checks"]["questions"]
+    assert {run["size"] for run in runs} == set(report["parameters"]["sizes"])
+    # Whatever is answered was read, and nobody is asked in vain but where it says so.
+    assert all(run["read"] >= run["returned"] for run in runs)
+    empty = {run["question"] for run in runs if not run["returned"]}
+    assert {"nobody of that address", "nothing of that value"} <= empty
+    assert left_in(fresh_database) == []
+
+
+@pytest.mark.slow
+def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, redis_server: RedisServer) -> None:
+    report = bench("ingest", KAFKA_LIBS="/nowhere", **fresh_database.env, **redis_server.env)
+    kinds = ["consume", "repeats", "silent", "copy", "consume", "copy", "text", "insert"]
+    assert [(run["size"], run["kind"]) for run in report["runs"]] == [(5_000, kind) for kind in kinds]
+    assert report["checks"] == {"rows in = rows stored": True}
+    for run in report["runs"]:
+        assert run["stored"] == run["new"]
+        assert run["rows"] == {"insert": 50, "repeats": 4_000 + run["new"]}.get(run["kind"], 4_000)
+        assert run["new"] < 4_000 if run["kind"] == "repeats" else run["new"] == run["rows"]
+    assert next(run["before"] for run in report["runs"] if run["size"] and run["kind"] == "consume") == 5_000
+    assert left_in(fresh_database) == []
