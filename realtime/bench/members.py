@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from django.conf import settings
 
 from realtime.bench.ground import Ground
-from realtime.bench.machine import server_cores
+from realtime.bench.machine import client_cores
 from realtime.bench.process import CannotMeasureError, Process, free_port
 from realtime.kafka import topics
 
@@ -69,7 +69,7 @@ def members(ground: Ground, number: int, words: Sequence[str] = ()) -> Iterator[
         for which, port in enumerate(ports):
             command = [sys.executable, *(word.format(port=port, number=which) for word in words)]
             log = ground.folder / f"member-{which}.log"
-            process = Process(f"member {which}", command, log, env, server_cores())
+            process = Process(f"member {which}", command, log, env, client_cores())
             processes.append(stack.enter_context(process))
         group = Members(processes)
         # One that is held hears no SIGTERM.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from realtime.bench import hot
 from realtime.bench.asker import Asker
 from realtime.bench.explained import NO_THROTTLE, Cost, cost, views_on
 from realtime.bench.filling import filled
@@ -53,7 +54,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def rest(ground: Ground, asked: Rest) -> Report:
     report = ground.report("rest", **asked._asdict())
-    streams = dict.fromkeys(stream for group in asked.groups for stream in GROUPS[group])
+    _by_size(ground, asked, report)
+    if under_pressure := set(asked.groups) & set(hot.GROUPS):
+        found = list(hot.hot(ground, min(asked.sizes), under_pressure))
+        report.runs += found
+        report.figures += hot.figures(found)
+        report.checks["went on"] = hot.grown(ground, min(asked.sizes))
+    return report
+
+
+def _by_size(ground: Ground, asked: Rest, report: Report) -> None:
+    streams = dict.fromkeys(stream for group in asked.groups for stream in GROUPS.get(group, ()))
+    if not streams:
+        return
     databases = {size: filled(ground, size, streams) for size in asked.sizes}
     with ExitStack() as stack:
         shops = [stack.enter_context(closing(Shop(ground, stack, size, url))) for size, url in databases.items()]
@@ -62,7 +75,6 @@ def rest(ground: Ground, asked: Rest) -> Report:
             report.runs += runs
             report.figures += _figures(runs)
     report.checks = {"questions": len(report.runs) // len(asked.sizes), "all answered": True}
-    return report
 
 
 class Shop:

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hyperwatch import temporary
 from hyperwatch.embedded import CannotStartError
-from realtime.bench import machine
+from realtime.bench import hot, machine
 from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
 from realtime.bench.ground import Ground
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         os.sched_setaffinity(0, machine.client_cores())
         _, _, run = BENCHES[bench]
         try:
-            with self.ground(options, with_kafka=bench in WITH_KAFKA) as ground:
+            with self.ground({**options, "bench": bench}, with_kafka=_needs_kafka(bench, options)) as ground:
                 report = run(ground, options)
         except (CannotStartError, CannotMeasureError, KafkaAway) as error:
             raise CommandError(str(error)) from error
@@ -71,7 +71,7 @@ class Command(BaseCommand):
     def ground(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[Ground]:
         with ExitStack() as brought:
             folder = brought.enter_context(temporary.folder())
-            cores = machine.server_cores() if with_kafka else machine.client_cores()
+            cores = machine.server_cores() if options["bench"] == "latency" else machine.client_cores()
             keep = options.get("keep")
             cluster_url, cluster = brought.enter_context(temporary.cluster(folder, cores, keep))
             redis_url, redis = brought.enter_context(temporary.redis(folder))
@@ -106,6 +106,10 @@ class Command(BaseCommand):
     def say(self, text: str) -> None:
         self.stderr.write(text)
         self.stderr.flush()
+
+
+def _needs_kafka(bench: str, options: dict[str, Any]) -> bool:
+    return bench in ("latency", "ingest") or bool(set(options.get("only", ())) & set(hot.GROUPS))
 
 
 def _numbers(text: str) -> list[int]:
@@ -191,11 +195,14 @@ def _ingest(ground: Ground, options: dict[str, Any]) -> Report:
     return ingest(ground, Ingest(4_000, [5_000], [1, 2], 50) if ground.is_quick else asked)
 
 
+REST = (*GROUPS, *hot.GROUPS)
+
+
 def _add_rest(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--sizes", type=_numbers, default=[10_000, 1_000_000, 10_000_000], help="rows (10000,1000000,10000000)")
     add("--requests", type=int, default=200, help="for a question, size and round (%(default)s)")
-    add("--only", type=_among(tuple(GROUPS)), default=list(GROUPS), help=",".join(GROUPS))
+    add("--only", type=_among(REST), default=list(REST), help=",".join(REST))
     add("--keep", type=Path, metavar="DIR", help="leaves the filled databases there, and finds them again")
 
 
@@ -217,4 +224,3 @@ BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     "rest": ("What each endpoint answers in at each size, and the database's part of it.", _add_rest, _rest),
     "slow": ("One who never reads: the server's memory, and what others notice.", _add_slow, _slow),
 }
-WITH_KAFKA = {"latency", "ingest"}

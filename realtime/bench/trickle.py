@@ -1,0 +1,32 @@
+"""A stream that goes on, at a steady pace and by the whole way, while something else is measured."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from realtime.bench.ground import Ground
+from realtime.bench.load import Load
+from realtime.bench.members import members
+
+RATE = 100
+# At a time, so that its end is not waited for.
+SOME = 20
+
+
+@contextmanager
+def trickle(ground: Ground) -> Iterator[Load]:
+    """Liquidations through Kafka and `manage.py consume`."""
+    load, stop = Load(ground.seed), threading.Event()
+
+    def flow() -> None:
+        while not stop.is_set():
+            load.offer(SOME, RATE)
+
+    thread = threading.Thread(target=flow, name="trickle")
+    with members(ground, 1):
+        thread.start()
+        try:
+            yield load
+        finally:
+            stop.set()
+            thread.join()
