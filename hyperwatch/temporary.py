@@ -53,18 +53,51 @@ def cluster(var: Path, cores: set[int], keep: Path | None = None) -> Iterator[Se
         yield url, what
 
 
-@contextmanager
-def database(url: str, var: Path, name: str = "", *, is_kept: bool = False) -> Iterator[str]:
-    """The URL of a migrated database beside the one of `url`; one that is kept is found again by its name."""
-    name = name or f"bench_{uuid.uuid4().hex[:12]}"
-    with ExitStack() as stack:
-        if not (is_kept and _query(url, f"SELECT 1 FROM pg_database WHERE datname = '{name}'")):
-            _query(url, f"CREATE DATABASE {name}")
-        if not is_kept:
-            stack.callback(_query, url, f"DROP DATABASE {name} WITH (FORCE)")
-        own = re.sub(r"(//[^/]*/)[^?]*", rf"\g<1>{name}", url)
-        _migrate(own, var)
-        yield own
+class Databases:
+    """Migrated databases beside the one of `url`, for as long as `stack` lasts; those with a name may be kept."""
+
+    def __init__(self, stack: ExitStack, url: str, var: Path, *, is_kept: bool) -> None:
+        self._stack = stack
+        self._url = url
+        self._var = var
+        self._is_kept = is_kept
+        self._urls: dict[str, str] = {}
+
+    def own(self) -> str:
+        """The URL of a new one."""
+        return self._made(f"bench_{uuid.uuid4().hex[:12]}")
+
+    def named(self, name: str) -> str:
+        """One that is kept is found again, by another run too."""
+        if name not in self._urls:
+            self._urls[name] = self._kept(name) if self._is_kept else self.own()
+        return self._urls[name]
+
+    def to_change(self, name: str) -> str:
+        """The one of that name, or where it is kept a copy."""
+        if not self._is_kept:
+            return self.named(name)
+        copy = f"{name}_changed"
+        # A run that was killed left it.
+        _query(self._url, f"DROP DATABASE IF EXISTS {copy} WITH (FORCE)")
+        return self._made(copy, f"TEMPLATE {name} STRATEGY file_copy")
+
+    def _kept(self, name: str) -> str:
+        if not _query(self._url, f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            _query(self._url, f"CREATE DATABASE {name}")
+        return self._migrated(name)
+
+    def _made(self, name: str, how: str = "") -> str:
+        _query(self._url, f"CREATE DATABASE {name} {how}")
+        self._stack.callback(_query, self._url, f"DROP DATABASE {name} WITH (FORCE)")
+        return self._migrated(name)
+
+    def _migrated(self, name: str) -> str:
+        _migrate(self._where(name), self._var)
+        return self._where(name)
+
+    def _where(self, name: str) -> str:
+        return re.sub(r"(//[^/]*/)[^?]*", rf"\g<1>{name}", self._url)
 
 
 @contextmanager

@@ -38,9 +38,19 @@ def fill(url: str, size: int, streams: Iterable[str], seed: int, say: Callable[[
 
 def filled(ground: Ground, size: int, streams: Iterable[str]) -> str:
     """The URL of a database of `size` with the rows of `streams`; where databases are kept, it is found again."""
-    url = ground.database(f"bench_filled_{size}_{ground.seed}")
+    url = ground.database(_name(ground, size))
     fill(url, size, streams, ground.seed, ground.say)
     return url
+
+
+def filled_to_change(ground: Ground, size: int, streams: Iterable[str]) -> str:
+    """The same, and what is done to it stays with it alone."""
+    filled(ground, size, streams)
+    return ground.to_change(_name(ground, size))
+
+
+def _name(ground: Ground, size: int) -> str:
+    return f"bench_filled_{size}_{ground.seed}"
 
 
 class Disk(NamedTuple):

@@ -15,7 +15,8 @@ from realtime.bench.report import Report
 class Ground:
     """`services` says for the reader what each of them is; `env` makes a process of ours use them.
 
-    `database` makes a further migrated database of a name, or finds it where such are kept, and returns its URL.
+    `database` makes a further migrated database of a name, or finds it where such are kept, and returns its URL;
+    `to_change` gives the same one where it is not kept, else a copy.
     """
 
     folder: Path
@@ -23,6 +24,7 @@ class Ground:
     services: Mapping[str, str]
     say: Callable[[str], None]
     database: Callable[[str], str]
+    to_change: Callable[[str], str]
     runs: int
     seed: int
     is_quick: bool

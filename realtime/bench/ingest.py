@@ -7,16 +7,18 @@ that neither their start nor the making of messages is in a figure.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from realtime.bench.filling import Disk, disk, filled
+from realtime.bench.filling import Disk, disk, filled_to_change
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
 from realtime.bench.members import MOCK_KEEPS, is_mock
 from realtime.bench.offers import Offers
+from realtime.bench.peaks import Crash, Peak, crash, figures, worst
 from realtime.bench.process import CannotMeasureError
 from realtime.bench.report import AtLeast, AtMost, Figure, Report, figure, ratio
 from realtime.bench.storing import Run, Storing
 
 STREAM = "liquidations"
+PARTS = ("storing", "worst", "crash")
 # A day's fills, and days that they are kept.
 FILLS, DAYS = 10_000_000, 30
 WORTH_WEIGHING = 1_000
@@ -27,6 +29,9 @@ class Ingest(NamedTuple):
     sizes: list[int]
     consumers: list[int]
     inserts: int
+    parts: list[str]
+    burst: int
+    crash: Crash
 
 
 def ingest(ground: Ground, asked: Ingest) -> Report:
@@ -37,15 +42,33 @@ def ingest(ground: Ground, asked: Ingest) -> Report:
         )
     offers = Offers(ground.seed)
     for size in asked.sizes:
-        url = filled(ground, size, [STREAM] if size else [])
-        with Session(url) as session:
-            report.figures += _disk(session, size)
-            storing = Storing(ground, url, size, session)
-            for _ in range(ground.runs):
-                report.runs += _round(storing, asked, offers)
-        report.figures += _figures([run for run in report.runs if run.size == size], asked)
-    report.checks = {"rows in = rows stored": all(run.stored == run.new for run in report.runs)}
+        url = filled_to_change(ground, size, [STREAM] if size else [])
+        runs = _storing(ground, asked, offers, url, size, report) if "storing" in asked.parts else []
+        report.runs += runs
+    peaks = list(_peaks(ground, asked, offers, url))
+    report.runs += peaks
+    report.figures += figures(peaks)
+    is_all = all(run.stored == (run.rows if isinstance(run, Peak) else run.new) for run in report.runs)
+    report.checks = {"rows in = rows stored": is_all, "complete": all(peak.complete == peak.clients for peak in peaks)}
     return report
+
+
+def _storing(ground: Ground, asked: Ingest, offers: Offers, url: str, size: int, report: Report) -> list[Run]:
+    with Session(url) as session:
+        report.figures += _disk(session, size)
+        storing = Storing(ground, url, size, session)
+        runs = [run for _ in range(ground.runs) for run in _round(storing, asked, offers)]
+    report.figures += _figures(runs, asked)
+    return runs
+
+
+def _peaks(ground: Ground, asked: Ingest, offers: Offers, url: str) -> Iterator[Peak]:
+    """On the database of the last size."""
+    for _ in range(ground.runs):
+        if "worst" in asked.parts:
+            yield worst(ground, url, offers, asked.burst)
+        if "crash" in asked.parts:
+            yield crash(ground, url, asked.crash)
 
 
 def _round(storing: Storing, asked: Ingest, offers: Offers) -> Iterator[Run]:

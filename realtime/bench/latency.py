@@ -61,13 +61,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 async def latency(ground: Ground, asked: Latency) -> Report:
     report = ground.report("latency", **asked._asdict())
     hub = WholeHub(ground)
-    with hub.running() as serve, _consumer(ground) as consumer:
+    with hub.running() as serve, consumer(ground) as consume:
         async with Clients() as clients:
             await clients.connect(asked.clients, hub.port, subscribe=hub.subscribe)
-            whole = Whole(ground, clients, asked.clients, [serve, consumer])
+            whole = Whole(ground, clients, asked.clients, [serve, consume])
             warm = await whole.run("warm", int(asked.rate * WARM_SECONDS), asked.rate)
             if not warm.complete:
-                raise CannotMeasureError(f"nothing comes through. `consume` said:\n{consumer.last_words()}")
+                raise CannotMeasureError(f"nothing comes through. `consume` said:\n{consume.last_words()}")
             for _ in range(ground.runs):
                 report.runs.append(await whole.run("steady", int(asked.rate * asked.seconds), asked.rate))
                 report.runs.append(await whole.run("burst", asked.burst, asked.burst))
@@ -79,7 +79,7 @@ async def latency(ground: Ground, asked: Latency) -> Report:
     return report
 
 
-def _consumer(ground: Ground) -> Process:
+def consumer(ground: Ground) -> Process:
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "consume", "--port", "0"]
     return Process("consume", command, ground.folder / "consume.log", ground.env, server_cores())
 
@@ -91,15 +91,15 @@ class Whole:
         self._ground = ground
         self._clients = clients
         self._number = number
-        self._load = Load(ground.seed)
+        self.load = Load(ground.seed)
         self._sampled = min(SAMPLED, number)
         self._processes = processes
 
     async def run(self, part: str, count: int, rate: float) -> Run:
-        first = len(self._load.acknowledged)
+        first = len(self.load.acknowledged)
         await self._clients.expect(timed=self._sampled)
         before = self._cpu()
-        offered = await asyncio.to_thread(self._load.offer, count, rate)
+        offered = await asyncio.to_thread(self.load.offer, count, rate)
         told = await self._clients.wait_until_still(PATIENCE, frames=count)
         cpu = {name: seconds - before[name] for name, seconds in self._cpu().items()}
         run = await self._outcome(part, range(first, first + count), offered, told, cpu)
@@ -118,7 +118,7 @@ class Whole:
         await self._clients.ask("keep", folder=str(self._ground.folder))
         receipts = Receipts(self._ground.folder, self._sampled)
         numbers = [number_of(frame) for frame in receipts.payloads]
-        acknowledged = self._load.acknowledged[sent.start : sent.stop]
+        acknowledged = self.load.acknowledged[sent.start : sent.stop]
         is_all = sorted(numbers) == list(sent)
         return Run(
             part=part,
@@ -135,7 +135,7 @@ class Whole:
         )
 
     def _waits(self, receipts: Receipts, numbers: Sequence[int]) -> list[float]:
-        acknowledged = [self._load.acknowledged[number] for number in numbers]
+        acknowledged = [self.load.acknowledged[number] for number in numbers]
         return [got - known for times in receipts.times() for got, known in zip(times, acknowledged, strict=False)] or [
             0.0
         ]

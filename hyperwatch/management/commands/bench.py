@@ -19,8 +19,9 @@ from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
 from realtime.bench.ground import Ground
 from realtime.bench.idle import idle
-from realtime.bench.ingest import Ingest, ingest
+from realtime.bench.ingest import PARTS, Ingest, ingest
 from realtime.bench.latency import Latency, latency
+from realtime.bench.peaks import Crash
 from realtime.bench.process import CannotMeasureError
 from realtime.bench.questions import GROUPS
 from realtime.bench.report import Report, show
@@ -74,19 +75,10 @@ class Command(BaseCommand):
             cores = machine.server_cores() if options["bench"] == "latency" else machine.client_cores()
             keep = options.get("keep")
             cluster_url, cluster = brought.enter_context(temporary.cluster(folder, cores, keep))
+            databases = temporary.Databases(brought, cluster_url, folder, is_kept=keep is not None)
             redis_url, redis = brought.enter_context(temporary.redis(folder))
             services = {"PostgreSQL": cluster, "Redis": redis}
-            env = {
-                "DATABASE_URL": brought.enter_context(temporary.database(cluster_url, folder)),
-                "REDIS_URL": redis_url,
-                "REDIS_PREFIX": folder.name,
-                "KAFKA_BOOTSTRAP_SERVERS": "",
-                "VAR_DIR": str(folder),
-                "SERVER_HOST": "127.0.0.1",
-                "LOG_LEVEL": "WARNING",
-                # What a developer's own file says is not what is measured.
-                "ENV_FILE": os.devnull,
-            }
+            env = _env(folder, databases.own(), redis_url)
             if with_kafka:
                 _, services["Kafka"] = brought.enter_context(temporary.kafka(folder))
                 env |= temporary.kafka_env()
@@ -95,9 +87,8 @@ class Command(BaseCommand):
                 env=env,
                 services=services,
                 say=self.say,
-                database=lambda name: brought.enter_context(
-                    temporary.database(cluster_url, folder, name, is_kept=keep is not None)
-                ),
+                database=databases.named,
+                to_change=databases.to_change,
                 runs=1 if options["quick"] else options["runs"],
                 seed=options["seed"],
                 is_quick=options["quick"],
@@ -108,8 +99,25 @@ class Command(BaseCommand):
         self.stderr.flush()
 
 
+def _env(folder: Path, database_url: str, redis_url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "REDIS_PREFIX": folder.name,
+        "KAFKA_BOOTSTRAP_SERVERS": "",
+        "VAR_DIR": str(folder),
+        "SERVER_HOST": "127.0.0.1",
+        "LOG_LEVEL": "WARNING",
+        # What a developer's own file says is not what is measured.
+        "ENV_FILE": os.devnull,
+    }
+
+
 def _needs_kafka(bench: str, options: dict[str, Any]) -> bool:
     return bench in ("latency", "ingest") or bool(set(options.get("only", ())) & set(hot.GROUPS))
+
+
+KEEP = "leaves the filled databases there, and finds them again"
 
 
 def _numbers(text: str) -> list[int]:
@@ -186,13 +194,27 @@ def _add_ingest(parser: ArgumentParser) -> None:
     add("--sizes", type=_numbers, default=[0, 10_000_000], help="rows that are there before (0,10000000)")
     add("--consumers", type=_numbers, default=[1, 2, 3], help="how many (1,2,3)")
     add("--inserts", type=int, default=3_000, help="of one at a time (%(default)s)")
+    add("--burst", type=int, default=22_558, help="of the worst second (%(default)s)")
+    add("--seconds", type=float, default=60, help="of the crash, at 2,000 a second (%(default)g)")
+    add("--clients", type=int, default=200, help="who hear of the crash (%(default)s)")
+    add("--only", type=_among(PARTS), default=list(PARTS), help=",".join(PARTS))
+    add("--keep", type=Path, metavar="DIR", help=KEEP)
     # All of it is measured at work together.
     parser.set_defaults(share_cores=True)
 
 
 def _ingest(ground: Ground, options: dict[str, Any]) -> Report:
-    asked = Ingest(options["rows"], options["sizes"], options["consumers"], options["inserts"])
-    return ingest(ground, Ingest(4_000, [5_000], [1, 2], 50) if ground.is_quick else asked)
+    asked = Ingest(
+        options["rows"],
+        options["sizes"],
+        options["consumers"],
+        options["inserts"],
+        options["only"],
+        options["burst"],
+        Crash(2_000, options["seconds"], options["clients"]),
+    )
+    quick = Ingest(4_000, [5_000], [1, 2], 50, options["only"], 1_000, Crash(200, 1, 20))
+    return ingest(ground, quick if ground.is_quick else asked)
 
 
 REST = (*GROUPS, *hot.GROUPS)
@@ -203,7 +225,7 @@ def _add_rest(parser: ArgumentParser) -> None:
     add("--sizes", type=_numbers, default=[10_000, 1_000_000, 10_000_000], help="rows (10000,1000000,10000000)")
     add("--requests", type=int, default=200, help="for a question, size and round (%(default)s)")
     add("--only", type=_among(REST), default=list(REST), help=",".join(REST))
-    add("--keep", type=Path, metavar="DIR", help="leaves the filled databases there, and finds them again")
+    add("--keep", type=Path, metavar="DIR", help=KEEP)
 
 
 def _rest(ground: Ground, options: dict[str, Any]) -> Report:
