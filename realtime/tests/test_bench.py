@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.kafka import KafkaBroker
 from hyperwatch.tests.services.postgres import Database
