@@ -1,5 +1,6 @@
 """The hub believes the channel layer in nothing: what it loses, a client gets from the database, in its place."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -198,3 +199,26 @@ def test_where_reads_need_a_key_the_websocket_needs_a_token(serve: Serve) -> Non
         assert closed.value.rcvd.code == 4401
     with client(f"{web.ws_url}?token={key}") as ws:
         assert ws.ask(type="ping")["type"] == "pong"
+
+
+def test_the_metrics_tell_of_the_stream(serve: Serve, publish: Publish) -> None:
+    web = serve(STREAM_HEADS_SECONDS="10")
+    with client(web.ws_url) as ws:
+        ws.subscribe("liquidations")
+        publish([new._replace(sent_ms=int(time.time() * 1000)) for new in one(1)])
+        ws.wait_for(1, timeout=5)
+        one(2)
+        publish(one(3))
+        ws.wait_for(3, timeout=5)
+        names = ("subscriptions", "events_total", "mended_total", "frame_seconds_count", "ring_bytes")
+        of_stream = {name: metric(web, f'hyperwatch_{name}{{stream="liquidations"') for name in names}
+        assert of_stream == {
+            "subscriptions": 1,
+            "events_total": 3,
+            # The hole and what came behind it, which was heard already.
+            "mended_total": 2,
+            "frame_seconds_count": 1,
+            "ring_bytes": sum(map(len, ws.raw)),
+        }
+        assert metric(web, "hyperwatch_frames_total") == 1 + 3
+    wait_until(lambda: metric(web, "hyperwatch_subscriptions") == 0, "the subscription's end")
