@@ -1,6 +1,6 @@
 """Who follows a stream, and what is written to them: made once for all who want the same."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -162,9 +162,9 @@ class Lane:
     def chunk_of(self, frames: Sequence[bytes]) -> Chunk:
         return Chunk(frames, is_compressed=self.form.is_compressed)
 
-    def fallen_behind(self, oldest: int) -> Iterator[Follower]:
+    def fallen_behind(self, oldest: int) -> list[Follower]:
         """Those who wait for what is no longer kept."""
-        yield from [follower for follower in self._others if follower.is_behind and follower.seq < oldest]
+        return [follower for follower in self._others if follower.is_behind and follower.seq < oldest]
 
     def _fall_behind(self, follower: Follower, seq: int) -> None:
         follower.is_current, follower.seq = False, seq

@@ -100,8 +100,9 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def _answer_known(self, request: Request) -> None:
         """Raises Answered where the client has the answer, or this process."""
         version = heads.read_version(self.stream)
-        if etag(request, version) in request.headers.get("If-None-Match", ""):
-            raise Answered(HttpResponseNotModified(headers={"ETag": etag(request, version), **REVALIDATED}))
+        tag = etag(request, version)
+        if tag in request.headers.get("If-None-Match", ""):
+            raise Answered(HttpResponseNotModified(headers={"ETag": tag, **REVALIDATED}))
         draft = kept_answers.find(question(request), version) if self._is_kept(request) else None
         if draft is not None:
             response = HttpResponse(draft.at(clock.now()), content_type=EnvelopeRenderer.media_type)
