@@ -53,6 +53,11 @@ class Decimals(NamedTuple):
         sign = "-?" if self.signed else ""
         return rf"^{sign}(0|[1-9][0-9]{{0,{self.digits - self.places - 1}}})\.[0-9]{{{self.places}}}$"
 
+    @property
+    def canonical(self) -> str:
+        """Of the texts that `text` returns as they are, for Python's `re`: a zero has no sign."""
+        return rf"(?!-0\.0*\Z){self.pattern[1:-1]}\Z"
+
     def text(self, value: object) -> str:
         """`value` (a string or an int) exactly, with all places: `"45000.5"` is `"45000.50000000"`.
 
@@ -142,9 +147,11 @@ def coin(value: object) -> str:
 
 def utc(time: datetime) -> datetime:
     """An aware time in UTC; without an offset it means UTC."""
+    if time.tzinfo is UTC:
+        return time
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def isoformat(time: datetime) -> str:
     """ISO 8601 with `Z`; sub-seconds are kept when there are any."""
-    return utc(time).replace(tzinfo=None).isoformat() + "Z"
+    return utc(time).isoformat().removesuffix("+00:00") + "Z"

@@ -67,8 +67,12 @@ class Batch:
 
 def event_key(identity: Iterable[object]) -> bytes:
     """16 bytes of an identity: BLAKE2b (RFC 7693) over its texts, which contain no unit separator."""
-    texts = (isoformat(part) if isinstance(part, datetime) else str(part) for part in identity)
+    texts = [part if type(part) is str else _key_text(part) for part in identity]
     return blake2b("\x1f".join(texts).encode(), digest_size=16).digest()
+
+
+def _key_text(part: object) -> str:
+    return isoformat(part) if isinstance(part, datetime) else str(part)
 
 
 def decode_batch(messages: Sequence[Message], now: datetime) -> Batch:

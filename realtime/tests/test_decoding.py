@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from realtime.decoding import AHEAD, Batch, decode_batch
 from realtime.kafka import Message
+from realtime.messages import CANONICAL, CHECKS, decoder
 from realtime.streams import Row
 from realtime.tests.builders import NOW, liquidation, message, position_summary, ratio, transaction
 from realtime.tests.refusals import BARE, Refusal, bare, refusals
@@ -38,6 +40,22 @@ def test_what_the_contract_refuses_is_refused_whole_with_its_reason(refusal: Ref
     assert batch.letters[0].error
     assert batch.letters[0].message is refusal.message
     assert rows(batch) == []
+
+
+@pytest.mark.parametrize("kind", CANONICAL, ids=lambda kind: kind.__name__)
+@given(drawn=some.data())
+def test_however_a_text_is_read_it_is_what_its_check_makes_of_it(kind: type, drawn: some.DataObject) -> None:
+    canonical = CANONICAL[kind]
+    odd = some.sampled_from(["-0.00000000", "0.00", "00.00000000", "1.00000000\n", "1e5", "-1.5", "0xAB" * 10])
+    text = drawn.draw(some.from_regex(canonical, fullmatch=True) | some.from_regex(canonical[:-2]) | odd)
+    read = decoder(msgspec.defstruct("Read", [("it", kind)]))
+    try:
+        checked = CHECKS[kind](text)
+    except ValueError:
+        with pytest.raises(msgspec.ValidationError):
+            read(msgspec.json.encode({"it": text}))
+    else:
+        assert read(msgspec.json.encode({"it": text})).it == checked
 
 
 def test_the_messages_around_a_refused_one_are_read() -> None:
