@@ -1,8 +1,9 @@
 """How a row travels between its struct, COPY and a query."""
 
+import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from django.db import models
 from hyperwatch.fields import wire
 from realtime.streams import Row, Stream, get_stream
 
+SPECIAL = re.compile(r"[\\\t\n\r]")
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -20,23 +22,33 @@ def table_columns(stream: Stream) -> list[str]:
     return [name for name in stream.row.__struct_fields__ if name in columns]
 
 
-def copy_text(value: Any) -> str:
-    """One value in the text format of COPY."""
+def columns_of(rows: Iterable[Row], names: Sequence[str]) -> list[Sequence[Any]]:
+    """The values of `names` by columns, in the order of the names."""
+    return list(zip(*map(attrgetter(*names), rows), strict=True))
+
+
+def copy_lines(columns: Iterable[Iterable[Any]]) -> str:
+    """Rows in the text format of COPY, of their columns: hardly one has anything to escape."""
+    rows = zip(*map(_copy_texts, columns), strict=True)
+    return "".join(["\t".join(row) + "\n" for row in rows])
+
+
+def _copy_texts(column: Iterable[Any]) -> list[str]:
+    texts = [value if type(value) is str else _copy_text(value) for value in column]
+    if SPECIAL.search("".join(filter(None, texts))):
+        texts = [text and text.translate(ESCAPES) for text in texts]
+    return ["\\N" if text is None else text for text in texts]
+
+
+def _copy_text(value: Any) -> str | None:
+    """One value as PostgreSQL reads it; None is null."""
     if value is None or value is msgspec.UNSET:
-        return "\\N"
-    if isinstance(value, str):
-        return value.translate(ESCAPES)
+        return None
     if isinstance(value, bytes):
-        return "\\\\x" + value.hex()
+        return "\\x" + value.hex()
     if isinstance(value, msgspec.Raw):
-        return bytes(value).decode().translate(ESCAPES)
-    if isinstance(value, datetime):
-        return value.isoformat()
+        return bytes(value).decode()
     return str(value)
-
-
-def copy_lines(rows: Iterable[tuple[Any, ...]]) -> str:
-    return "".join("\t".join(map(copy_text, row)) + "\n" for row in rows)
 
 
 class Reader:

@@ -18,7 +18,7 @@ from prometheus_client import Counter
 
 from realtime import store_sql as sql
 from realtime.checkpoints import checkpoint
-from realtime.columns import copy_lines
+from realtime.columns import columns_of, copy_lines
 from realtime.decoding import Batch, Incoming, Letter, Rows, derive
 from realtime.heads import ensure_streams
 from realtime.kafka import Message
@@ -131,15 +131,11 @@ def _offered(rows: Rows) -> Offered:
 
 
 def _copy(cursor: Any, stream: Stream, rows: Sequence[Incoming]) -> None:
-    columns = sql.row_columns(stream)
-    lines = copy_lines(_values(place, incoming, stream, columns) for place, incoming in enumerate(rows))
-    cursor.copy_expert(sql.copy_in(stream), io.StringIO(lines))
-
-
-def _values(place: int, incoming: Incoming, stream: Stream, columns: Sequence[str]) -> tuple[Any, ...]:
-    values = [getattr(incoming.row, name) for name in columns]
-    source = (incoming.source_stream, incoming.source_ord) if stream.derives_from else ()
-    return (place, incoming.key, *values, *source)
+    values = columns_of([incoming.row for incoming in rows], sql.row_columns(stream))
+    columns = [range(len(rows)), [incoming.key for incoming in rows], *values]
+    if stream.derives_from:
+        columns += [[incoming.source_stream for incoming in rows], [incoming.source_ord for incoming in rows]]
+    cursor.copy_expert(sql.copy_in(stream), io.StringIO(copy_lines(columns)))
 
 
 def _keep_letters(cursor: Any, letters: Sequence[Letter]) -> None:

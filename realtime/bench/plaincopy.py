@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from realtime.columns import copy_lines, table_columns
+from realtime.columns import columns_of, copy_lines, table_columns
 from realtime.decoding import Incoming
 from realtime.streams import get_stream
 
@@ -25,13 +25,9 @@ def statement() -> str:
 
 def text(rows: Sequence[Incoming], first: int) -> io.StringIO:
     """Of the rows, with the ids from `first` on."""
-    names = columns()
-    return io.StringIO(
-        copy_lines(
-            (first + place, incoming.key, *(getattr(incoming.row, name) for name in names))
-            for place, incoming in enumerate(rows)
-        )
-    )
+    ids = range(first, first + len(rows))
+    values = columns_of([incoming.row for incoming in rows], columns())
+    return io.StringIO(copy_lines([ids, [incoming.key for incoming in rows], *values]))
 
 
 def last_id(cursor: Any) -> int:
