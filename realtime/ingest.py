@@ -1,17 +1,20 @@
 """The way of a fact: read, decode, store and commit, publish, commit the offsets. In this order, here.
 
+While a batch is stored, the next one is read and decoded: the database works meanwhile.
+
 What is read is stored before it is told, and told before it counts as read. So whatever dies in between is
 made good by what is stored: a message that comes again is known, and a hub that was not told reads the heads.
 """
 
 import logging
 import threading
-import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain, repeat
+from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection
 from prometheus_client import Counter, Histogram
@@ -25,6 +28,9 @@ from realtime.store import RefusedByDatabase, Store, Stored
 log = logging.getLogger(__name__)
 
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# After so long a member that waits for its batch to be stored takes part in the group's life; what it has fetched of
+# the next is lost by that.
+PATIENCE = 1.0
 
 BATCHES = Histogram("hyperwatch_batch_messages", "Messages in a batch", buckets=(1, 10, 100, 500, 1000, 2000, 10000))
 WAITS = Counter("hyperwatch_database_waits", "Times that storing waited for the database")
@@ -32,6 +38,13 @@ WAITS = Counter("hyperwatch_database_waits", "Times that storing waited for the 
 
 class Stopped(Exception):
     """The stop came before the batch could be stored: whoever reads it again stores it."""
+
+
+class Underway(NamedTuple):
+    """A batch that is being stored and told; it comes to what was refused."""
+
+    messages: Sequence[Message]
+    letters: Future[Sequence[Letter]]
 
 
 class Ingest:
@@ -52,18 +65,31 @@ class Ingest:
 
     def run(self, batch_size: int) -> None:
         """Works until it is stopped. Raises what no policy covers; nothing is committed for that."""
-        with suppress(Stopped):
-            while not self._stop.is_set():
-                messages = self._consumer.read(batch_size, wait=0.2)
-                if messages:
-                    BATCHES.observe(len(messages))
-                    _tell_of(self._ingest(messages))
+        with suppress(Stopped), ThreadPoolExecutor(1, "storing") as storing:
+            try:
+                self._run(batch_size, storing)
+            finally:
+                storing.submit(connection.close)
 
-    def _ingest(self, messages: Sequence[Message]) -> Sequence[Letter]:
-        """Returns what was refused."""
+    def _run(self, batch_size: int, storing: Executor) -> None:
+        underway: Underway | None = None
+        while not self._stop.is_set():
+            messages = self._consumer.read(batch_size, wait=0 if underway else 0.2)
+            batch = self._decode(messages) if messages else None
+            if underway:
+                self._finish(underway)
+            underway = Underway(messages, storing.submit(self._store_and_tell, messages, batch)) if batch else None
+        if underway:
+            self._finish(underway)
+
+    def _decode(self, messages: Sequence[Message]) -> Batch:
         checkpoint("read")
         batch = decode_batch(messages, self._now())
         checkpoint("decoded")
+        return batch
+
+    def _store_and_tell(self, messages: Sequence[Message], batch: Batch) -> Sequence[Letter]:
+        """Returns what was refused."""
         try:
             stored = self._store_when_possible(batch)
         except RefusedByDatabase as refused:
@@ -71,9 +97,17 @@ class Ingest:
         checkpoint("stored")
         self._publish(stored)
         checkpoint("published")
-        self._consumer.commit(messages)
-        checkpoint("committed")
         return batch.letters
+
+    def _finish(self, underway: Underway) -> None:
+        """Waits until the batch is stored and told, and commits its offsets."""
+        while not wait([underway.letters], PATIENCE).done:
+            self._consumer.stay()
+        letters = underway.letters.result()
+        self._consumer.commit(underway.messages)
+        checkpoint("committed")
+        BATCHES.observe(len(underway.messages))
+        _tell_of(letters)
 
     def _store_when_possible(self, batch: Batch) -> list[Stored]:
         """What was new. Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
@@ -86,23 +120,17 @@ class Ingest:
                 WAITS.inc()
                 log.warning("the database does not store (%s); next try in %s s", str(error).strip(), pause)
                 connection.close()
-                if self._stopped_while_waiting(pause):
+                if self._stop.wait(pause):
                     raise Stopped from error
-
-    def _stopped_while_waiting(self, seconds: float) -> bool:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._stop.wait(0.1):
-            self._consumer.stay()
-        return self._stop.is_set()
 
     def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> Sequence[Letter]:
         """Finds the message that the database does not take: its neighbours are stored, it is put aside."""
         if len(messages) > 1:
             middle = len(messages) // 2
-            return [*self._ingest(messages[:middle]), *self._ingest(messages[middle:])]
+            halves = (messages[:middle], messages[middle:])
+            return [letter for half in halves for letter in self._store_and_tell(half, self._decode(half))]
         letters = [Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))]
         self._store_when_possible(Batch(letters=letters))
-        self._consumer.commit(messages)
         return letters
 
 
