@@ -65,8 +65,9 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
 _unpack = msgspec.msgpack.Decoder(list[Event]).decode
 
 
-def make_event(stream: Stream, row: Row) -> Event:
-    fact = stream.fact(row)
+def make_event(stream: Stream, row: Row, fact: Fact | None = None) -> Event:
+    """`fact` is the row's own, where it was made already."""
+    fact = fact or stream.fact(row)
     frame = Frame(stream.frame_type or "", stream.name, fact.time, row.seq, row)
     return Event(row.seq, fact, msgspec.json.encode(frame))
 

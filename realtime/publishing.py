@@ -61,7 +61,7 @@ class Publisher:
 async def _group_send(stored: Sequence[Stored]) -> None:
     layer = channel_layer()
     for new in stored:
-        for packed in pack([make_event(new.stream, row) for row in new.rows]):
+        for packed in pack([make_event(new.stream, *event) for event in zip(new.rows, new.facts, strict=True)]):
             await layer.group_send(group_of(new.stream.name), told(new, packed))
 
 

@@ -6,7 +6,7 @@ rows, stores and commits, so that the server never waits for this client while t
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from realtime.columns import columns_of, copy_lines
 from realtime.decoding import Batch, Incoming, Letter, Rows, derive
 from realtime.heads import ensure_streams
 from realtime.kafka import Message
-from realtime.streams import Row, Stream, all_streams, get_stream
+from realtime.streams import Fact, Row, Stream, all_streams, get_stream
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,20 @@ DIFFERING = Counter(
 REFUSED = Counter("hyperwatch_refused", "Messages that went to the dead letters", ["reason"])
 
 Offered = dict[str, list[Incoming]]
-Outcome = Sequence[tuple[str, int, int | None]]
 
+
+class Outcome(NamedTuple):
+    """What became of the rows that were offered to a stream, by their places.
+
+    The `new` ones are numbered in this order, from `first` on; those that are `differing` are known with other values.
+    """
+
+    first: int | None
+    new: list[int]
+    differing: list[int]
+
+
+NOTHING_NEW = Outcome(None, [], [])
 
 # Errors that lie in the data, by SQLSTATE: no number, no text, out of range; a null or a check; too large or deep.
 DATA_ERRORS = ("22", "23502", "23514", "54")
@@ -49,13 +61,14 @@ class RefusedByDatabase(Exception):
 
 
 class Stored(NamedTuple):
-    """What is new in a stream; the rows have their `seq`, ascending.
+    """What is new in a stream; the rows have their `seq`, ascending, and `facts` are theirs.
 
     `sent_ms` is the Kafka timestamp of the oldest message in their batch, 0 where it has none.
     """
 
     stream: Stream
     rows: list[Row]
+    facts: list[Fact]
     sent_ms: int = 0
 
 
@@ -78,9 +91,9 @@ class Store:
                 _copy(cursor, get_stream(name), rows)
             checkpoint("copied")
             cursor.execute(sql.store_and_commit([get_stream(name) for name in offered]))
-            outcome = cursor.fetchall()
-        _count(batch, offered, outcome)
-        return _stored(offered, outcome, batch.sent_ms)
+            outcomes = {stream: Outcome(*became) for stream, *became in cursor.fetchall()}
+        _count(batch, offered, outcomes)
+        return _stored(offered, outcomes, batch.sent_ms)
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -156,13 +169,14 @@ def _time_of(message: Message) -> datetime | None:
         return None
 
 
-def _count(batch: Batch, offered: Offered, outcome: Outcome) -> None:
+def _count(batch: Batch, offered: Offered, outcomes: Mapping[str, Outcome]) -> None:
+    differing = batch.differing.copy()
     for name, rows in offered.items():
-        new = sum(1 for stream, _, seq in outcome if stream == name and seq)
-        STORED.labels(name).inc(new)
-        KNOWN.labels(name).inc(len(rows) - new)
-    differing = [(name, offered[name][place].row) for name, place, seq in outcome if seq is None]
-    _tell_differing(batch.differing + differing)
+        outcome = outcomes.get(name, NOTHING_NEW)
+        STORED.labels(name).inc(len(outcome.new))
+        KNOWN.labels(name).inc(len(rows) - len(outcome.new))
+        differing += [(name, rows[place].row) for place in outcome.differing]
+    _tell_differing(differing)
     for letter in batch.letters:
         REFUSED.labels(letter.reason.value).inc()
 
@@ -178,8 +192,12 @@ def _tell_differing(differing: Sequence[tuple[str, Row]]) -> None:
         log.warning(told, name, len(others), msgspec.json.encode(others[0]).decode())
 
 
-def _stored(offered: Offered, outcome: Outcome, sent_ms: int) -> list[Stored]:
-    rows: dict[str, list[Row]] = {name: [] for name in offered}
-    for name, place, seq in sorted((row for row in outcome if row[2]), key=lambda row: row[2] or 0):
-        rows[name].append(offered[name][place].row.numbered(seq or 0))
-    return [Stored(get_stream(name), new, sent_ms) for name, new in rows.items() if new]
+def _stored(offered: Offered, outcomes: Mapping[str, Outcome], sent_ms: int) -> list[Stored]:
+    stored = []
+    for name, incoming in offered.items():
+        first, places, _ = outcomes.get(name, NOTHING_NEW)
+        if first is not None:
+            new = [incoming[place] for place in places]
+            rows = [one.row.numbered(seq) for seq, one in enumerate(new, first)]
+            stored.append(Stored(get_stream(name), rows, [one.fact for one in new], sent_ms))
+    return stored

@@ -17,7 +17,10 @@ ALL_TIME = 0
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
 CREATE_STORED = "CREATE TEMPORARY TABLE IF NOT EXISTS stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
 BEGIN = "BEGIN; TRUNCATE stored"
-COMMIT = "COMMIT; SELECT stream, ord, seq FROM stored"
+COMMIT = """COMMIT;
+SELECT stream, min(seq), coalesce(array_agg(ord ORDER BY ord) FILTER (WHERE seq > 0), '{}'),
+    coalesce(array_agg(ord) FILTER (WHERE seq IS NULL), '{}')
+FROM stored GROUP BY stream"""
 KEEP_LETTER = """
 INSERT INTO dead_letters (topic, partition, "offset", key, bytes, reason, error, sent_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""

@@ -66,12 +66,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
+    _unset: ClassVar[Mapping[str, msgspec.UnsetType]] = {}
 
     seq: Number = 0
 
+    def __init_subclass__(cls, **config: Any) -> None:
+        super().__init_subclass__(**config)
+        cls._unset = dict.fromkeys(cls.hidden, msgspec.UNSET)
+
     def numbered(self, seq: int) -> Self:
         """The row as it goes out once it is stored."""
-        return msgspec.structs.replace(self, seq=seq, **dict.fromkeys(self.hidden, msgspec.UNSET))
+        return msgspec.structs.replace(self, seq=seq, **self._unset)
 
 
 class Source(NamedTuple):
