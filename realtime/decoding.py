@@ -67,7 +67,7 @@ class Batch:
 
 def event_key(identity: Iterable[object]) -> bytes:
     """16 bytes of an identity: BLAKE2b (RFC 7693) over its texts, which contain no unit separator."""
-    texts = [part if type(part) is str else _key_text(part) for part in identity]
+    texts = [part if isinstance(part, str) else _key_text(part) for part in identity]
     return blake2b("\x1f".join(texts).encode(), digest_size=16).digest()
 
 
@@ -146,6 +146,8 @@ def _decode(message: Message, routes: Routes, now: datetime) -> list[tuple[str, 
 
 def _kept(rows: list[tuple[str, Incoming]], cutoffs: dict[str, datetime]) -> list[tuple[str, Incoming]]:
     """What retention has removed does not come back; a message is refused where that is all that it has."""
+    if not cutoffs:
+        return rows
     kept = [(stream, incoming) for stream, incoming in rows if incoming.fact.time >= cutoffs.get(stream, EARLIEST)]
     if rows and not kept:
         stream, incoming = rows[0]
