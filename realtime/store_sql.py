@@ -89,7 +89,7 @@ WITH probed AS MATERIALIZED (
     FROM probed p, streams s WHERE s.name = '{stream.name}' AND p.differs IS NULL
 ), inserted AS (
     INSERT INTO {stream.model._meta.db_table} (id, event_key, {listed})
-    SELECT seq, event_key, {listed} FROM fresh ORDER BY seq
+    SELECT seq, event_key, {listed} FROM fresh
 ), newest AS (
     INSERT INTO newest_of_coin (stream, coin, time, seq)
     SELECT DISTINCT ON (coin) '{stream.name}', coin, {stream.time}, seq FROM fresh
