@@ -1,6 +1,7 @@
 """The places where a test may stop the consumer dead.
 
-`INGEST_KILL_AT=stored:3` in the environment kills the process, as SIGKILL does, at the third pass of `stored`.
+`INGEST_KILL_AT=stored:3` in the environment kills the process, as SIGKILL does, at the third pass of `stored`;
+`INGEST_PAUSE_AT` freezes it there, as SIGSTOP does.
 """
 
 import os
@@ -9,12 +10,14 @@ from collections import Counter
 
 STEPS = ("read", "decoded", "copied", "stored", "published", "committed")
 
-_at, _, _pass = os.environ.get("INGEST_KILL_AT", "").partition(":")
+_wanted = {
+    os.environ.get("INGEST_KILL_AT", ""): signal.SIGKILL,
+    os.environ.get("INGEST_PAUSE_AT", ""): signal.SIGSTOP,
+}
 _passed: Counter[str] = Counter()
 
 
 def checkpoint(step: str) -> None:
-    if step == _at:
-        _passed[step] += 1
-        if _passed[step] == int(_pass or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+    _passed[step] += 1
+    if number := _wanted.get(f"{step}:{_passed[step]}"):
+        os.kill(os.getpid(), number)
