@@ -1,25 +1,18 @@
 """A consumer's process among services that come and go."""
 
-import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.tests.services.commands import Command, Start
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import free_port, wait_until
 from realtime.tests.builders import transaction
 from realtime.tests.ingesting import health, send
@@ -89,44 +82,6 @@ def test_what_no_policy_covers_ends_the_process_and_the_next_one_stores_what_it_
     wait_for_tids(fresh_database, 20)
 
 
-def test_without_redis_storing_goes_on_and_with_it_telling_begins(
-    mock_kafka: MockKafka, redis_server: RedisServer, fresh_database: Database, consumer_process: Start
-) -> None:
-    redis_server.stop()
-    consumer = consumer_process(**mock_kafka.env, **redis_server.env)
-    send_transactions(range(50))
-    wait_for_tids(fresh_database, 50)
-    wait_until(lambda: metric(consumer, "hyperwatch_untold_total") == 50, "the count of what was not told")
-    wait_until(lambda: health(consumer)["last_commit"], "a commit all the same")
-    redis_server.start()
-
-    tids = itertools.count(50)
-
-    def telling() -> int:
-        tid = next(tids)
-        send_transactions(range(tid, tid + 1))
-        return metric(consumer, "hyperwatch_published_total")
-
-    wait_until(telling, "something to be told", 20, pause=0.2)
-
-
-class OwnPostgres(NamedTuple):
-    """A server that may be stopped: all other tests share one."""
-
-    server: EmbeddedPostgres
-    database: Database
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[OwnPostgres]:
-    folder = Path(tempfile.mkdtemp(prefix="hyperwatch-test-"))
-    folder.chmod(0o711)
-    server = EmbeddedPostgres(folder)
-    yield OwnPostgres(server, Database(server.start()))
-    server.remove()
-    shutil.rmtree(folder)
-
-
 def init_db(database: Database, *args: str, **env: str) -> list[str]:
     """What `manage.py init_db` says."""
     command = [sys.executable, "manage.py", "init_db", *args]
@@ -137,64 +92,29 @@ def init_db(database: Database, *args: str, **env: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_init_db_says_what_it_did_and_consumers_outlive_the_database_that_it_made(
-    own_postgres: OwnPostgres, mock_kafka: MockKafka, consumer_process: Start
-) -> None:
-    server, database = own_postgres
-    check_init_db(database, mock_kafka)
-    consumer = consumer_process(**mock_kafka.env, **database.env)
-    send_transactions(range(50))
-    wait_for_tids(database, 50)
-
-    committed = break_down(server, consumer, range(50, 100))
-    server.start()
-    wait_for_tids(database, 100)
-    wait_until(lambda: health(consumer)["last_commit"] > committed, "the commit")
-
-    break_down(server, consumer, range(100, 150))
-    consumer.kill()
-    server.start()
-    assert stored_tids(database) == list(range(100))
-    consumer = consumer_process(**mock_kafka.env, **database.env)
-    wait_for_tids(database, 150)
-
-    break_down(server, consumer, range(150, 160))
-    assert_ends_cleanly(consumer)
-    server.start()
-    consumer_process(**mock_kafka.env, **database.env)
-    wait_for_tids(database, 160)
-    assert database.query("SELECT id FROM transactions ORDER BY id") == [(seq,) for seq in range(1, 161)]
+@pytest.fixture
+def empty_database(fresh_database: Database) -> Iterator[Database]:
+    database = fresh_database.beside(f"empty_{fresh_database.name}")
+    database.create()
+    yield database
+    database.drop()
 
 
-def break_down(server: EmbeddedPostgres, consumer: Command, tids: range) -> str:
-    """Stops the database and sends what cannot be stored then; returns when offsets were last committed."""
-    wait_until(lambda: health(consumer)["last_commit"], "a commit")
-    time.sleep(0.3)  # the commit of what the caller saw in the table
-    committed = health(consumer)["last_commit"]
-    server.stop()
-    waits = metric(consumer, "hyperwatch_database_waits_total")
-    send_transactions(tids)
-    wait_until(lambda: metric(consumer, "hyperwatch_database_waits_total") >= waits + 3, "it to try again")
-    assert consumer.running
-    assert health(consumer)["last_commit"] == committed
-    return str(committed)
-
-
-def check_init_db(database: Database, mock_kafka: MockKafka) -> None:
-    """Runs it three times: on nothing, again, and for another epoch."""
-    first = init_db(database, ADMIN_USERNAME="root", ADMIN_PASSWORD="long enough", **mock_kafka.env)
+def test_init_db_says_what_it_did(empty_database: Database, mock_kafka: MockKafka) -> None:
+    """On nothing, again, and for another epoch."""
+    first = init_db(empty_database, ADMIN_USERNAME="root", ADMIN_PASSWORD="long enough", **mock_kafka.env)
     assert [line.split(":")[0] for line in first] == ["schema", "epoch", "topics", "admin"]
     assert first[0].startswith("schema: applied ")
     assert "transactions" in first[0]
     assert first[2].startswith("topics: there already (")
     assert first[3] == "admin: made 'root'"
-    before = everything(database)
-    second = init_db(database, ADMIN_USERNAME="root", ADMIN_PASSWORD="another one", KAFKA_BOOTSTRAP_SERVERS="")
+    before = everything(empty_database)
+    second = init_db(empty_database, ADMIN_USERNAME="root", ADMIN_PASSWORD="another one", KAFKA_BOOTSTRAP_SERVERS="")
     assert second[:2] == ["schema: up to date", first[1]]
     assert second[2].startswith("topics: left out, Kafka is away (no Kafka: set KAFKA_BOOTSTRAP_SERVERS")
     assert second[3] == "admin: 'root' is there already, left as it is"
-    assert everything(database) == before
-    third = init_db(database, "--new-epoch")
+    assert everything(empty_database) == before
+    third = init_db(empty_database, "--new-epoch")
     assert third[1].endswith(" (new)")
     assert third[1].removesuffix(" (new)") != first[1]
 

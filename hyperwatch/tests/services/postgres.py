@@ -48,6 +48,10 @@ class Database:
         """The database called `name` on the same server."""
         return Database(re.sub(r"(//[^/]*/)[^?]*", rf"\g<1>{name}", self.url))
 
+    def seen_by(self, role: str) -> "Database":
+        """The same database, as another role that has its own name for a password."""
+        return Database(re.sub(r"//([^@/]*@)?", f"//{role}:{role}@", self.url, count=1))
+
     def copy(self) -> "Database":
         """A new database with all that is in this one, to which nobody may be connected."""
         name = f"fresh_{uuid.uuid4().hex[:12]}"
