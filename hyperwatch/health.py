@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from hyperwatch.formats import isoformat
 from realtime.heads import newest_times_of_streams
 from realtime.kafka import KafkaAway, existing_topics, topics
+from realtime.losses import lost_lately
 
 PATIENCE = 1.5
 
@@ -72,7 +73,20 @@ def _kafka() -> Check:
         return {"status": "down", "error": "Kafka does not answer; nothing new arrives"}
     if missing:
         return {"status": "down", "error": f"no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"}
-    return {"status": "ok"}
+    return _lost()
+
+
+def _lost() -> Check:
+    """What Kafka removed within the last day before it was read, by partition."""
+    try:
+        lost = lost_lately()
+    except (DatabaseError, InterfaceError):
+        # That is the database's trouble, and told as such.
+        return {"status": "ok"}
+    if not lost:
+        return {"status": "ok"}
+    told = f"Kafka removed {sum(lost.values())} messages of the last day before they were read; they are lost"
+    return {"status": "degraded", "error": told, "lost": lost}
 
 
 CHECKS: dict[str, Callable[[], Check]] = {

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from hyperwatch.browsing import ReadOnlyAdmin
 from realtime.dead_letters import NotSent, readable, send_again
 from realtime.kafka import KafkaAway
-from realtime.models import DeadLetter, Epoch, NewestOfCoin, StreamHead
+from realtime.models import DeadLetter, Epoch, LostMessages, NewestOfCoin, StreamHead
 
 
 @admin.register(DeadLetter)
@@ -48,6 +48,12 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             messages.success(request, f"{send_again(queryset.iterator(chunk_size=100))} sent again")
         except (KafkaAway, NotSent) as error:
             messages.error(request, f"Not sent: {error}")
+
+
+@admin.register(LostMessages)
+class LostMessagesAdmin(ReadOnlyAdmin):
+    list_display = ("noticed_at", "topic", "partition", "first", "last")
+    list_filter = ("topic",)
 
 
 @admin.register(StreamHead)

@@ -22,6 +22,7 @@ from prometheus_client import Counter, Histogram
 from realtime.checkpoints import checkpoint
 from realtime.decoding import Batch, Letter, decode_batch
 from realtime.kafka import Consumer, Message
+from realtime.losses import tell_lost
 from realtime.models import Reason
 from realtime.store import RefusedByDatabase, Store, Stored
 
@@ -78,6 +79,7 @@ class Ingest:
             batch = self._decode(messages) if messages else None
             if underway:
                 self._finish(underway)
+            tell_lost(self._consumer.lost)
             underway = Underway(messages, storing.submit(self._store_and_tell, messages, batch)) if batch else None
         if underway:
             self._finish(underway)

@@ -15,6 +15,8 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
+from realtime.due import Due, Lost, Partition
+
 log = logging.getLogger(__name__)
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -113,6 +115,9 @@ def delete_topics(timeout: float = 10.0) -> None:
 BATCH_BYTES = 16 * 1024 * 1024
 READ_AT_ONCE = 100
 
+# A question to a broker on the way to the next message.
+LOOK = 1.0
+
 
 class Producer:
     """Sends messages; each is acknowledged by all replicas or reported by `flush`."""
@@ -185,11 +190,12 @@ class Consumer:
             }
         )
         self.committed_at: datetime | None = None
-        self._consumer.subscribe([topic.name for topic in topics()])
         self._paused: list[confluent_kafka.TopicPartition] = []
         self._last_error_at = 0.0
-        self._lag: dict[tuple[str, int], int] = {}
+        self._due = Due(self._lowest)
+        self._lag: dict[Partition, int] = {}
         self._lag_noted_at = 0.0
+        self._consumer.subscribe([topic.name for topic in topics()], on_assign=self._on_assign)
 
     def read(self, limit: int, wait: float) -> list[Message]:
         """What there is, at most `limit` messages of BATCH_BYTES or a few more; waits up to `wait` seconds for the
@@ -204,7 +210,14 @@ class Consumer:
             size += sum(len(raw.value() or b"") for raw in more)
             read += more
         self._note_lag()
-        return [self._message(raw) for raw in read if self._is_data(raw)]
+        messages = [self._message(raw) for raw in read if self._is_data(raw)]
+        self._due.follow(messages)
+        return messages
+
+    @property
+    def lost(self) -> list[Lost]:
+        """What was noticed to have been removed before it was read; whoever tells of it empties the list."""
+        return self._due.lost
 
     def commit(self, batch: Sequence[Message]) -> None:
         """Commits the places behind `batch`; a place that another member has taken over is theirs to commit.
@@ -226,7 +239,7 @@ class Consumer:
             self._consumer.pause([place])
             self._paused.append(place)
 
-    def lag(self) -> dict[tuple[str, int], int]:
+    def lag(self) -> dict[Partition, int]:
         """Messages not yet read, for each assigned partition, as of the last `read`; for any thread.
 
         Only the thread that reads may ask the client: it lets in one call at a time, and whoever waits for a
@@ -243,6 +256,23 @@ class Consumer:
             assigned = {(place.topic, place.partition) for place in self._consumer.assignment()}
             self._consumer.resume([p for p in self._paused if (p.topic, p.partition) in assigned])
             self._paused = []
+
+    def _on_assign(self, _consumer: confluent_kafka.Consumer, places: list[confluent_kafka.TopicPartition]) -> None:
+        try:
+            committed = self._consumer.committed(places, LOOK)
+        except confluent_kafka.KafkaException as error:
+            self._on_error(error.args[0])
+            committed = []
+        self._due.begin({(place.topic, place.partition): place.offset for place in committed if place.offset >= 0})
+
+    def _lowest(self, partition: Partition) -> int | None:
+        """The oldest offset that Kafka still has, or that of the next message where it has none."""
+        try:
+            lowest: int = self._consumer.get_watermark_offsets(confluent_kafka.TopicPartition(*partition), LOOK)[0]
+        except confluent_kafka.KafkaException as error:
+            self._on_error(error.args[0])
+            return None
+        return lowest
 
     def _note_lag(self) -> None:
         if time.monotonic() - self._lag_noted_at < 1:

@@ -133,3 +133,22 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset} {self.reason}"
+
+
+class LostMessages(models.Model):
+    """Messages that Kafka's retention removed before they were read: offsets `first` to `last` of a partition."""
+
+    topic = models.CharField(max_length=255)
+    partition = models.IntegerField()
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    noticed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "lost_messages"
+        verbose_name = verbose_name_plural = "lost messages"
+        ordering = ("-id",)
+        constraints = [models.UniqueConstraint(fields=["topic", "partition", "first"], name="lost_messages_place")]
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.first}–{self.last}"

@@ -30,8 +30,8 @@ FACE_FOR_DOMAINS = (
     "realtime.streams", "realtime.messages", "realtime.texts", "realtime.models", "realtime.heads", "realtime.reading",
 )  # fmt: skip
 FACE_FOR_ASSEMBLY = (
-    "realtime.streams", "realtime.heads", "realtime.kafka", "realtime.consuming", "realtime.market", "realtime.routing",
-    "realtime.asyncapi", "realtime.bench",
+    "realtime.streams", "realtime.heads", "realtime.kafka", "realtime.losses", "realtime.consuming", "realtime.market",
+    "realtime.routing", "realtime.asyncapi", "realtime.bench",
 )  # fmt: skip
 
 

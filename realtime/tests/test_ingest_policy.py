@@ -13,6 +13,7 @@ from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime import kafka
 from realtime.decoding import Batch, decode_batch
+from realtime.due import Due
 from realtime.ingest import Ingest
 from realtime.kafka import Consumer, Message
 from realtime.models import DeadLetter
@@ -75,6 +76,7 @@ class Standing(Consumer):
     def __init__(self) -> None:
         self.committed: list[Message] = []
         self.stayed = 0
+        self._due = Due(lambda _partition: None)
 
     def commit(self, batch: Sequence[Message]) -> None:
         self.committed += batch

@@ -1,0 +1,67 @@
+"""The offsets that are due next, and those that Kafka's retention removed before they were read."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+Partition = tuple[str, int]
+
+
+class Read(Protocol):
+    """A message, as far as it matters here."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+
+
+class Lost(NamedTuple):
+    """Offsets of a partition that nobody read and nobody will, both ends in."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+    @property
+    def messages(self) -> int:
+        return self.last - self.first + 1
+
+
+class Due:
+    """`lowest` tells the oldest offset that Kafka still has of a partition, None where it does not answer.
+
+    What was noticed is in `lost`; whoever tells of it empties the list.
+    """
+
+    def __init__(self, lowest: Callable[[Partition], int | None]) -> None:
+        self.lost: list[Lost] = []
+        self._lowest = lowest
+        self._next: dict[Partition, int] = {}
+
+    def begin(self, committed: Mapping[Partition, int]) -> None:
+        """Where the group stopped is what is due next, unless retention has passed that place meanwhile."""
+        self._next = dict(committed)
+        for partition, due in committed.items():
+            lowest = self._lowest(partition)
+            if lowest is None:
+                # Each further question would be waited for as well. The next message tells of a hole before it.
+                return
+            self._note(partition, due, lowest)
+
+    def follow(self, messages: Iterable[Read]) -> None:
+        """A hole in the offsets is a loss where Kafka begins behind it; there are others, a transaction's markers."""
+        for message in messages:
+            partition, offset = (message.topic, message.partition), message.offset
+            due = self._next.get(partition, offset)
+            if due < offset:
+                lowest = self._lowest(partition)
+                self._note(partition, due, offset if lowest is None else min(offset, lowest))
+            self._next[partition] = offset + 1
+
+    def _note(self, partition: Partition, due: int, lowest: int) -> None:
+        if due < lowest:
+            self.lost.append(Lost(*partition, due, lowest - 1))
+            self._next[partition] = lowest

@@ -1,0 +1,55 @@
+"""What Kafka removed before it was read: nobody can bring it back, so it is told (log, metric, `/health/ready`)."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import F, Sum
+from prometheus_client import Counter
+
+from realtime.due import Lost
+from realtime.models import LostMessages
+
+log = logging.getLogger(__name__)
+
+LOST = Counter("hyperwatch_lost_messages", "Messages that Kafka removed before they were read", ["topic"])
+
+# So long readiness tells of a loss: an operator is to see it, and nobody can mend it.
+SHOWN = timedelta(days=1)
+
+
+def tell_lost(losses: list[Lost]) -> None:
+    """Writes them down, where web processes see it, tells of each, and empties the list.
+
+    Where the database is away the list stays as it is, for the next call. What is noticed again is kept once.
+    """
+    if not losses:
+        return
+    try:
+        _keep(losses)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("a loss cannot be written down yet: %s", str(error).strip())
+        connection.close()
+        return
+    for lost in losses:
+        LOST.labels(lost.topic).inc(lost.messages)
+        told = "%s[%s]: Kafka removed %s messages before they were read, offsets %s to %s; they are lost"
+        log.error(told, lost.topic, lost.partition, lost.messages, lost.first, lost.last)
+    losses.clear()
+
+
+def _keep(losses: Sequence[Lost]) -> None:
+    LostMessages.objects.bulk_create(
+        [LostMessages(**lost._asdict()) for lost in losses],
+        update_conflicts=True,
+        unique_fields=["topic", "partition", "first"],
+        update_fields=["last"],
+    )
+
+
+def lost_lately() -> dict[str, int]:
+    """How many were noticed to be lost within the last day, by partition: {"hyperliquid.transactions[3]": 7}."""
+    lately = LostMessages.objects.filter(noticed_at__gt=datetime.now(UTC) - SHOWN)
+    counts = lately.values_list("topic", "partition").annotate(lost=Sum(F("last") - F("first") + 1))
+    return {f"{topic}[{partition}]": count for topic, partition, count in counts.order_by("topic", "partition")}

@@ -1,0 +1,154 @@
+"""Kafka dead, frozen, answering errors, and Kafka that has thrown away what nobody had read."""
+
+from collections.abc import Iterator
+from zlib import crc32
+
+import pytest
+from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka.admin import AdminClient
+from django.conf import settings
+from django.test import override_settings
+
+from hyperwatch.tests.services.fixtures import Folders
+from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.due import Lost
+from realtime.kafka import Consumer, Message, topics
+from realtime.models import DeadLetter
+from realtime.tests.builders import transaction
+from realtime.tests.house import House, a_house, apache
+from realtime.tests.ingesting import Told, ingesting, send
+from realtime.tests.sockets import metric
+from transactions.models import Transaction
+
+# Requests, and what a broker in trouble answers to them.
+PRODUCE, FETCH, OFFSET_COMMIT, OFFSET_FETCH = 0, 1, 8, 9
+FIND_COORDINATOR, JOIN_GROUP, HEARTBEAT, SYNC_GROUP = 10, 11, 12, 14
+NOT_LEADER, TIMED_OUT, LOADING, NOT_COORDINATOR, UNKNOWN_MEMBER, REBALANCING, FORBIDDEN = 6, 7, 14, 16, 25, 27, 29
+
+
+@pytest.fixture(scope="module")
+def house(_migrated: Database, _kafka: KafkaBroker, tmp_path_factory: Folders) -> Iterator[House]:
+    with a_house(_migrated, apache(_kafka), tmp_path_factory.mktemp("house")) as house:
+        yield house
+
+
+def forget_all() -> None:
+    """As retention does: each partition begins behind its last message."""
+    places = [TopicPartition(topic.name, n, OFFSET_END) for topic in topics() for n in range(topic.partitions)]
+    admin = AdminClient({"bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS})
+    for done in admin.delete_records(places).values():
+        done.result(10)
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+def test_a_kafka_that_dies_and_one_that_freezes_are_waited_for_and_told_of(house: House, _kafka: KafkaBroker) -> None:
+    consumer = house.working()
+    house.send(50)
+    house.check()
+    assert house.ready("kafka") == (200, "ok", "ok")
+
+    _kafka.kill()
+    check_away(house)
+    _kafka.heal()
+    house.send(50)
+    house.check()
+    wait_until(lambda: house.ready("kafka") == (200, "ok", "ok"), "readiness", 20)
+
+    _kafka.pause()
+    check_away(house)
+    _kafka.resume()
+    house.send(50)
+    house.check()
+    house.check_counts_as_read()
+    house.check_silent()
+    wait_until(lambda: house.ready("kafka") == (200, "ok", "ok"), "readiness", 20)
+    assert consumer.running
+    consumer.stop()
+
+
+def check_away(house: House) -> None:
+    assert house.ready("kafka") == (200, "degraded", "down")
+    assert house.get("/health/ready?strict=1")[0] == 503
+    house.check_reads()
+    house.check_socket()
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+def test_what_retention_removed_before_it_was_read_is_told_by_partition(house: House) -> None:
+    """By the log, the metric and readiness; what is still there is stored, and a second consumer tells no more."""
+    first = house.working()
+    house.send(30)
+    house.check()
+    house.check_counts_as_read()
+    first.stop()
+
+    with override_settings(**house.kafka):
+        one = transaction()
+        send([one] * 7)
+        forget_all()
+        place = f"{one.topic}[{partition_of(one)}]"
+    second = house.working()
+    wait_until(lambda: "7 messages before they were read" in second.output(), "the log line")
+    house.send(5)
+    house.check()
+    assert metric(second, "hyperwatch_lost_messages_total") == 7
+    status, told = house.get("/health/ready")
+    kafka = told["checks"]["kafka"]
+    assert (status, told["status"], kafka["status"], kafka["lost"]) == (200, "degraded", "degraded", {place: 7})
+    second.stop()
+
+    third = house.working()
+    house.send(5)
+    house.check()
+    assert metric(third, "hyperwatch_lost_messages_total") == 0
+    assert house.get("/health/ready")[1]["checks"]["kafka"]["lost"] == {place: 7}
+    third.stop()
+
+
+@pytest.mark.kafka
+def test_what_is_removed_while_a_consumer_waits_for_the_database_is_told_too(apache_kafka: KafkaBroker) -> None:
+    consumer, read, one = Consumer(), list[Message](), transaction()
+
+    def has(count: int) -> bool:
+        read.extend(consumer.read(100, 0.2))
+        return len(read) == count
+
+    send([one] * 5)
+    wait_until(lambda: has(5), "the first messages", 20)
+    consumer.stay()
+    send([one] * 7)
+    forget_all()
+    send([one] * 3)
+    wait_until(lambda: has(8), "the last messages", 20)
+    assert [message.offset for message in read] == [0, 1, 2, 3, 4, 12, 13, 14]
+    assert consumer.lost == [Lost(one.topic, partition_of(one), 5, 11)]
+    consumer.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_errors_that_a_broker_answers_lose_nothing_and_repeat_nothing(mock_kafka: MockKafka) -> None:
+    told = Told()
+    mock_kafka.fail(FIND_COORDINATOR, NOT_COORDINATOR, LOADING)
+    mock_kafka.fail(JOIN_GROUP, LOADING, NOT_COORDINATOR)
+    mock_kafka.fail(SYNC_GROUP, REBALANCING)
+    mock_kafka.fail(OFFSET_FETCH, LOADING)
+    mock_kafka.fail(PRODUCE, NOT_LEADER, TIMED_OUT)
+    send(transaction(raw_data={"tid": tid}) for tid in range(50))
+    with ingesting(told, batch_size=10):
+        wait_until(lambda: Transaction.objects.count() == 50, "the first", 30)
+        mock_kafka.fail(FETCH, FORBIDDEN, NOT_LEADER, TIMED_OUT)
+        mock_kafka.fail(OFFSET_COMMIT, NOT_COORDINATOR, REBALANCING, TIMED_OUT)
+        mock_kafka.fail(HEARTBEAT, UNKNOWN_MEMBER)
+        send(transaction(raw_data={"tid": tid}) for tid in range(50, 100))
+        wait_until(lambda: Transaction.objects.count() == 100, "the others", 30)
+    assert told.seqs == {"transactions": list(range(1, 101))}
+    assert not DeadLetter.objects.exists()
+
+
+def partition_of(one: Message) -> int:
+    """Where librdkafka puts messages of that key."""
+    return crc32(one.key or b"") % topics()[0].partitions
