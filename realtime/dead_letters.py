@@ -1,6 +1,7 @@
 """Dead letters: messages that were refused, to be looked at and sent again once the cause is mended."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from django.db.models.functions import Now
 
@@ -9,7 +10,7 @@ from realtime.models import DeadLetter
 
 
 class NotSent(Exception):
-    """Kafka did not take some of the letters; they are not marked as sent."""
+    """Kafka did not take some of the letters; these are not marked as sent, the others are."""
 
 
 def send_again(letters: Iterable[DeadLetter]) -> int:
@@ -17,17 +18,16 @@ def send_again(letters: Iterable[DeadLetter]) -> int:
 
     What is refused again becomes a letter anew, under its new place. Raises KafkaAway or NotSent.
     """
-    producer = Producer()
-    sent = []
+    producer, tried, sent = Producer(), 0, list[int]()
     for letter in letters:
-        producer.send(letter.topic, _bytes(letter.key), _bytes(letter.bytes))
-        sent.append(letter.pk)
-    waiting = producer.flush()
-    if producer.failures or waiting:
-        trouble = producer.failures[0] if producer.failures else "no answer"
-        raise NotSent(f"{len(producer.failures) + waiting} of {len(sent)} letters were not taken: {trouble}")
+        tried += 1
+        producer.send(letter.topic, _bytes(letter.key), _bytes(letter.bytes), then=partial(sent.append, letter.pk))
+    producer.flush()
     DeadLetter.objects.filter(pk__in=sent).update(resent_at=Now())
-    return len(sent)
+    if len(sent) < tried:
+        trouble = producer.failures[0] if producer.failures else "no answer"
+        raise NotSent(f"{tried - len(sent)} of {tried} letters were not taken: {trouble}")
+    return tried
 
 
 def _bytes(value: bytes | memoryview | None) -> bytes | None:
