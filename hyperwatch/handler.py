@@ -15,13 +15,15 @@ from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
+from hyperwatch.patience import bound_statements
+
 
 class ThreadedHandler(ASGIHandler):
     """Django's handler for HTTP, with everything that belongs to one answer in one thread."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._threads = ThreadPoolExecutor(settings.HTTP_THREADS, thread_name_prefix="http")
+        self._threads = ThreadPoolExecutor(settings.HTTP_THREADS, "http", bound_statements)
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from hyperwatch.formats import isoformat
+from hyperwatch.patience import at_most
 from realtime.heads import newest_times_of_streams
 from realtime.kafka import KafkaAway, existing_topics, topics
 from realtime.losses import lost_lately
@@ -41,7 +42,8 @@ def ready(request: HttpRequest) -> JsonResponse:
 def _database() -> Check:
     """With the database comes how fresh each stream is: the time of its newest fact, null where there is none."""
     try:
-        newest = newest_times_of_streams()
+        with at_most(PATIENCE):
+            newest = newest_times_of_streams()
     except (DatabaseError, InterfaceError):
         return {"status": "down", "error": "the database does not answer"}
     return {"status": "ok", "streams": {name: _freshness(time) for name, time in newest.items()}}
@@ -79,7 +81,8 @@ def _kafka() -> Check:
 def _lost() -> Check:
     """What Kafka removed within the last day before it was read, by partition."""
     try:
-        lost = lost_lately()
+        with at_most(PATIENCE):
+            lost = lost_lately()
     except (DatabaseError, InterfaceError):
         # That is the database's trouble, and told as such.
         return {"status": "ok"}

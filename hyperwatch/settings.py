@@ -51,6 +51,7 @@ if env.text("PORT"):
     SERVER_PORT = env.whole("PORT", SERVER_PORT, 1, 65535)
 CONSUMER_PORT: int = env.whole("CONSUMER_PORT", 8081, 0, 65535)
 HTTP_THREADS: int = env.whole("HTTP_THREADS", 16, 1, 1_000)
+HTTP_STATEMENT_SECONDS: float = env.number("HTTP_STATEMENT_SECONDS", 30.0, 0.1, 3_600)
 ANSWERS_KEPT_BYTES: int = env.whole("ANSWERS_KEPT_BYTES", 32 * 1024 * 1024, 0, 2**40)
 
 # PostgreSQL: unset means what a running `up` was given, else the embedded one, whose address is always known

@@ -30,7 +30,7 @@ from realtime.tests.sockets import Client, client, metric
 Answer = tuple[int, dict[str, Any]]
 
 # A look at the heads is what mends where nothing is heard; a session is what a dead member is missed by.
-QUICK = {"STREAM_HEADS_SECONDS": "0.2", "KAFKA_SESSION_TIMEOUT_MS": "1000", "THROTTLE_READS": "100000/minute"}
+QUICK = {"STREAM_HEADS_SECONDS": "0.2", "KAFKA_SESSION_TIMEOUT_MS": "1000", "HTTP_STATEMENT_SECONDS": "1"}
 
 
 class House:

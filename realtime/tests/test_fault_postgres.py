@@ -4,6 +4,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,6 +138,24 @@ def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_memb
     check_back(house, consumer)
     assert waits(consumer) == before
     assert "offsets not committed" not in consumer.output()
+
+
+def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ever(
+    house: House, consumer: Command
+) -> None:
+    """By a migration, say. More requests come than there are threads: the last one is to be answered, too."""
+    with closing(psycopg2.connect(house.database.url)) as other, other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE transactions, newest_of_coin IN ACCESS EXCLUSIVE MODE")
+        house.send(10)
+        wait_until(lambda: waiting(house), "the store to wait")
+        with ThreadPoolExecutor(20) as crowd:
+            answers = [told for told, _ in crowd.map(house.get, ["/api/v1/transactions?page_size=1"] * 20)]
+        assert answers == [503] * 20
+        house.check_reads(503)
+        assert house.ready("database") == (503, "down", "down")
+        house.check_socket()
+        assert house.committed() == house.sent - 10
+    check_back(house, consumer)
 
 
 def test_a_statement_that_is_cancelled_and_a_connection_that_is_cut_off_under_it_are_tried_again(
