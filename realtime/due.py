@@ -26,6 +26,11 @@ class Lost(NamedTuple):
     last: int
 
     @property
+    def offset(self) -> int:
+        """Behind it the group can go on: nothing before is there to be read."""
+        return self.last
+
+    @property
     def messages(self) -> int:
         return self.last - self.first + 1
 
@@ -33,7 +38,7 @@ class Lost(NamedTuple):
 class Due:
     """`lowest` tells the oldest offset that Kafka still has of a partition, None where it does not answer.
 
-    What was noticed is in `lost`; whoever tells of it empties the list.
+    What was noticed is in `lost` until it is told.
     """
 
     def __init__(self, lowest: Callable[[Partition], int | None]) -> None:
@@ -58,7 +63,10 @@ class Due:
             due = self._next.get(partition, offset)
             if due < offset:
                 lowest = self._lowest(partition)
-                self._note(partition, due, offset if lowest is None else min(offset, lowest))
+                if lowest is None:
+                    # What follows is looked at with the next messages: the hole does not go away.
+                    return
+                self._note(partition, due, min(offset, lowest))
             self._next[partition] = offset + 1
 
     def _note(self, partition: Partition, due: int, lowest: int) -> None:

@@ -79,7 +79,9 @@ class Ingest:
             batch = self._decode(messages) if messages else None
             if underway:
                 self._finish(underway)
-            tell_lost(self._consumer.lost)
+            # Behind what came before: a place is passed over only where all that lies before it is stored.
+            if self._consumer.lost and tell_lost(self._consumer.lost):
+                self._consumer.pass_over_lost()
             underway = Underway(messages, storing.submit(self._store_and_tell, messages, batch)) if batch else None
         if underway:
             self._finish(underway)

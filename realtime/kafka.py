@@ -15,7 +15,7 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
-from realtime.due import Due, Lost, Partition
+from realtime.due import Due, Lost, Partition, Read
 
 log = logging.getLogger(__name__)
 
@@ -216,8 +216,13 @@ class Consumer:
 
     @property
     def lost(self) -> list[Lost]:
-        """What was noticed to have been removed before it was read; whoever tells of it empties the list."""
+        """What was noticed to have been removed before it was read, and is to be told."""
         return self._due.lost
+
+    def pass_over_lost(self) -> None:
+        """It was told: whoever takes over the partition is not to tell it again."""
+        self._consumer.commit(offsets=_places_behind(self.lost), asynchronous=True)
+        self.lost.clear()
 
     def commit(self, batch: Sequence[Message]) -> None:
         """Commits the places behind `batch`; a place that another member has taken over is theirs to commit.
@@ -333,7 +338,7 @@ def _bytes(value: str | bytes | None) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
 
 
-def _places_behind(batch: Iterable[Message]) -> list[confluent_kafka.TopicPartition]:
+def _places_behind(batch: Iterable[Read]) -> list[confluent_kafka.TopicPartition]:
     last: dict[tuple[str, int], int] = {}
     for message in batch:
         last[(message.topic, message.partition)] = message.offset

@@ -19,24 +19,22 @@ LOST = Counter("hyperwatch_lost_messages", "Messages that Kafka removed before t
 SHOWN = timedelta(days=1)
 
 
-def tell_lost(losses: list[Lost]) -> None:
-    """Writes them down, where web processes see it, tells of each, and empties the list.
+def tell_lost(losses: Sequence[Lost]) -> bool:
+    """Writes them down, where web processes see it, and tells of each; False where the database is away.
 
-    Where the database is away the list stays as it is, for the next call. What is noticed again is kept once.
+    What is noticed again is kept once.
     """
-    if not losses:
-        return
     try:
         _keep(losses)
     except (OperationalError, InterfaceError) as error:
         log.warning("a loss cannot be written down yet: %s", str(error).strip())
         connection.close()
-        return
+        return False
     for lost in losses:
         LOST.labels(lost.topic).inc(lost.messages)
         told = "%s[%s]: Kafka removed %s messages before they were read, offsets %s to %s; they are lost"
         log.error(told, lost.topic, lost.partition, lost.messages, lost.first, lost.last)
-    losses.clear()
+    return True
 
 
 def _keep(losses: Sequence[Lost]) -> None:
