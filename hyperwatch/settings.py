@@ -41,8 +41,27 @@ CORS_EXPOSE_HEADERS = [
     "X-Hyperwatch-Epoch",
 ]
 WEBSOCKET_ALLOWED_ORIGINS: list[str] = env.origins("WEBSOCKET_ALLOWED_ORIGINS", ["*"])
-SECURE_CROSS_ORIGIN_OPENER_POLICY = None
 X_FRAME_OPTIONS = "DENY"
+# How many proxies of ours stand before it: that many forwarded addresses are believed
+NUM_PROXIES: int = env.whole("NUM_PROXIES", 0, 0, 16)
+
+# Whether clients reach it by https and in no other way: the outermost proxy ends TLS, and says so in a header that
+# only a proxy's word makes true
+HTTPS: bool = env.flag("HTTPS", False)
+if HTTPS and not NUM_PROXIES:
+    env.refuse("HTTPS", "takes a proxy before it that ends TLS: set NUM_PROXIES, or all would be sent to nobody")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# What orchestrators and Prometheus ask without the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^health(/ready)?$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+# Browsers ignore it over plain HTTP, and complain.
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None
+# HSTS speaks for this host; those below its name and the browsers' list are for the owner of the name (W005, W021).
+# Without HTTPS one check of ours says what four of Django's would (checks.py).
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+if not HTTPS:
+    SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W012", "security.W016"]
 
 # Where it listens
 SERVER_HOST: str = env.host("SERVER_HOST", "0.0.0.0")  # noqa: S104 (a server is there to be reached)
@@ -121,8 +140,6 @@ THROTTLE_FRAMES: str = env.rate("THROTTLE_FRAMES", "600/minute")
 THROTTLE_REFUSED_FRAMES: str = env.rate("THROTTLE_REFUSED_FRAMES", "100/minute")
 # With False reads need a key or an admin's session too
 READS_OPEN: bool = env.flag("READS_OPEN", True)
-# How many proxies of ours stand before it: that many forwarded addresses are believed
-NUM_PROXIES: int = env.whole("NUM_PROXIES", 0, 0, 16)
 
 # The first admin, made by `init_db` and `up`
 ADMIN_USERNAME: str = env.matching("ADMIN_USERNAME", "admin", r"[\w.@+-]{1,150}\Z", "letters, digits and @ . + - _")
@@ -177,6 +194,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "hyperwatch.security.SecurityHeadersMiddleware",
     "hyperwatch.middleware.RequestLogMiddleware",
     "hyperwatch.compression.CompressionMiddleware",
     "corsheaders.middleware.CorsMiddleware",

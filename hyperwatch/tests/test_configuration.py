@@ -88,6 +88,7 @@ def test_every_command_tells_of_all_that_is_wrong_and_of_nothing_else(command: t
         ("READS_OPEN", "perhaps", "true or false, not 'perhaps'"),
         ("DEMO", "maybe", "true or false"),
         ("NUM_PROXIES", "17", "0 to 16"),
+        ("HTTPS", "true", "set NUM_PROXIES"),
         ("CORS_ALLOWED_ORIGINS", "example.com", "https://"),
         ("CSRF_TRUSTED_ORIGINS", "*", "origins"),
         ("WEBSOCKET_ALLOWED_ORIGINS", "https://a.example/path", "origins"),
