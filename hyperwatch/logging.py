@@ -53,3 +53,6 @@ def configure_logging(level: str, style: str) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     # Its warnings are the 4xx, of which each request's own line tells already.
     logging.getLogger("django.request").setLevel(max(logging.ERROR, root.level))
+    # Of what it finds suspicious it writes tracebacks, as many as a stranger likes; each is a 400, told already, too.
+    logging.getLogger("django.security").setLevel(logging.CRITICAL)
+    logging.getLogger("django.security.csrf").setLevel(max(logging.WARNING, root.level))

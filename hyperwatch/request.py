@@ -4,6 +4,11 @@ import asyncio
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
+from django.conf import settings
+
+from hyperwatch.api.envelope import failure
+from hyperwatch.connection import Connection
+from hyperwatch.security import headers
 
 
 class Request(WebRequest):  # type: ignore[misc]
@@ -22,7 +27,27 @@ class Request(WebRequest):  # type: ignore[misc]
         # Only HTTP/1.1 can be upgraded (RFC 6455, 4.2.1), and daphne passes on every request as one of 1.1.
         if self.clientproto == b"HTTP/1.0":
             self.requestHeaders.removeHeader(b"Upgrade")
-        return super().process()
+        # Daphne takes anybody's word for where our paths begin, and so for where every link of a page leads.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        processing = super().process()
+        if self.transport is None and self.channel is not None:
+            # It has gone on to a WebSocket.
+            self.channel.leave()
+        return processing
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's names)
+        # A body in chunks does not say how long it will be.
+        if self.content.tell() + len(data) > settings.HTTP_BODY_BYTES:
+            self.channel.refuse_body()
+        else:
+            super().handleContentChunk(data)
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """What daphne says by itself, which is a page, in the envelope of every other error."""
+        told = {**headers("/api/"), "Content-Type": "application/json"}
+        lines = [(name.encode(), value.encode()) for name, value in told.items()]
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": lines})
+        self.handle_reply({"type": "http.response.body", "body": failure(status, body)})
 
     async def room(self) -> None:
         """Returns when there is room for more; for a client that has left never, and its answer is cancelled."""
@@ -38,7 +63,7 @@ class Request(WebRequest):  # type: ignore[misc]
             self.unregisterProducer()
         super().finish()
 
-    def pauseProducing(self) -> None:  # noqa: N802 (Twisted's names)
+    def pauseProducing(self) -> None:  # noqa: N802
         self._room.clear()
 
     def resumeProducing(self) -> None:  # noqa: N802
@@ -56,6 +81,12 @@ class Request(WebRequest):  # type: ignore[misc]
 
 
 class RequestFactory(HTTPFactory):  # type: ignore[misc]
+    protocol = Connection
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.timeOut = settings.HTTP_REQUEST_SECONDS
+
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's names)
         channel = super().buildProtocol(addr)
         channel.requestFactory = Request

@@ -71,6 +71,14 @@ if env.text("PORT"):
 CONSUMER_PORT: int = env.whole("CONSUMER_PORT", 8081, 0, 65535)
 HTTP_THREADS: int = env.whole("HTTP_THREADS", 16, 1, 1_000)
 HTTP_STATEMENT_SECONDS: float = env.number("HTTP_STATEMENT_SECONDS", 30.0, 0.1, 3_600)
+# What a client may send, and how long it may take; DATA_UPLOAD_MAX_MEMORY_SIZE is Django's name for the first
+HTTP_BODY_BYTES: int = env.whole("HTTP_BODY_BYTES", 1024 * 1024, 1_024, 1024 * 1024 * 1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = HTTP_BODY_BYTES
+HTTP_HEADER_BYTES: int = env.whole("HTTP_HEADER_BYTES", 16 * 1024, 1_024, 1024 * 1024)
+HTTP_URL_BYTES: int = env.whole("HTTP_URL_BYTES", 8 * 1024, 128, 1024 * 1024)
+HTTP_REQUEST_SECONDS: int = env.whole("HTTP_REQUEST_SECONDS", 30, 1, 3_600)
+HTTP_CONNECTIONS_PER_ADDRESS: int = env.whole("HTTP_CONNECTIONS_PER_ADDRESS", 250, 0, 10**6)
+CLIENT_STALL_SECONDS: int = env.whole("CLIENT_STALL_SECONDS", 60, 1, 3_600)
 ANSWERS_KEPT_BYTES: int = env.whole("ANSWERS_KEPT_BYTES", 32 * 1024 * 1024, 0, 2**40)
 
 # PostgreSQL: unset means what a running `up` was given, else the embedded one, whose address is always known

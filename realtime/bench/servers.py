@@ -72,6 +72,7 @@ class Hub(Server):
             "PORT": str(self.port),
             # All clients come from one address.
             "WEBSOCKET_CONNECTIONS_PER_ADDRESS": "0",
+            "HTTP_CONNECTIONS_PER_ADDRESS": "0",
             "WEBSOCKET_CONNECTIONS": "100000",
             # What is published is stored nowhere, so that the database has nothing to say about it.
             "STREAM_HEADS_SECONDS": "60",

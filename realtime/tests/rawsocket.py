@@ -139,6 +139,10 @@ class RawSocket:
         """Whether the server says nothing any more and has closed the connection."""
         return self.next() is None
 
+    def finish(self) -> None:
+        """Says that nothing more comes, and may still read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """Ends the connection as a client that crashed does: with RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
