@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from hyperwatch.request import Request, RequestFactory
 from hyperwatch.websocket import WebSocket, with_our_protocol
+from realtime.metrics import TASKS
 
 # A module in place of an object, which no type checker sees through.
 reactor: Any = installed_reactor
@@ -175,6 +176,7 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
         reactor.callWhenRunning(on_start)
     if before_end:
         reactor.addSystemEventTrigger("before", "shutdown", deferToThread, before_end)
+    TASKS.set_function(lambda: len(asyncio.all_tasks(loop())))
     _settle_memory()
     server.run()
     if not server.could_listen:

@@ -1,4 +1,4 @@
-"""Services for as long as a benchmark takes: those that the settings name, else some brought along and removed.
+"""Services for as long as a benchmark or a soak takes: those that the settings name, else some brought and removed.
 
 What is given is used and not touched: the database is one of its own beside the given one, and every name in
 Redis has a prefix of its own.
@@ -7,16 +7,14 @@ Redis has a prefix of its own.
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from django.conf import settings
@@ -28,8 +26,16 @@ from realtime.bench.machine import client_cores, on_cores
 from realtime.bench.process import Process, free_port
 from realtime.kafka import create_topics, delete_topics, topics
 
-Service = tuple[str, str]
 GIVEN = "given"
+Part = TypeVar("Part")
+
+
+class Service(NamedTuple, Generic[Part]):
+    """Where it answers, what it is for the reader, and itself where it was brought along."""
+
+    address: str
+    what: str
+    brought: Part | None = None
 
 
 @contextmanager
@@ -41,16 +47,17 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def cluster(var: Path, cores: set[int], keep: Path | None = None) -> Iterator[Service]:
-    """A PostgreSQL: its URL, and what it is. One that is brought along runs on `cores`, in `keep` where it stays."""
+def cluster(var: Path, cores: set[int], keep: Path | None = None) -> Iterator[Service[EmbeddedPostgres]]:
+    """A PostgreSQL, with its URL. One that is brought along runs on `cores`, in `keep` where it stays."""
+    if settings.DATABASE_URL:
+        yield Service(settings.DATABASE_URL, GIVEN)
+        return
+    embedded = EmbeddedPostgres(keep or var)
     with ExitStack() as stack:
-        url, what = settings.DATABASE_URL, GIVEN
-        if not url:
-            embedded = EmbeddedPostgres(keep or var)
-            stack.callback(embedded.stop if keep else embedded.remove)
-            with on_cores(cores):
-                url, what = embedded.start(), f"embedded, {embedded.major}"
-        yield url, what
+        stack.callback(embedded.stop if keep else embedded.remove)
+        with on_cores(cores):
+            url = embedded.start()
+        yield Service(url, f"embedded, {embedded.major}", embedded)
 
 
 class Databases:
@@ -101,10 +108,10 @@ class Databases:
 
 
 @contextmanager
-def redis(var: Path) -> Iterator[Service]:
-    """Its URL, and what it is."""
+def redis(var: Path) -> Iterator[Service[Process]]:
+    """With its URL."""
     if settings.REDIS_URL:
-        yield settings.REDIS_URL, GIVEN
+        yield Service(settings.REDIS_URL, GIVEN)
         return
     program = shutil.which("redis-server")
     if program is None:
@@ -112,23 +119,23 @@ def redis(var: Path) -> Iterator[Service]:
     port = free_port()
     where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(var), "--save", "", "--appendonly", "no"]
     with Process("redis-server", [program, *where], var / "redis.log", {}, client_cores()) as process:
-        wait_for_port(process, port)
-        yield f"redis://127.0.0.1:{port}/0", "redis-server of this machine"
+        process.wait_for_port(port)
+        yield Service(f"redis://127.0.0.1:{port}/0", "redis-server of this machine", process)
 
 
 @contextmanager
-def kafka(var: Path) -> Iterator[Service]:
-    """Its address, and what it is; in the settings, with topics and a group of its own."""
+def kafka(var: Path) -> Iterator[Service[Process | EmbeddedKafka]]:
+    """With its address; in the settings, with topics and a group of its own."""
     settings.KAFKA_TOPIC_TRANSACTIONS = f"{var.name}.transactions"
     settings.KAFKA_TOPIC_COMPUTED_DATA = f"{var.name}.computed_data"
     settings.KAFKA_GROUP_ID = var.name
     with _broker(var) as service:
-        settings.KAFKA_BOOTSTRAP_SERVERS = service[0]
+        settings.KAFKA_BOOTSTRAP_SERVERS = service.address
         create_topics()
         try:
             yield service
         finally:
-            if service[1] == GIVEN:
+            if service.what == GIVEN:
                 delete_topics()
 
 
@@ -138,34 +145,35 @@ def kafka_env() -> dict[str, str]:
     return {name: getattr(settings, name) for name in names}
 
 
+def env(folder: Path, database_url: str, redis_url: str) -> dict[str, str]:
+    """Makes a process use what was brought, in `folder`, and nothing that a developer's own settings say."""
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "REDIS_PREFIX": folder.name,
+        "KAFKA_BOOTSTRAP_SERVERS": "",
+        "VAR_DIR": str(folder),
+        "SERVER_HOST": "127.0.0.1",
+        "LOG_LEVEL": "WARNING",
+        "ENV_FILE": os.devnull,
+    }
+
+
 @contextmanager
-def _broker(var: Path) -> Iterator[Service]:
+def _broker(var: Path) -> Iterator[Service[Process | EmbeddedKafka]]:
     # The setting also holds the address of an embedded broker that another process runs.
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        yield given, GIVEN
+        yield Service(given, GIVEN)
     elif (jars := apache.jars()) and apache.available():
         port = free_port()
         apache.prepare(jars, var, port, free_port())
         with Process("kafka", apache.command(jars, var), var / "kafka.log", {}, client_cores()) as process:
-            wait_for_port(process, port)
-            yield f"127.0.0.1:{port}", f"Apache Kafka {apache.VERSION}, one broker"
+            process.wait_for_port(port)
+            yield Service(f"127.0.0.1:{port}", f"Apache Kafka {apache.VERSION}, one broker", process)
     else:
-        with EmbeddedKafka(var, [(topic.name, topic.partitions) for topic in topics()]) as address:
-            yield address, "embedded (librdkafka's mock cluster): no disk, no java"
-
-
-def wait_for_port(process: Process, port: int, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not _listens(port):
-        if not process.is_alive or time.monotonic() > deadline:
-            raise CannotStartError(f"{process.name} did not start. It said:\n{process.last_words()}")
-        time.sleep(0.02)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        embedded = EmbeddedKafka(var, [(topic.name, topic.partitions) for topic in topics()])
+        with embedded as address:
+            yield Service(address, "embedded (librdkafka's mock cluster): no disk, no java", embedded)
 
 
 def _query(url: str, sql: str) -> list[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 CONNECTIONS = Gauge("hyperwatch_connections", "WebSocket connections, by how frames leave", ["way"])
+TASKS = Gauge("hyperwatch_tasks", "Tasks on the web server's event loop")
 SUBSCRIPTIONS = Gauge("hyperwatch_subscriptions", "Subscriptions of WebSocket clients", ["stream"])
 FRAMES = Counter("hyperwatch_frames", "Frames written to WebSocket clients")
 BYTES = Counter("hyperwatch_sent_bytes", "Bytes written to WebSocket clients, with the frames' headers")

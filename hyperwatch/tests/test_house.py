@@ -31,7 +31,7 @@ FACE_FOR_DOMAINS = (
 )  # fmt: skip
 FACE_FOR_ASSEMBLY = (
     "realtime.streams", "realtime.heads", "realtime.kafka", "realtime.losses", "realtime.consuming", "realtime.market",
-    "realtime.routing", "realtime.asyncapi", "realtime.bench",
+    "realtime.routing", "realtime.asyncapi", "realtime.bench", "realtime.soak", "realtime.sending", "realtime.metrics",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +37,11 @@ class Process:
         self._cores = cores
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Also again, once it has ended; returns before it answers."""
         with self._log.open("ab") as output, on_cores(self._cores):
             self._process = subprocess.Popen(  # noqa: S603
                 self._command,
@@ -48,7 +53,6 @@ class Process:
                 # Ctrl-C reaches us alone, and we end it in order.
                 start_new_session=True,
             )
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -63,6 +67,15 @@ class Process:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def code(self) -> int | None:
+        """What it ended with; None while it runs."""
+        return self._process.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.is_alive:
+            self._process.send_signal(number)
+
     def stop(self) -> None:
         if not self.is_alive:
             return
@@ -70,13 +83,24 @@ class Process:
         try:
             self._process.wait(SECONDS_TO_STOP)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        self._process.kill()
+        self._process.wait()
 
     def wait_for(self, url: str, seconds: float = 30.0) -> None:
         """Until `url` answers at all, whatever it says; raises CannotMeasureError."""
+        self._wait_until(lambda: _answers(url), seconds)
+
+    def wait_for_port(self, port: int, seconds: float = 60.0) -> None:
+        """Until it listens on `port` of the loopback; raises CannotMeasureError."""
+        self._wait_until(lambda: _listens(port), seconds)
+
+    def _wait_until(self, is_there: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while not _answers(url):
+        while not is_there():
             if not self.is_alive or time.monotonic() > deadline:
                 raise CannotMeasureError(f"{self.name} did not start. It said:\n{self.last_words()}")
             time.sleep(0.02)
@@ -94,6 +118,15 @@ class Process:
         """Bytes: `Rss` and `Pss` (shared pages divided by those who share them) now, `VmHWM` the most there was."""
         return {**self._kilobytes("smaps_rollup", ("Rss", "Pss")), **self._kilobytes("status", ("VmHWM",))}
 
+    @property
+    def descriptors(self) -> int:
+        """Open files and sockets."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    @property
+    def threads(self) -> int:
+        return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
+
     def forget_peak(self) -> None:
         """Lets `VmHWM` begin anew (proc(5), clear_refs)."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
@@ -108,6 +141,12 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _answers(url: str) -> bool:

@@ -74,13 +74,13 @@ class Command(BaseCommand):
             folder = brought.enter_context(temporary.folder())
             cores = machine.server_cores() if options["bench"] == "latency" else machine.client_cores()
             keep = options.get("keep")
-            cluster_url, cluster = brought.enter_context(temporary.cluster(folder, cores, keep))
-            databases = temporary.Databases(brought, cluster_url, folder, is_kept=keep is not None)
-            redis_url, redis = brought.enter_context(temporary.redis(folder))
-            services = {"PostgreSQL": cluster, "Redis": redis}
-            env = _env(folder, databases.own(), redis_url)
+            cluster = brought.enter_context(temporary.cluster(folder, cores, keep))
+            databases = temporary.Databases(brought, cluster.address, folder, is_kept=keep is not None)
+            redis = brought.enter_context(temporary.redis(folder))
+            services = {"PostgreSQL": cluster.what, "Redis": redis.what}
+            env = temporary.env(folder, databases.own(), redis.address)
             if with_kafka:
-                _, services["Kafka"] = brought.enter_context(temporary.kafka(folder))
+                services["Kafka"] = brought.enter_context(temporary.kafka(folder)).what
                 env |= temporary.kafka_env()
             yield Ground(
                 folder=folder,
@@ -97,20 +97,6 @@ class Command(BaseCommand):
     def say(self, text: str) -> None:
         self.stderr.write(text)
         self.stderr.flush()
-
-
-def _env(folder: Path, database_url: str, redis_url: str) -> dict[str, str]:
-    return {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "REDIS_PREFIX": folder.name,
-        "KAFKA_BOOTSTRAP_SERVERS": "",
-        "VAR_DIR": str(folder),
-        "SERVER_HOST": "127.0.0.1",
-        "LOG_LEVEL": "WARNING",
-        # What a developer's own file says is not what is measured.
-        "ENV_FILE": os.devnull,
-    }
 
 
 def _needs_kafka(bench: str, options: dict[str, Any]) -> bool:

@@ -1,0 +1,139 @@
+"""`manage.py soak`: brings up what a soak stands on, runs it, and says what it found."""
+
+import logging
+import shutil
+import signal
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from hyperwatch import temporary
+from hyperwatch.commanding import whole_number
+from hyperwatch.embedded import CannotStartError
+from hyperwatch.embedded.kafka import EmbeddedKafka
+from realtime.bench import machine
+from realtime.bench.process import CannotMeasureError, Process
+from realtime.kafka import KafkaAway
+from realtime.sending import stopped_by_signals
+from realtime.soak.faults import FAULTS, possible
+from realtime.soak.ground import Asked, Ground, Listening
+from realtime.soak.run import soak
+from realtime.soak.verdict import Verdict, show
+
+
+class Command(BaseCommand):
+    """Exits with 1 and the reasons where something was lost, repeated, miscounted or leaked."""
+
+    help = (
+        "Runs a web process and two consumers under a simulated market at a steady rate, with clients that stay, "
+        "clients that come and go, and a fault now and then; then compares what was stored and told with what was "
+        "sent, exactly, and what the processes hold with what they held. Brings along the services that the settings "
+        "do not name; only those can be broken. Ctrl-C ends it with the verdict so far."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("--minutes", type=_above_zero, default=1.0, help="how long the market goes on (%(default)g)")
+        add("--rate", type=_above_zero, default=200.0, help="messages a second (%(default)g)")
+        add("--clients", type=whole_number(0, 1000), default=8, help="who stay throughout (%(default)s)")
+        add("--visitors", type=whole_number(0, 1000), default=12, help="who come and go, so many at once (%(default)s)")
+        add("--seed", type=int, default=1, help="of the market and of the faults (%(default)s)")
+        add("--faults", type=_faults, help=f"of {', '.join(FAULTS)}; none for none (all that can be done here)")
+        add("--json", action="store_true", help="everything as one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # Before the market begins there is no verdict: both take the way of Ctrl-C, through every `finally`.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # That connections are lost is what we do to them.
+        logging.getLogger("realtime.client").setLevel(logging.ERROR)
+        machine.raise_file_limit()
+        machine.share_cores()
+        try:
+            with self.ground() as ground:
+                asked = _asked(ground, options)
+                with stopped_by_signals() as stop:
+                    verdict = soak(ground, asked, stop)
+                kept = _keep_logs(ground) if verdict.reasons else None
+        except (CannotStartError, CannotMeasureError, KafkaAway) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("interrupted; everything that was started is ended") from None
+        self.tell(verdict, kept, as_json=options["json"])
+
+    @contextmanager
+    def ground(self) -> Iterator[Ground]:
+        with ExitStack() as brought:
+            folder = brought.enter_context(temporary.folder())
+            cluster = brought.enter_context(temporary.cluster(folder, machine.server_cores()))
+            database_url = temporary.Databases(brought, cluster.address, folder, is_kept=False).own()
+            redis = brought.enter_context(temporary.redis(folder))
+            kafka = brought.enter_context(temporary.kafka(folder))
+            yield Ground(
+                folder=folder,
+                env={**temporary.env(folder, database_url, redis.address), **temporary.kafka_env()},
+                services={"PostgreSQL": cluster.what, "Redis": redis.what, "Kafka": kafka.what},
+                database_url=database_url,
+                postgres=cluster.brought,
+                redis=_listening(redis.brought, redis.address),
+                kafka=_listening(kafka.brought, f"kafka://{kafka.address}"),
+                mock=kafka.brought if isinstance(kafka.brought, EmbeddedKafka) else None,
+                say=self.say,
+            )
+
+    def tell(self, verdict: Verdict, kept: Path | None, *, as_json: bool) -> None:
+        if as_json:
+            told = {**msgspec.to_builtins(verdict), "reasons": verdict.reasons}
+            self.stdout.write(msgspec.json.encode(told).decode())
+        else:
+            show(verdict)
+        if verdict.reasons:
+            raise CommandError("\n".join(["the soak has failed:", *verdict.reasons, f"the logs are kept in {kept}"]))
+
+    def say(self, text: str) -> None:
+        self.stderr.write(text)
+        self.stderr.flush()
+
+
+def _keep_logs(ground: Ground) -> Path:
+    kept: Path = settings.VAR_DIR / ground.folder.name
+    kept.mkdir(parents=True, exist_ok=True)
+    for log in ground.folder.glob("*.log"):
+        shutil.copy(log, kept)
+    return kept
+
+
+def _listening(brought: object, url: str) -> Listening | None:
+    return Listening(brought, urlsplit(url).port or 0) if isinstance(brought, Process) else None
+
+
+def _asked(ground: Ground, options: dict[str, Any]) -> Asked:
+    known = possible(ground)
+    faults = known if options["faults"] is None else options["faults"]
+    if impossible := [name for name in faults if name not in known]:
+        raise CommandError(f"here {', '.join(impossible)} cannot be done; what can: {', '.join(known)}")
+    names = ("minutes", "rate", "clients", "visitors", "seed")
+    return Asked(**{name: options[name] for name in names}, faults=tuple(faults))
+
+
+def _above_zero(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ArgumentTypeError(f"takes a number above 0, not {text[:60]!r}")
+    return number
+
+
+def _faults(text: str) -> list[str]:
+    names = [] if text == "none" else text.split(",")
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise ArgumentTypeError(f"knows no {', '.join(unknown)[:100]}; takes {', '.join(FAULTS)}, or none")
+    return names

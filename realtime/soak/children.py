@@ -1,0 +1,124 @@
+"""The processes under the soak: one web process and two consumers, started anew whenever they have ended."""
+
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import msgspec
+from django.conf import settings
+
+from realtime.bench.machine import server_cores
+from realtime.bench.process import Process, free_port
+from realtime.soak.ground import Ground
+
+CONSUMERS = 2
+SESSION_SECONDS = 4
+HTTP_THREADS = 4
+TRACEBACK = "Traceback (most recent call last)"
+# Small where something is kept until it is full: what still fills up cannot be told from what leaks.
+LIMITS = {
+    "STREAM_RING_BYTES": "1048576",
+    "ANSWERS_KEPT_BYTES": "1048576",
+    "HTTP_THREADS": str(HTTP_THREADS),
+    "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_SECONDS * 1000),
+}
+# What the truth takes for granted, whatever the shell says; and all clients come from one address.
+TAKEN_FOR_GRANTED = {
+    "WHALE_LARGE_TRADE_USD": "1000000",
+    "STREAM_RETENTION_DAYS": "",
+    "STREAM_REPLAY_MAX": "100000",
+    "MESSAGE_MAX_BYTES": "524288",
+    "LOG_FORMAT": "json",
+    "READS_OPEN": "true",
+    "THROTTLE_READS": "1000000/minute",
+    "WEBSOCKET_CONNECTIONS": "10000",
+    "WEBSOCKET_CONNECTIONS_PER_ADDRESS": "0",
+}
+
+
+class Line(msgspec.Struct):
+    """Of a log, where LOG_FORMAT is json."""
+
+    logger: str = ""
+    exception: str = ""
+
+
+class Child(Process):
+    """A process of ours on its port. `lives` counts its starts, `born` is when the present one was."""
+
+    def __init__(self, ground: Ground, name: str, command: str, env: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = ground.folder / f"{name}.log"
+        self.lives = 0
+        self.born = 0.0
+        words = [sys.executable, str(settings.BASE_DIR / "manage.py"), command]
+        env = {**ground.env, **LIMITS, **TAKEN_FOR_GRANTED, **env}
+        port = {"PORT": str(self.port), "CONSUMER_PORT": str(self.port)}
+        super().__init__(name, words, self.log, {**env, **port}, server_cores())
+
+    def start(self) -> None:
+        super().start()
+        self.lives += 1
+        self.born = time.monotonic()
+
+    def stop(self) -> None:
+        # One that is frozen hears no SIGTERM.
+        self.signal(signal.SIGCONT)
+        super().stop()
+
+    def tracebacks(self) -> Counter[str]:
+        """The errors that it logged with their traces."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return Counter(error for line in lines if (error := _error_of(line)))
+
+
+def _error_of(line: str) -> str:
+    """The last line of a trace that was logged; a bare trace is of a process that ended by it."""
+    try:
+        told = msgspec.json.decode(line, type=Line)
+    except msgspec.DecodeError:
+        return "one that ended it" if line.startswith(TRACEBACK) else ""
+    # The channel layer logs each connection that it loses.
+    return "" if told.logger.startswith("channels_redis") else told.exception.strip().rpartition("\n")[2]
+
+
+class Children:
+    """All of them. `deaths` tells of those that nobody killed."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._say = ground.say
+        self.web = Child(ground, "web", "serve", {})
+        self.consumers = [Child(ground, f"consumer {number}", "consume", {}) for number in range(1, CONSUMERS + 1)]
+        self.deaths: list[str] = []
+
+    @property
+    def all(self) -> list[Child]:
+        return [self.web, *self.consumers]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for child in self.all:
+                child.start()
+                stack.callback(child.stop)
+            for child in self.all:
+                child.wait_for(f"{child.url}/health", seconds=60)
+            yield
+
+    def kill(self, child: Child) -> None:
+        child.kill()
+        child.start()
+
+    def look_after(self) -> None:
+        """Starts again what has ended."""
+        for child in self.all:
+            if not child.is_alive:
+                self.deaths.append(
+                    f"{child.name} ended by itself with {child.code}: {child.last_words()[-500:].strip()}"
+                )
+                self._say(self.deaths[-1])
+                child.start()

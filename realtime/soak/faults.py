@@ -1,0 +1,170 @@
+"""What a soak breaks: each fault by its name, where it can be done, and how. All are mended when they return."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+from typing import Any, NamedTuple
+
+from realtime.bench.process import Process
+from realtime.soak.children import SESSION_SECONDS, Children
+from realtime.soak.ground import Cluster, Ground, Listening, Mock
+from realtime.soak.source import Source
+
+TICK = 0.2
+
+
+class Scene:
+    """What a fault is done to. `wait` keeps an eye on our processes; it ends early where the soak is ended."""
+
+    def __init__(
+        self, ground: Ground, children: Children, source: Source, rng: Random, wait_for_end: Callable[[float], bool]
+    ) -> None:
+        self.ground = ground
+        self.children = children
+        self.source = source
+        self.rng = rng
+        self._wait_for_end = wait_for_end
+
+    def wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._wait_for_end(min(left, TICK)):
+            self.children.look_after()
+
+    @contextmanager
+    def frozen(self, process: Process) -> Iterator[None]:
+        process.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.signal(signal.SIGCONT)
+
+
+class Fault(NamedTuple):
+    """`part` is what it is done to, None where that is not ours to break; `do` mends it, too.
+
+    `ends_ours`: it ends a process whose memory is watched, so that it is done in the first half only.
+    """
+
+    what: str
+    part: Callable[[Ground], Any]
+    do: Callable[[Scene, Any], None]
+    ends_ours: bool = False
+
+
+def _kill_consumer(scene: Scene, _ours: object) -> None:
+    scene.children.kill(scene.rng.choice(scene.children.consumers))
+
+
+def _kill_web(scene: Scene, _ours: object) -> None:
+    scene.children.kill(scene.children.web)
+
+
+def _freeze_consumer(scene: Scene, _ours: object) -> None:
+    with scene.frozen(scene.rng.choice(scene.children.consumers)):
+        scene.wait(SESSION_SECONDS + scene.rng.uniform(1, 3))
+
+
+def _freeze_web(scene: Scene, _ours: object) -> None:
+    with scene.frozen(scene.children.web):
+        scene.wait(scene.rng.uniform(1, 3))
+
+
+def _stop_postgres(scene: Scene, postgres: Cluster) -> None:
+    postgres.stop()
+    try:
+        scene.wait(scene.rng.uniform(0.5, 3))
+    finally:
+        postgres.start()
+
+
+def _crash_postgres(scene: Scene, postgres: Cluster) -> None:
+    postgres.crash()
+    try:
+        scene.wait(scene.rng.uniform(0, 2))
+    finally:
+        postgres.start()
+
+
+def _restart(scene: Scene, server: Listening) -> None:
+    """In order or killed, with a pause in which nobody listens."""
+    scene.rng.choice([server.process.stop, server.process.kill])()
+    try:
+        scene.wait(scene.rng.uniform(0, 2))
+    finally:
+        server.process.start()
+        server.process.wait_for_port(server.port)
+
+
+def _freeze(scene: Scene, server: Listening) -> None:
+    with scene.frozen(server.process):
+        scene.wait(scene.rng.uniform(2, 5))
+
+
+def _part_from_kafka(scene: Scene, mock: Mock) -> None:
+    mock.go_away()
+    try:
+        scene.wait(scene.rng.uniform(1, 4))
+    finally:
+        mock.come_back()
+
+
+def _poison(scene: Scene, _ours: object) -> None:
+    scene.source.send_poison()
+
+
+def _repeat(scene: Scene, _ours: object) -> None:
+    scene.source.send_again(scene.rng)
+
+
+def _ours(_ground: Ground) -> object:
+    return True
+
+
+def _postgres(ground: Ground) -> object:
+    return ground.postgres
+
+
+def _redis(ground: Ground) -> object:
+    return ground.redis
+
+
+def _kafka(ground: Ground) -> object:
+    return ground.kafka
+
+
+def _mock(ground: Ground) -> object:
+    return ground.mock
+
+
+FAULTS: dict[str, Fault] = {
+    "consumer-killed": Fault("SIGKILL to a consumer", _ours, _kill_consumer, ends_ours=True),
+    "web-killed": Fault("SIGKILL to the web process", _ours, _kill_web, ends_ours=True),
+    "consumer-frozen": Fault("SIGSTOP to a consumer, past its session", _ours, _freeze_consumer),
+    "web-frozen": Fault("SIGSTOP to the web process", _ours, _freeze_web),
+    "postgres-stopped": Fault("PostgreSQL is shut down and started", _postgres, _stop_postgres),
+    "postgres-crashed": Fault("PostgreSQL ends at once and recovers", _postgres, _crash_postgres),
+    "redis-restarted": Fault("Redis ends and starts empty", _redis, _restart),
+    "redis-frozen": Fault("SIGSTOP to Redis", _redis, _freeze),
+    "kafka-restarted": Fault("Apache Kafka ends and starts again", _kafka, _restart),
+    "kafka-frozen": Fault("SIGSTOP to Apache Kafka", _kafka, _freeze),
+    "kafka-away": Fault("the embedded Kafka closes its port", _mock, _part_from_kafka),
+    "poison": Fault("a message for each reason to refuse one", _ours, _poison),
+    "repeat": Fault("the last 500 messages once more", _ours, _repeat),
+}
+
+
+def possible(ground: Ground) -> list[str]:
+    return [name for name, fault in FAULTS.items() if fault.part(ground) is not None]
+
+
+def do(name: str, scene: Scene) -> None:
+    FAULTS[name].do(scene, FAULTS[name].part(scene.ground))
+
+
+def turns(names: Sequence[str], rng: Random) -> Iterator[str]:
+    """Endless rounds in a drawn order; those that may come early only begin the round."""
+    while True:
+        drawn = rng.sample(list(names), len(names))
+        yield from sorted(drawn, key=lambda name: not FAULTS[name].ends_ours)

@@ -1,0 +1,63 @@
+"""What a soak stands on: services that it may break, and what it was asked for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from realtime.bench.process import Process
+
+
+class Cluster(Protocol):
+    """A PostgreSQL that can be ended, in order or as by a power cut, and started again on what it has."""
+
+    def start(self) -> str: ...
+    def stop(self) -> None: ...
+    def crash(self) -> None: ...
+
+
+class Mock(Protocol):
+    """The embedded broker, which can close its port."""
+
+    def go_away(self) -> None: ...
+    def come_back(self) -> None: ...
+
+
+class Listening(NamedTuple):
+    """A server that was brought along, on its port of the loopback."""
+
+    process: Process
+    port: int
+
+
+class Asked(NamedTuple):
+    """`rate` is messages a second; `clients` stay throughout, `visitors` come and go, so many at a time."""
+
+    minutes: float
+    rate: float
+    clients: int
+    visitors: int
+    seed: int
+    faults: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.minutes * 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """`env` makes a process of ours use the services, `services` says for the reader what each of them is.
+
+    Those that were brought along may be broken; the others are None.
+    """
+
+    folder: Path
+    env: Mapping[str, str]
+    services: Mapping[str, str]
+    database_url: str
+    postgres: Cluster | None
+    redis: Listening | None
+    kafka: Listening | None
+    mock: Mock | None
+    say: Callable[[str], None]
