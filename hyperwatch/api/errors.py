@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
 from rest_framework import exceptions, status
@@ -50,8 +50,17 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     return response
 
 
+def is_away(error: BaseException | None) -> bool:
+    """Whether it says that the database does not answer.
+
+    Of a connection that ended with a crash of the server psycopg2 knows no kind, and there is no SQLSTATE.
+    """
+    has_no_state = type(error) is DatabaseError and getattr(error.__cause__, "pgcode", None) is None
+    return isinstance(error, DATABASE_AWAY) or has_no_state
+
+
 def _known(error: Exception) -> Exception:
-    if isinstance(error, DATABASE_AWAY):
+    if is_away(error):
         log.warning("the database does not answer: %s", str(error).strip())
         return Away()
     if isinstance(error, RequestDataTooBig):
@@ -110,7 +119,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's `handler500`: what no view has caught, a middleware's own failure."""
-    away = isinstance(sys.exc_info()[1], DATABASE_AWAY)
+    away = is_away(sys.exc_info()[1])
     if _is_api(request):
         return failed(503, AWAY) if away else failed(500, BROKEN)
     return defaults.server_error(request)

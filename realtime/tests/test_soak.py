@@ -13,6 +13,16 @@ from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 
+MUST_HOLD = {
+    "all sent is acknowledged",
+    "every row is stored once",
+    "numbers without holes",
+    "counters equal a recount",
+    "each refused message is a dead letter",
+    "who stays sees all, once, in order",
+    "nobody died but who was killed",
+}
+
 
 @pytest.mark.parametrize(
     ("option", "words"),
@@ -29,18 +39,24 @@ def test_what_cannot_be_is_refused(option: str, words: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_short_soak_with_a_consumer_killed_finds_everything_in_its_place(
-    fresh_database: Database, redis_server: RedisServer
+def test_a_short_soak_that_kills_a_consumer_and_crashes_the_database_finds_everything_in_its_place(
+    redis_server: RedisServer,
 ) -> None:
-    command = [sys.executable, str(ROOT / "manage.py"), "soak", "--minutes=0.08", "--clients=2", "--visitors=2"]
-    env = {**os.environ, **fresh_database.env, **redis_server.env, "KAFKA_LIBS": "/nowhere"}
-    asked = [*command, "--faults=consumer-killed,poison", "--json"]
+    command = [sys.executable, str(ROOT / "manage.py"), "soak", "--minutes=0.1", "--clients=2", "--visitors=2"]
+    env = {**os.environ, **redis_server.env, "KAFKA_LIBS": "/nowhere", "DATABASE_URL": ""}
+    asked = [*command, "--faults=consumer-killed,postgres-crashed", "--json"]
     done = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout)
-    assert {broken["fault"] for broken in verdict["faults"]} == {"consumer-killed", "poison"}
+    assert {broken["fault"] for broken in verdict["faults"]} == {"consumer-killed", "postgres-crashed"}
     assert verdict["reasons"] == [] and verdict["is_whole"]
-    judged = {check["name"]: check["holds"] for check in verdict["checks"]}
-    assert judged["every row is stored once"] and judged["who stays sees all, once, in order"]
-    assert judged["each refused message is a dead letter"] and judged["memory of web is flat"] is None
-    assert verdict["figures"]["messages sent"] > 500
+    assert {check["name"] for check in verdict["checks"] if check["holds"]} >= MUST_HOLD
+    assert verdict["figures"]["messages sent"] > 800
+
+
+def test_what_cannot_be_broken_here_is_named(redis_server: RedisServer, fresh_database: Database) -> None:
+    command = [sys.executable, str(ROOT / "manage.py"), "soak", "--faults=redis-frozen,poison"]
+    env = {**os.environ, **redis_server.env, **fresh_database.env, "KAFKA_LIBS": "/nowhere"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "here redis-frozen cannot be done; what can: consumer-killed" in done.stderr
