@@ -4,12 +4,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from random import Random
 from typing import Any, NamedTuple
 
 from realtime.bench.process import Process
 from realtime.soak.children import SESSION_SECONDS, Children
-from realtime.soak.ground import Cluster, Ground, Listening, Mock
+from realtime.soak.ground import Cluster, Listening, Mock, Parts
 from realtime.soak.source import Source
 
 TICK = 0.2
@@ -19,9 +20,9 @@ class Scene:
     """What a fault is done to. `wait` keeps an eye on our processes; it ends early where the soak is ended."""
 
     def __init__(
-        self, ground: Ground, children: Children, source: Source, rng: Random, wait_for_end: Callable[[float], bool]
+        self, parts: Parts, children: Children, source: Source, rng: Random, wait_for_end: Callable[[float], bool]
     ) -> None:
-        self.ground = ground
+        self.parts = parts
         self.children = children
         self.source = source
         self.rng = rng
@@ -48,7 +49,7 @@ class Fault(NamedTuple):
     """
 
     what: str
-    part: Callable[[Ground], Any]
+    part: Callable[[Parts], Any]
     do: Callable[[Scene, Any], None]
     ends_ours: bool = False
 
@@ -118,24 +119,8 @@ def _repeat(scene: Scene, _ours: object) -> None:
     scene.source.send_again(scene.rng)
 
 
-def _ours(_ground: Ground) -> object:
+def _ours(_parts: Parts) -> object:
     return True
-
-
-def _postgres(ground: Ground) -> object:
-    return ground.postgres
-
-
-def _redis(ground: Ground) -> object:
-    return ground.redis
-
-
-def _kafka(ground: Ground) -> object:
-    return ground.kafka
-
-
-def _mock(ground: Ground) -> object:
-    return ground.mock
 
 
 FAULTS: dict[str, Fault] = {
@@ -143,24 +128,24 @@ FAULTS: dict[str, Fault] = {
     "web-killed": Fault("SIGKILL to the web process", _ours, _kill_web, ends_ours=True),
     "consumer-frozen": Fault("SIGSTOP to a consumer, past its session", _ours, _freeze_consumer),
     "web-frozen": Fault("SIGSTOP to the web process", _ours, _freeze_web),
-    "postgres-stopped": Fault("PostgreSQL is shut down and started", _postgres, _stop_postgres),
-    "postgres-crashed": Fault("PostgreSQL ends at once and recovers", _postgres, _crash_postgres),
-    "redis-restarted": Fault("Redis ends and starts empty", _redis, _restart),
-    "redis-frozen": Fault("SIGSTOP to Redis", _redis, _freeze),
-    "kafka-restarted": Fault("Apache Kafka ends and starts again", _kafka, _restart),
-    "kafka-frozen": Fault("SIGSTOP to Apache Kafka", _kafka, _freeze),
-    "kafka-away": Fault("the embedded Kafka closes its port", _mock, _part_from_kafka),
+    "postgres-stopped": Fault("PostgreSQL is shut down and started", attrgetter("postgres"), _stop_postgres),
+    "postgres-crashed": Fault("PostgreSQL ends at once and recovers", attrgetter("postgres"), _crash_postgres),
+    "redis-restarted": Fault("Redis ends and starts empty", attrgetter("redis"), _restart),
+    "redis-frozen": Fault("SIGSTOP to Redis", attrgetter("redis"), _freeze),
+    "kafka-restarted": Fault("Apache Kafka ends and starts again", attrgetter("kafka"), _restart),
+    "kafka-frozen": Fault("SIGSTOP to Apache Kafka", attrgetter("kafka"), _freeze),
+    "kafka-away": Fault("the embedded Kafka closes its port", attrgetter("mock"), _part_from_kafka),
     "poison": Fault("a message for each reason to refuse one", _ours, _poison),
     "repeat": Fault("the last 500 messages once more", _ours, _repeat),
 }
 
 
-def possible(ground: Ground) -> list[str]:
-    return [name for name, fault in FAULTS.items() if fault.part(ground) is not None]
+def possible(parts: Parts) -> list[str]:
+    return [name for name, fault in FAULTS.items() if fault.part(parts) is not None]
 
 
 def do(name: str, scene: Scene) -> None:
-    FAULTS[name].do(scene, FAULTS[name].part(scene.ground))
+    FAULTS[name].do(scene, FAULTS[name].part(scene.parts))
 
 
 def turns(names: Sequence[str], rng: Random) -> Iterator[str]:

@@ -30,6 +30,15 @@ class Listening(NamedTuple):
     port: int
 
 
+class Parts(NamedTuple):
+    """Services that were brought along and so may be broken; one that was given is None."""
+
+    postgres: Cluster | None
+    redis: Listening | None
+    kafka: Listening | None
+    mock: Mock | None
+
+
 class Asked(NamedTuple):
     """`rate` is messages a second; `clients` stay throughout, `visitors` come and go, so many at a time."""
 
@@ -47,17 +56,11 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """`env` makes a process of ours use the services, `services` says for the reader what each of them is.
-
-    Those that were brought along may be broken; the others are None.
-    """
+    """`env` makes a process of ours use the services, `services` says for the reader what each of them is."""
 
     folder: Path
     env: Mapping[str, str]
     services: Mapping[str, str]
     database_url: str
-    postgres: Cluster | None
-    redis: Listening | None
-    kafka: Listening | None
-    mock: Mock | None
+    parts: Parts
     say: Callable[[str], None]

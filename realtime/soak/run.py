@@ -37,7 +37,7 @@ class Soak:
         self._source = Source(asked)
         self._audience = Audience(self._children.web, asked)
         self._watch = Watch(self._children.web, self._children.consumers, ground.database_url, asked.clients)
-        self._scene = Scene(ground, self._children, self._source, self._rng, stop.wait)
+        self._scene = Scene(ground.parts, self._children, self._source, self._rng, stop.wait)
         self._broken: list[Broken] = []
         self._said_at = 0.0
 

@@ -23,7 +23,7 @@ from realtime.bench.process import CannotMeasureError, Process
 from realtime.kafka import KafkaAway
 from realtime.sending import stopped_by_signals
 from realtime.soak.faults import FAULTS, possible
-from realtime.soak.ground import Asked, Ground, Listening
+from realtime.soak.ground import Asked, Ground, Listening, Parts
 from realtime.soak.run import soak
 from realtime.soak.verdict import Verdict, show
 
@@ -56,8 +56,7 @@ class Command(BaseCommand):
         machine.raise_file_limit()
         machine.share_cores()
         try:
-            with self.ground() as ground:
-                asked = _asked(ground, options)
+            with self.ground(options) as (ground, asked):
                 with stopped_by_signals() as stop:
                     verdict = soak(ground, asked, stop)
                 kept = _keep_logs(ground) if verdict.reasons else None
@@ -68,23 +67,25 @@ class Command(BaseCommand):
         self.tell(verdict, kept, as_json=options["json"])
 
     @contextmanager
-    def ground(self) -> Iterator[Ground]:
+    def ground(self, options: dict[str, Any]) -> Iterator[tuple[Ground, Asked]]:
         with ExitStack() as brought:
             folder = brought.enter_context(temporary.folder())
             cluster = brought.enter_context(temporary.cluster(folder, machine.server_cores()))
-            database_url = temporary.Databases(brought, cluster.address, folder, is_kept=False).own()
             redis = brought.enter_context(temporary.redis(folder))
             kafka = brought.enter_context(temporary.kafka(folder))
-            yield Ground(
-                folder=folder,
-                env={**temporary.env(folder, database_url, redis.address), **temporary.kafka_env()},
-                services={"PostgreSQL": cluster.what, "Redis": redis.what, "Kafka": kafka.what},
-                database_url=database_url,
+            parts = Parts(
                 postgres=cluster.brought,
                 redis=_listening(redis.brought, redis.address),
                 kafka=_listening(kafka.brought, f"kafka://{kafka.address}"),
                 mock=kafka.brought if isinstance(kafka.brought, EmbeddedKafka) else None,
-                say=self.say,
+            )
+            asked = _asked(parts, options)
+            database_url = temporary.Databases(brought, cluster.address, folder, is_kept=False).own()
+            env = {**temporary.env(folder, database_url, redis.address), **temporary.kafka_env()}
+            services = {"PostgreSQL": cluster.what, "Redis": redis.what, "Kafka": kafka.what}
+            yield (
+                Ground(folder=folder, env=env, services=services, database_url=database_url, parts=parts, say=self.say),
+                asked,
             )
 
     def tell(self, verdict: Verdict, kept: Path | None, *, as_json: bool) -> None:
@@ -113,8 +114,8 @@ def _listening(brought: object, url: str) -> Listening | None:
     return Listening(brought, urlsplit(url).port or 0) if isinstance(brought, Process) else None
 
 
-def _asked(ground: Ground, options: dict[str, Any]) -> Asked:
-    known = possible(ground)
+def _asked(parts: Parts, options: dict[str, Any]) -> Asked:
+    known = possible(parts)
     faults = known if options["faults"] is None else options["faults"]
     if impossible := [name for name in faults if name not in known]:
         raise CommandError(f"here {', '.join(impossible)} cannot be done; what can: {', '.join(known)}")
