@@ -101,7 +101,7 @@ if REDIS_URL:
     }
     CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "hyperwatch.api.counting.CountingRedis",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": REDIS_PREFIX,
             "OPTIONS": {"socket_timeout": 1.0, "socket_connect_timeout": 1.0},
@@ -109,7 +109,7 @@ if REDIS_URL:
     }
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}}
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CACHES = {"default": {"BACKEND": "hyperwatch.api.counting.CountingMemory"}}
 
 # Kafka: unset means what a running `up` was given or brought
 KAFKA_BOOTSTRAP_SERVERS: str = env.servers("KAFKA_BOOTSTRAP_SERVERS")

@@ -1,22 +1,23 @@
 """Sums of liquidations, by side and by coin."""
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 from hyperwatch.formats import EXACT, Side
 
 
-@dataclass(frozen=True)
 class Sum:
     """A count and a value in USD, which stays exact: Python's own context would round at 28 digits."""
 
-    count: int = 0
-    value: Decimal = Decimal(0)
+    def __init__(self) -> None:
+        self.count = 0
+        self.value = Decimal(0)
 
-    def plus(self, count: int, value: Decimal) -> Self:
-        return replace(self, count=self.count + count, value=EXACT.add(self.value, value))
+    def add(self, count: int, value: Decimal) -> None:
+        self.count += count
+        self.value = EXACT.add(self.value, value)
 
     @property
     def value_usd(self) -> str:
@@ -25,11 +26,12 @@ class Sum:
 
 def summed(groups: Iterable[tuple[str, str, int, Decimal]]) -> dict[str, Any]:
     """S of rest.md without `since`, of groups (coin, side, count, value)."""
-    whole, sides, coins = Sum(), dict.fromkeys(Side, Sum()), dict[str, Sum]()
-    for coin, side, count, value in sorted(groups):
-        whole = whole.plus(count, value)
-        sides[Side(side)] = sides[Side(side)].plus(count, value)
-        coins[coin] = coins.get(coin, Sum()).plus(count, value)
+    whole, sides, coins = Sum(), {side.value: Sum() for side in Side}, defaultdict[str, Sum](Sum)
+    for coin, side, count, value in groups:
+        sides[side].add(count, value)
+        coins[coin].add(count, value)
+    for of_side in sides.values():
+        whole.add(of_side.count, of_side.value)
     told = _told("total", whole)
     for side, of_side in sides.items():
         told |= _told(side.lower(), of_side)

@@ -6,7 +6,9 @@ log of each request's time would be thousands. Where the cache is away, requests
 
 import re
 import time
-from typing import Any, ClassVar, NamedTuple, cast
+from collections.abc import Mapping
+from functools import cache as remembered
+from typing import Any, ClassVar, NamedTuple, Self, cast
 from urllib.parse import quote
 
 import redis
@@ -32,6 +34,7 @@ class Rate(NamedTuple):
     seconds: int
 
 
+@remembered
 def read_rate(text: str) -> Rate:
     """`6000/minute`; raises ValueError."""
     match = RATE.fullmatch(text)
@@ -55,13 +58,52 @@ class Allowance(NamedTuple):
         }
 
 
+class Counting:
+    """Counts requests in the cache, and lets pass while that is away."""
+
+    def __init__(self) -> None:
+        # An away cache is not asked anew by each request: each would wait for the connection to fail.
+        self.away_until = 0.0
+
+    def count(self, more: Mapping[str, int], seconds: int) -> dict[str, int]:
+        """The requests of each key with so many more; 0 where the cache is away."""
+        if time.monotonic() >= self.away_until:
+            try:
+                return cast(Any, cache).count(more, seconds)
+            except CACHE_AWAY:
+                self.away_until = time.monotonic() + PAUSE_SECONDS
+        SKIPPED.inc(sum(more.values()))
+        return dict.fromkeys(more, 0)
+
+
+counting = Counting()
+
+
+class Window(NamedTuple):
+    """The requests of this moment's window are counted under names that no other window's are."""
+
+    rate: Rate
+    number: int
+    # Seconds until it ends.
+    reset: int
+
+    @classmethod
+    def now(cls, rate: Rate) -> Self:
+        number, passed = divmod(time.time(), rate.seconds)
+        return cls(rate, int(number), max(int(rate.seconds - passed), 1))
+
+    def name(self, scope: str, client: str) -> str:
+        return f"throttle:{scope}:{client}:{self.number}"
+
+    def allowance(self, used: int) -> Allowance:
+        return Allowance(self.rate.limit, self.rate.limit - used, self.reset)
+
+
 class WindowThrottle(BaseThrottle):
     """Counts in the cache. The view finds the client's allowance on the request, for the headers."""
 
     scope: ClassVar[str]
     setting: ClassVar[str]
-    # An away cache is not asked anew by each request: each would wait for the connection to fail.
-    _away_until: ClassVar[float] = 0.0
 
     def counts(self, request: Request) -> bool:
         raise NotImplementedError
@@ -69,38 +111,15 @@ class WindowThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         if not self.counts(request):
             return True
-        rate = read_rate(getattr(settings, self.setting))
-        now = time.time()
-        window, passed = divmod(now, rate.seconds)
-        used = self._count(f"throttle:{self.scope}:{client(request)}:{int(window)}", rate.seconds)
-        self.reset = max(int(rate.seconds - passed), 1)
-        cast(Any, request).allowance = Allowance(rate.limit, rate.limit - used, self.reset)
-        return used <= rate.limit
+        window = Window.now(read_rate(getattr(settings, self.setting)))
+        name = window.name(self.scope, client(request))
+        used = counting.count({name: 1}, window.rate.seconds + 1)[name]
+        self.reset = window.reset
+        cast(Any, request).allowance = window.allowance(used)
+        return used <= window.rate.limit
 
     def wait(self) -> float:
         return self.reset
-
-    def _count(self, key: str, seconds: int) -> int:
-        """Requests in this window, this one among them; 0 where the cache is away."""
-        if time.monotonic() < WindowThrottle._away_until:
-            SKIPPED.inc()
-            return 0
-        try:
-            return _increment(key, seconds)
-        except CACHE_AWAY:
-            WindowThrottle._away_until = time.monotonic() + PAUSE_SECONDS
-            SKIPPED.inc()
-            return 0
-
-
-def _increment(key: str, seconds: int) -> int:
-    if cache.add(key, 1, timeout=seconds + 1):
-        return 1
-    try:
-        return cache.incr(key)
-    except ValueError:
-        # It ran out between the two.
-        return 1
 
 
 def client(request: Request) -> str:

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch.api.throttling import SKIPPED, WindowThrottle, read_rate
+from hyperwatch.api.throttling import SKIPPED, counting, read_rate
 from hyperwatch.tests.asking import ask, bearer
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ def _few(settings: Settings) -> Iterator[None]:
     settings.THROTTLE_WRITES = "2/day"
     cache.clear()
     yield
-    WindowThrottle._away_until = 0.0
+    counting.away_until = 0.0
 
 
 def get(path: str = "/coins", **options: str) -> HttpResponse:
@@ -79,7 +79,7 @@ def test_writes_are_counted_apart_from_reads() -> None:
 def test_while_redis_is_away_requests_pass_and_a_metric_counts_them(settings: Settings) -> None:
     settings.CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "hyperwatch.api.counting.CountingRedis",
             "LOCATION": "redis://127.0.0.1:1/0",
         }
     }
