@@ -1,7 +1,5 @@
 """Forced sales, and where the next ones wait."""
 
-from datetime import datetime
-
 from django.db import models
 
 from hyperwatch.fields import (
@@ -17,15 +15,8 @@ from hyperwatch.formats import Side
 from realtime.models import StoredFact
 
 
-class LiquidationQuerySet(models.QuerySet["Liquidation"]):
-    def oldest_time(self) -> datetime | None:
-        return self.order_by("block_timestamp").values_list("block_timestamp", flat=True).first()
-
-
 class Liquidation(StoredFact):
     """One liquidated position, or one fill of it."""
-
-    objects = LiquidationQuerySet.as_manager()
 
     tx_hash = HashField(db_index=True)
     block_number = models.BigIntegerField(null=True)

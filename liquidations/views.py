@@ -11,6 +11,7 @@ from hyperwatch.api.envelope import Age
 from liquidations import events, filters, serializers
 from liquidations.filters import RECENT
 from liquidations.sums import summed
+from realtime.heads import oldest_time
 from realtime.reading import StreamViewSet
 
 
@@ -44,7 +45,7 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     def stats(self, request: Request) -> Response:
         """How many and how much, by side and by coin."""
         self.asked()
-        return self.answer(**summed(self.tallies()), since=self.get_queryset().oldest_time())
+        return self.answer(**summed(self.tallies()), since=oldest_time(self.stream))
 
 
 class LiquidationMapViewSet(StreamViewSet):

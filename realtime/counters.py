@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from realtime.heads import KNOWN_COINS
 from realtime.store_sql import ALL_TIME, PERIODS
 from realtime.streams import Counted, Stream
 
-KNOWN = "SELECT DISTINCT coin FROM newest_of_coin WHERE lower(coin) = ANY(%s)"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -119,7 +119,7 @@ def _wanted(stream: Stream, part: Part, coins: Sequence[str] | None, side: str |
     conditions = {
         f"{time} >= %s": part.window.start,
         f"{time} < %s": part.window.end,
-        f"coin = ANY(ARRAY({KNOWN}))": None if coins is None else [coin.lower() for coin in coins],
+        f"coin = ANY(ARRAY({KNOWN_COINS}))": None if coins is None else [coin.lower() for coin in coins],
         f"{side_column} = %s": side,
     }
     given = {text: value for text, value in conditions.items() if value is not None}

@@ -1,16 +1,16 @@
 """Where the streams stand: heads, floors, the epoch, the newest of each coin."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Max, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Now
 
 from realtime.models import Epoch, NewestOfCoin, StreamHead, new_epoch
-from realtime.streams import all_streams
+from realtime.streams import all_streams, get_stream
 
 
 class Place(NamedTuple):
@@ -40,11 +40,15 @@ def newest_times_of_streams() -> dict[str, datetime | None]:
     return {stream.name: newest.get(stream.name) for stream in all_streams()}
 
 
+# The coins as the venue writes them, for names in lower case.
+KNOWN_COINS = "SELECT DISTINCT coin FROM newest_of_coin WHERE lower(coin) = ANY(%s)"
+
+
 def known_coins(names: Iterable[str]) -> list[str]:
     """The coins as the venue writes them, for names in any case; a name never seen stands for nothing."""
-    lower = {name.lower() for name in names}
-    coins = NewestOfCoin.objects.annotate(lower=Lower("coin")).filter(lower__in=lower)
-    return sorted(coins.values_list("coin", flat=True).distinct())
+    with connection.cursor() as cursor:
+        cursor.execute(f"{KNOWN_COINS} ORDER BY 1", [list({name.lower() for name in names})])
+        return [coin for (coin,) in cursor.fetchall()]
 
 
 class Standing(NamedTuple):
@@ -54,18 +58,6 @@ class Standing(NamedTuple):
 
 def read_standing() -> Standing:
     return Standing(read_epoch(), read_places())
-
-
-@contextmanager
-def one_moment() -> Iterator[None]:
-    """Everything that is read within stands as it did when the first of it was read, or an outer transaction's."""
-    if connection.in_atomic_block:
-        yield
-        return
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        yield
 
 
 def newest_seqs(stream: str) -> QuerySet[Any]:
@@ -78,7 +70,9 @@ def begin_epoch() -> None:
     Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())
 
 
-_VERSION = "SELECT e.value, s.head, s.floor FROM streams s, epoch e WHERE s.name = %s AND e.id = 1"
+_VERSIONS = "SELECT e.value, s.head, s.floor{name} FROM streams s, epoch e WHERE e.id = 1"
+_VERSION = f"{_VERSIONS.format(name='')} AND s.name = %s"
+_ALL_VERSIONS = _VERSIONS.format(name=", s.name")
 
 
 class Version(NamedTuple):
@@ -88,12 +82,62 @@ class Version(NamedTuple):
     head: int
     floor: int
 
+    def reaches(self, other: Self, /) -> bool:
+        """Whether the stream has been at the other, in the same life of the database."""
+        return self.epoch == other.epoch and self.head >= other.head and self.floor >= other.floor
+
 
 def read_version(stream: str) -> Version:
     """By one query; each answer asks it, and the ORM would take three times as long to write it down."""
     with connection.cursor() as cursor:
         cursor.execute(_VERSION, [stream])
         return Version(*cursor.fetchone())
+
+
+def read_versions() -> dict[str, Version]:
+    """Of every stream."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ALL_VERSIONS)
+        return {name: Version(*version) for *version, name in cursor.fetchall()}
+
+
+BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Everything that is read within stands as it did when it began, or an outer transaction's first."""
+    with _moment("SELECT 1", []):
+        yield
+
+
+@contextmanager
+def moment_of(stream: str) -> Iterator[Version]:
+    """The same, with what the stream holds then."""
+    with _moment(_VERSION, [stream]) as version:
+        yield Version(*version)
+
+
+@contextmanager
+def _moment(first: str, values: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Begins with one question, whose row it gives: Django's `atomic` would ask three more."""
+    is_ours = not connection.in_atomic_block
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(f"{BEGIN}; {first}" if is_ours else first, values)
+            yield cursor.fetchone()
+        finally:
+            if is_ours:
+                cursor.execute("COMMIT")
+
+
+def oldest_time(stream: str) -> datetime | None:
+    """The time of the oldest fact that is kept; None where there is none."""
+    of = get_stream(stream)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT min({of.time}) FROM {of.model._meta.db_table}")
+        time: datetime | None = cursor.fetchone()[0]
+        return time
 
 
 def newest_ids(facts: QuerySet[Any], stream: str, time: str) -> QuerySet[Any]:

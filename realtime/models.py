@@ -3,7 +3,7 @@
 import secrets
 
 from django.db import models
-from django.db.models.functions import MD5, Now
+from django.db.models.functions import MD5, Lower, Now
 
 from hyperwatch.fields import CoinField
 
@@ -46,6 +46,7 @@ class NewestOfCoin(models.Model):
         db_table = "newest_of_coin"
         verbose_name = verbose_name_plural = "newest of each coin"
         constraints = [models.UniqueConstraint(fields=["stream", "coin"], name="newest_of_coin_stream_coin")]
+        indexes = [models.Index(Lower("coin"), name="newest_of_coin_lower")]
 
     def __str__(self) -> str:
         return f"{self.stream} {self.coin} at {self.seq}"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Func, OuterRef
@@ -20,7 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from hyperwatch.api import clock, tables
 from hyperwatch.api.filters import ParameterFilter, Query
-from hyperwatch.api.kept import kept_answers
+from hyperwatch.api.kept import FROM_KEPT, FROM_VIEW, Kept, Question, kept_answers
 from hyperwatch.api.pagination import DEEPEST, PageOrCursor, Snapshot
 from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
 from hyperwatch.api.renderers import EnvelopeRenderer
@@ -55,6 +55,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     """
 
     stream: ClassVar[str]
+    version: heads.Version
     kept: ClassVar[frozenset[str]] = frozenset()
     scattered: ClassVar[frozenset[str]] = frozenset()
     _matching: int | None = None
@@ -63,19 +64,22 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.check_there()
-        if request.method in SAFE_METHODS:
+        if "If-None-Match" in request.headers or self._is_kept(request):
             self._answer_known(request)
         # What one query after the other would see at different heads must not be put together.
-        self._moment.enter_context(heads.one_moment())
+        self.version = self._moment.enter_context(heads.moment_of(self.stream))
 
     def check_there(self) -> None:
         """Raises NotFound where there is nothing to answer about, whatever the stream holds."""
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         with self._moment:
-            final = super().finalize_response(request, response, *args, **kwargs)
+            final: Any = super().finalize_response(request, response, *args, **kwargs)
             if final.status_code == 200 and request.method in SAFE_METHODS:
                 self._tell_version(request, final)
+        if final.status_code in (200, 304) and self._is_kept(request):
+            # By this a later one like it may be answered with the same headers.
+            final.question = self.question
         return final
 
     def handle_exception(self, exc: Exception) -> Any:
@@ -89,39 +93,40 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         return ExitStack()
 
     @cached_property
-    def version(self) -> heads.Version:
-        return heads.read_version(self.stream)
-
-    @cached_property
     def snapshot(self) -> Snapshot:
         now = Snapshot(self.version.head, self.version.epoch)
         return self.paginator.pin(self.request, now) if isinstance(self.paginator, PageOrCursor) else now
+
+    @property
+    def question(self) -> Question:
+        return Question(self.stream, self.request.get_full_path())
 
     def _answer_known(self, request: Request) -> None:
         """Raises Answered where the client has the answer, or this process."""
         version = heads.read_version(self.stream)
         tag = etag(request, version)
-        if tag in request.headers.get("If-None-Match", ""):
+        if request.method in SAFE_METHODS and tag in request.headers.get("If-None-Match", ""):
             raise Answered(HttpResponseNotModified(headers={"ETag": tag, **REVALIDATED}))
-        draft = kept_answers.find(question(request), version) if self._is_kept(request) else None
-        if draft is not None:
-            response = HttpResponse(draft.at(clock.now()), content_type=EnvelopeRenderer.media_type)
-            # What it is made from has not moved since.
-            self.version = version
-            raise Answered(response)
+        kept = kept_answers.find(self.question, version) if self._is_kept(request) else None
+        if kept is not None:
+            FROM_KEPT.inc()
+            self.version = cast(heads.Version, kept.version)
+            raise Answered(HttpResponse(kept.draft.at(clock.now()), content_type=EnvelopeRenderer.media_type))
 
     def _tell_version(self, request: Request, response: Any) -> None:
-        version = self.version
-        response["ETag"] = etag(request, version)
+        question, version, tag = self.question, self.version, etag(request, self.version)
+        response["ETag"] = tag
         for name, value in REVALIDATED.items():
             response[name] = value
         if self._is_kept(request) and isinstance(response, Response):
+            FROM_VIEW.inc()
             response.add_post_render_callback(
-                lambda rendered: kept_answers.keep(question(request), version, rendered.draft)
+                lambda rendered: kept_answers.keep(question, Kept(version, tag, rendered.draft))
             )
 
     def _is_kept(self, request: Request) -> bool:
-        return self.action in self.kept and request.accepted_renderer.format == EnvelopeRenderer.format
+        is_json = request.accepted_renderer.format == EnvelopeRenderer.format
+        return is_json and self.action in self.kept and request.method in SAFE_METHODS
 
     def get_queryset(self) -> Query:
         return get_stream(self.stream).model._default_manager.filter(id__lte=self.snapshot.head)
@@ -200,13 +205,9 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 REVALIDATED = {"Cache-Control": "no-cache"}
 
 
-def question(request: Request) -> str:
-    return str(request.get_full_path())
-
-
 def etag(request: Request, version: heads.Version) -> str:
     """Weak (RFC 9110, 8.8.1): two answers of one version differ in their timestamp, and in how they are compressed."""
-    asked = f"{request.accepted_renderer.format} {question(request)} {version}"
+    asked = f"{request.accepted_renderer.format} {request.get_full_path()} {tuple(version)}"
     return f'W/"{blake2b(asked.encode(), digest_size=12).hexdigest()}"'
 
 

@@ -13,7 +13,7 @@ from hyperwatch.api.parameters import ID
 from hyperwatch.api.views import ApiViewMixin
 from realtime.reading import StreamViewSet
 from whales import filters, serializers
-from whales.models import WhaleActivity, WhaleWatch
+from whales.models import WhaleWatch, has_activities
 
 
 class WhaleViewSet(ApiViewMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, GenericViewSet[WhaleWatch]):
@@ -68,13 +68,15 @@ class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
     stream = "whale_activities"
     serializer_class = serializers.WhaleActivitySerializer
     filterset_class = filters.ActivityFilter
-    kept = frozenset({"list"})
+    kept: frozenset[str] = frozenset({"list"})  # type: ignore[misc]
     path_parameters = {"whale_id": ID}
 
     def check_there(self) -> None:
-        whale_id = self.kwargs["whale_id"]
-        activities = WhaleActivity.objects.filter(whale_id=whale_id)
-        if not WhaleWatch.objects.filter(id=whale_id).exists() and not activities.exists():
+        if has_activities(self.kwargs["whale_id"]):
+            return
+        # The stream's version does not tell when the watch goes.
+        self.kept = frozenset()
+        if not WhaleWatch.objects.filter(id=self.kwargs["whale_id"]).exists():
             raise NotFound("no whale has or had this id")
 
     def get_queryset(self) -> Query:

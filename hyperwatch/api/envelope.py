@@ -37,22 +37,17 @@ class Draft:
     def __init__(self, data: Any, status: int = 200) -> None:
         encoded = encode({"code": status, "message": SUCCESS, "data": data, "timestamp": _NOW})
         self._pieces = encoded.split(b"\0")
+        self._times = [datetime.fromisoformat(place.decode()) if place else None for place in self._pieces[1::2]]
         self.size = len(encoded)
 
     def at(self, now: datetime) -> bytes:
         pieces = self._pieces.copy()
-        pieces[1::2] = [_told_at(now, place) for place in pieces[1::2]]
+        pieces[1::2] = [_encode_plain(clock.age_seconds(time, now) if time else now) for time in self._times]
         return b"".join(pieces)
 
 
 _NOW = msgspec.Raw(b"\0\0")
 _encode_plain = msgspec.json.Encoder().encode
-
-
-def _told_at(now: datetime, place: bytes) -> bytes:
-    if not place:
-        return _encode_plain(now)
-    return _encode_plain(clock.age_seconds(datetime.fromisoformat(place.decode()), now))
 
 
 def _wire(value: object) -> str | msgspec.Raw:

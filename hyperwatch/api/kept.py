@@ -1,7 +1,7 @@
 """Answers that are kept in the process until what they are made from has moved on."""
 
 import threading
-from collections.abc import Hashable
+from typing import NamedTuple, Protocol, Self
 
 from cachetools import LRUCache
 from django.conf import settings
@@ -10,26 +10,48 @@ from prometheus_client import Counter
 from hyperwatch.api.envelope import Draft
 
 ANSWERS = Counter("hyperwatch_answers", "Answers that may be kept, by where they came from", ["source"])
+FROM_KEPT, FROM_VIEW = ANSWERS.labels("kept"), ANSWERS.labels("made")
+
+
+class Version(Protocol):
+    """What an answer is made from, at one moment."""
+
+    def reaches(self, other: Self, /) -> bool:
+        """Whether it is the other, or has moved on from there."""
+
+
+class Question(NamedTuple):
+    """What was asked, and of which stream."""
+
+    stream: str
+    text: str
+
+
+class Kept(NamedTuple):
+    """`tag` is the answer's ETag."""
+
+    version: Version
+    tag: str
+    draft: Draft
 
 
 class KeptAnswers:
     """The newest of each question, bounded in bytes; those that were asked for least lately go first."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._drafts: LRUCache[Hashable, tuple[Hashable, Draft]] = LRUCache(most_bytes, lambda kept: kept[1].size)
+        self._kept: LRUCache[Question, Kept] = LRUCache(most_bytes, lambda kept: kept.draft.size)
         self._lock = threading.Lock()
 
-    def find(self, question: Hashable, version: Hashable) -> Draft | None:
+    def find(self, question: Question, version: Version) -> Kept | None:
+        """One that is no older than `version`."""
         with self._lock:
-            kept = self._drafts.get(question)
-        found = kept[1] if kept is not None and kept[0] == version else None
-        ANSWERS.labels("kept" if found else "made").inc()
-        return found
+            kept = self._kept.get(question)
+        return kept if kept is not None and kept.version.reaches(version) else None
 
-    def keep(self, question: Hashable, version: Hashable, draft: Draft) -> None:
+    def keep(self, question: Question, kept: Kept) -> None:
         with self._lock:
-            if draft.size <= self._drafts.maxsize:
-                self._drafts[question] = (version, draft)
+            if kept.draft.size <= self._kept.maxsize:
+                self._kept[question] = kept
 
 
 kept_answers = KeptAnswers(settings.ANSWERS_KEPT_BYTES)

@@ -88,7 +88,7 @@ def test_a_failure_of_ours_is_logged_and_told_without_its_text(
     def fail(_stream: str) -> None:
         raise ValueError("the password is swordfish")
 
-    monkeypatch.setattr(heads, "read_version", fail)
+    monkeypatch.setattr(heads, "moment_of", fail)
     with caplog.at_level(logging.ERROR):
         told = ask("/liquidations", 500)
     assert "swordfish" not in json.dumps(told)

@@ -19,21 +19,21 @@ from realtime.tests.builders import (
 from whales.models import WhaleWatch
 
 QUERIES = {
-    "/transactions": 4,
-    "/transactions?coin=BTC": 5,
-    "/transactions?cursor=": 3,
-    f"/transactions/{HASH}": 4,
-    "/liquidations": 4,
-    "/liquidations?min_value_usd=1": 4,
+    "/transactions": 3,
+    "/transactions?coin=BTC": 4,
+    "/transactions?cursor=": 2,
+    f"/transactions/{HASH}": 3,
+    "/liquidations": 3,
+    "/liquidations?min_value_usd=1": 3,
     "/liquidations/recent": 3,
     "/liquidations/recent?coin=BTC": 4,
     "/liquidations/stats": 4,
     "/liquidation-map?coin=COIN1": 4,
     "/long-short-ratios/current": 3,
-    "/long-short-ratios/history?coin=COIN1": 5,
+    "/long-short-ratios/history?coin=COIN1": 4,
     "/whales": 1,
     "/whales/{whale}/activities": 5,
-    "/positions": 4,
+    "/positions": 3,
     "/coins": 1,
 }
 
@@ -51,10 +51,10 @@ def store(first: int, last: int) -> None:
 
 
 def count(path: str) -> int:
-    """Without those that begin and end the moment that they are read at."""
+    """The one that begins the moment that they are read at reads the version, too."""
     with CaptureQueriesContext(connection) as queries:
         get(path)
-    return sum(query["sql"].startswith("SELECT") for query in queries.captured_queries)
+    return sum("SELECT" in query["sql"] for query in queries.captured_queries)
 
 
 @pytest.mark.django_db(transaction=True)
