@@ -54,16 +54,20 @@ def _is_ours(response: HttpResponseBase) -> bool:
 def _compress(response: Any) -> None:
     if response.streaming:
         pieces = response.streaming_content
-        response.streaming_content = _packed_async(pieces) if response.is_async else _packed(pieces)
+        response.streaming_content = _packed_async(pieces) if response.is_async else _packed_pieces(pieces)
     elif len(response.content) < SMALL:
         return
     else:
-        response.content = gzip.compress(response.content, LEVEL, mtime=0)
+        response.content = packed(response.content)
         response["Content-Length"] = str(len(response.content))
     response["Content-Encoding"] = "gzip"
     if response.get("ETag", "").startswith('"'):
         # The bytes are others, what they say is the same (RFC 9110, 8.8.1).
         response["ETag"] = f"W/{response['ETag']}"
+
+
+def packed(body: bytes) -> bytes:
+    return gzip.compress(body, LEVEL, mtime=0)
 
 
 class _Packer:
@@ -79,7 +83,7 @@ class _Packer:
         return self._zlib.flush()
 
 
-def _packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _packed_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
     packer = _Packer()
     for piece in pieces:
         yield packer.piece(piece)

@@ -6,6 +6,7 @@ crowd of clients brings PostgreSQL to its limit. Here the number is bounded, wha
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import IO, Any, cast
 
 from django.conf import settings
@@ -15,6 +16,8 @@ from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
+from hyperwatch.door import Answer, Door
+from hyperwatch.middleware import route_of
 from hyperwatch.patience import bound_statements
 
 
@@ -24,6 +27,7 @@ class ThreadedHandler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._threads = ThreadPoolExecutor(settings.HTTP_THREADS, "http", bound_statements)
+        self._door = Door()
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
@@ -33,21 +37,22 @@ class ThreadedHandler(ASGIHandler):
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            body = await self.read_body(receive)
+            answer = await self._door.answer(scope, partial(self._by_views, scope, receive))
         except RequestAborted:
             return
-        loop = asyncio.get_running_loop()
-        with body:
-            response = await loop.run_in_executor(self._threads, self._answer, scope, body)
-            if not response.streaming:
-                await self.send_response(response, send)
-                return
-            try:
-                await self._send_while_there(response, receive, send)
-            finally:
-                await loop.run_in_executor(self._threads, response.close)
+        if isinstance(answer, Answer):
+            await self._send_whole(answer, send)
+            return
+        try:
+            await self._send_while_there(answer, receive, send)
+        finally:
+            await asyncio.get_running_loop().run_in_executor(self._threads, answer.close)
 
-    def _answer(self, scope: Any, body: IO[bytes]) -> HttpResponseBase:
+    async def _by_views(self, scope: Any, receive: Any) -> Answer | HttpResponseBase:
+        with await self.read_body(receive) as body:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, scope, body)
+
+    def _answer(self, scope: Any, body: IO[bytes]) -> Answer | HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, error = self.create_request(scope, body)
@@ -55,10 +60,17 @@ class ThreadedHandler(ASGIHandler):
         response._handler_class = self.__class__
         if isinstance(response, FileResponse):
             response.block_size = self.chunk_size
-        if not response.streaming:
-            # Here, where its connection is: what has been answered is still to be sent, and needs none.
-            response.close()
-        return cast(HttpResponseBase, response)
+        if response.streaming:
+            return cast(HttpResponseBase, response)
+        # Here, where its connection is: what has been answered is still to be sent, and needs none.
+        response.close()
+        return _whole(request, response)
+
+    async def _send_whole(self, answer: Answer, send: Any) -> None:
+        # Not by Django's way, which takes a thread to close what is closed.
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        for chunk, is_last in self.chunk_bytes(answer.body):
+            await send({"type": "http.response.body", "body": chunk, "more_body": not is_last})
 
     async def _send_while_there(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
         """Ends with the last chunk, or when the client leaves."""
@@ -74,3 +86,11 @@ class ThreadedHandler(ASGIHandler):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _whole(request: Any, response: Any) -> Answer:
+    headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
+    headers += [(b"Set-Cookie", c.output(header="").strip().encode("ascii")) for c in response.cookies.values()]
+    question = getattr(response, "question", None)
+    route, path = (route_of(request), request.path) if request is not None else ("", "")
+    return Answer(response.status_code, headers, response.content, question, route, path)

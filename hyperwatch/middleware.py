@@ -29,30 +29,31 @@ class RequestLogMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = id_of_request(request.headers.get("X-Request-ID", ""))
         began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self._get_response(request)
-            self._note(request, response, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        note(request_id, request.method or "", request.path, route_of(request), response.status_code, seconds)
         response.headers["X-Request-ID"] = request_id
         return response
 
-    @staticmethod
-    def _note(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
-        match = request.resolver_match
-        # The route and not the path: a label for each wallet would be a label without end.
-        route = match.route if match else "none"
-        method = request.method if request.method in METHODS else "other"
-        REQUESTS.labels(method, route, str(response.status_code)).observe(seconds)
-        level = logging.WARNING if response.status_code >= 500 else logging.INFO
-        if request.path.startswith(QUIET) and response.status_code < 400:
-            level = logging.DEBUG
-        log.log(
-            level,
-            "request",
-            method=request.method,
-            path=request.path,
-            status=response.status_code,
-            ms=round(seconds * 1000, 1),
-        )
+
+def id_of_request(given: str) -> str:
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def route_of(request: HttpRequest) -> str:
+    """Of a request that was answered. Not its path: a label for each wallet would be a label without end."""
+    match = request.resolver_match
+    return match.route if match else "none"
+
+
+def note(request_id: str, method: str, path: str, route: str, status: int, seconds: float) -> None:
+    """A request's log line, and its time in the metrics."""
+    REQUESTS.labels(method if method in METHODS else "other", route, str(status)).observe(seconds)
+    level = logging.WARNING if status >= 500 else logging.INFO
+    if path.startswith(QUIET) and status < 400:
+        level = logging.DEBUG
+    ms = round(seconds * 1000, 1)
+    log.log(level, "request", request_id=request_id, method=method, path=path, status=status, ms=ms)

@@ -27,6 +27,8 @@ SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)", re.ASCII)
 CACHE_AWAY = (redis.RedisError, OSError)
 PAUSE_SECONDS = 1.0
+# In an ASGI request's scope: where its counter stood when it was counted, if that was before any view saw it.
+COUNTED = "hyperwatch.counted"
 
 
 class Rate(NamedTuple):
@@ -69,7 +71,8 @@ class Counting:
         """The requests of each key with so many more; 0 where the cache is away."""
         if time.monotonic() >= self.away_until:
             try:
-                return cast(Any, cache).count(more, seconds)
+                stand: dict[str, int] = cast(Any, cache).count(more, seconds)
+                return stand
             except CACHE_AWAY:
                 self.away_until = time.monotonic() + PAUSE_SECONDS
         SKIPPED.inc(sum(more.values()))
@@ -92,7 +95,12 @@ class Window(NamedTuple):
         number, passed = divmod(time.time(), rate.seconds)
         return cls(rate, int(number), max(int(rate.seconds - passed), 1))
 
-    def name(self, scope: str, client: str) -> str:
+    @property
+    def seconds(self) -> int:
+        """As long as its counters are needed."""
+        return self.rate.seconds + 1
+
+    def counter(self, scope: str, client: str) -> str:
         return f"throttle:{scope}:{client}:{self.number}"
 
     def allowance(self, used: int) -> Allowance:
@@ -112,8 +120,11 @@ class WindowThrottle(BaseThrottle):
         if not self.counts(request):
             return True
         window = Window.now(read_rate(getattr(settings, self.setting)))
-        name = window.name(self.scope, client(request))
-        used = counting.count({name: 1}, window.rate.seconds + 1)[name]
+        counter = window.counter(self.scope, client(request))
+        counted: Mapping[str, int] = getattr(request, "scope", {}).get(COUNTED, {})
+        if counter not in counted:
+            counted = counting.count({counter: 1}, window.seconds)
+        used = counted[counter]
         self.reset = window.reset
         cast(Any, request).allowance = window.allowance(used)
         return used <= window.rate.limit
@@ -128,11 +139,12 @@ def client(request: Request) -> str:
         return f"key:{request.auth.prefix}"
     if request.user and request.user.is_authenticated:
         return f"user:{request.user.pk}"
-    return f"address:{address(request)}"
+    return stranger(request.META.get("HTTP_X_FORWARDED_FOR", ""), str(request.META.get("REMOTE_ADDR", "")))
 
 
-def address(request: Request) -> str:
-    return forwarded_address(request.META.get("HTTP_X_FORWARDED_FOR", ""), str(request.META.get("REMOTE_ADDR", "")))
+def stranger(forwarded_for: str, peer: str) -> str:
+    """A client that has neither key nor session."""
+    return f"address:{forwarded_address(forwarded_for, peer)}"
 
 
 def forwarded_address(header: str, peer: str) -> str:
