@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any
+
 from hyperwatch.api.filters import (
     ParameterFilter,
     Query,
@@ -45,5 +48,6 @@ class MapFilter(StrictFilterSet):
     timestamp = ParameterFilter(MOMENT, "timestamp", "lte")
     price_range = ViewParameter(PRICE_RANGE)
 
-    def filter_queryset(self, queryset: Query) -> Query:
-        return super().filter_queryset(queryset)[:1]
+    @classmethod
+    def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
+        return super().narrowed(queryset, asked)[:1]

@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any
+
 from hyperwatch.api.filters import Query, StrictFilterSet, ViewParameter, end_time, start_time
 from hyperwatch.api.parameters import one_of
 from ratios.models import INTERVALS
@@ -12,8 +15,9 @@ MOST = 10_000
 class CurrentFilter(StrictFilterSet):
     coin = CoinsFilter()
 
-    def filter_queryset(self, queryset: Query) -> Query:
-        return super().filter_queryset(queryset.newest_of_each_coin()).order_by("coin")
+    @classmethod
+    def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
+        return super().narrowed(queryset.newest_of_each_coin(), asked).order_by("coin")
 
 
 class HistoryFilter(StrictFilterSet):
@@ -22,8 +26,8 @@ class HistoryFilter(StrictFilterSet):
     end_time = end_time("timestamp")
     interval = ViewParameter(one_of(INTERVALS))
 
-    def filter_queryset(self, queryset: Query) -> Query:
-        asked = self.form.cleaned_data
+    @classmethod
+    def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
         most = MOST if asked["start_time"] or asked["end_time"] else NEWEST
-        ratios: Query = super().filter_queryset(queryset)
+        ratios: Query = super().narrowed(queryset, asked)
         return ratios.last_of_each(asked["interval"] or INTERVAL, most)

@@ -29,6 +29,7 @@ from realtime import heads
 from realtime.columns import reader
 from realtime.counters import Tally, Window, tallies
 from realtime.exporting import Export
+from realtime.fetching import fetched
 from realtime.models import NewestOfCoin, StreamHead
 from realtime.streams import get_stream
 
@@ -137,11 +138,11 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def rows(self, facts: Query = None) -> list[Any]:
         """Row structs as they go out: of `facts`, or of what the client asks for."""
-        return self._finished(self._columns(self.asked() if facts is None else facts))
+        return self._finished(fetched(self.asked() if facts is None else facts, self.stream))
 
     def paginate_queryset(self, queryset: Any) -> list[Any]:
         if tables.is_asked(self.request):
-            self.export = Export(self._columns(queryset), self._finished)
+            self.export = Export(reader(self.stream).select(queryset), self._finished)
             return self.export.first
         return self._finished(super().paginate_queryset(queryset) or [])
 
@@ -161,7 +162,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
             self._matching = queryset.order_by().values("id")[: DEEPEST + 1].count()
         return self._matching
 
-    def newest(self, queryset: Query, most: int, begin: int = 0) -> Query:
+    def newest(self, queryset: Query, most: int, begin: int = 0) -> list[tuple[Any, ...]]:
         """The columns of so many behind the first `begin`, without reading more than the indexes must give."""
         coins = {coin.lower() for coin in self.parameters.get("coin") or ()}
         if self._is_scattered and self.matching(queryset) <= DEEPEST:
@@ -171,8 +172,8 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         if begin:
             # The places that are passed over are counted in the index, and no row is fetched for them.
             ids = queryset.values("id")[begin : begin + most]
-            return self._columns(queryset.model._default_manager.filter(id__in=ids))
-        return self._columns(queryset[:most])
+            queryset = queryset.model._default_manager.filter(id__in=ids)
+        return fetched(queryset[:most], self.stream)
 
     @property
     def _is_scattered(self) -> bool:
@@ -193,9 +194,6 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def answer(self, **data: Any) -> Response:
         return Response({**data, **self.snapshot._asdict()})
-
-    def _columns(self, queryset: Query) -> Query:
-        return reader(self.stream).select(queryset)
 
     def _finished(self, page: Iterable[Any]) -> list[Any]:
         return [reader(self.stream).row(values) for values in page]
@@ -234,8 +232,8 @@ class CoinsFilter(ParameterFilter):
     def __init__(self, parameter: Parameter[Any] = COINS, *, required: bool = False) -> None:
         super().__init__(parameter, "coin", required=required)
 
-    def filter(self, queryset: Query, value: list[str] | None) -> Query:
-        return queryset.filter(coin__in=heads.known_coins(value)) if value else queryset
+    def conditions(self, value: list[str]) -> dict[str, Any]:
+        return {"coin__in": heads.known_coins(value)}
 
 
 class CoinFilter(CoinsFilter):
