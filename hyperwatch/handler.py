@@ -5,6 +5,8 @@ crowd of clients brings PostgreSQL to its limit. Here the number is bounded, wha
 """
 
 import asyncio
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import IO, Any, cast
@@ -13,12 +15,16 @@ from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
 from hyperwatch.door import Answer, Door
 from hyperwatch.middleware import route_of
 from hyperwatch.patience import bound_statements
+
+# So long a connection to the database is taken to be alive after a request.
+FRESH_SECONDS = 1.0
 
 
 class ThreadedHandler(ASGIHandler):
@@ -28,6 +34,7 @@ class ThreadedHandler(ASGIHandler):
         super().__init__()
         self._threads = ThreadPoolExecutor(settings.HTTP_THREADS, "http", bound_statements)
         self._door = Door()
+        self._asked = threading.local()
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
@@ -55,6 +62,7 @@ class ThreadedHandler(ASGIHandler):
     def _answer(self, scope: Any, body: IO[bytes]) -> Answer | HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
+        self._trust_what_answered()
         request, error = self.create_request(scope, body)
         response: Any = self.get_response(request) if request is not None else error
         response._handler_class = self.__class__
@@ -65,6 +73,12 @@ class ThreadedHandler(ASGIHandler):
         # Here, where its connection is: what has been answered is still to be sent, and needs none.
         response.close()
         return _whole(request, response)
+
+    def _trust_what_answered(self) -> None:
+        """Django asks each connection whether it is alive before each request; here, where it may have died since."""
+        now, before = time.monotonic(), getattr(self._asked, "at", 0.0)
+        cast(Any, connections[DEFAULT_DB_ALIAS]).health_check_done = now - before < FRESH_SECONDS
+        self._asked.at = now
 
     async def _send_whole(self, answer: Answer, send: Any) -> None:
         # Not by Django's way, which takes a thread to close what is closed.

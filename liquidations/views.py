@@ -33,7 +33,7 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     def recent(self, request: Request) -> Response:
         """The newest liquidations."""
         asked = self.asked()
-        rows = self.newest_rows(asked, self.parameters["limit"] or RECENT)
+        rows = self.newest(asked, self.parameters["limit"] or RECENT)
         return self.answer(liquidations=rows)
 
     @action(

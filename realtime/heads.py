@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Max, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
@@ -41,14 +41,18 @@ def newest_times_of_streams() -> dict[str, datetime | None]:
 
 
 # The coins as the venue writes them, for names in lower case.
-KNOWN_COINS = "SELECT DISTINCT coin FROM newest_of_coin WHERE lower(coin) = ANY(%s)"
+KNOWN_COINS = "SELECT DISTINCT coin FROM newest_of_coin WHERE lower(coin) = ANY(%s::text[])"
 
 
 def known_coins(names: Iterable[str]) -> list[str]:
     """The coins as the venue writes them, for names in any case; a name never seen stands for nothing."""
     with connection.cursor() as cursor:
-        cursor.execute(f"{KNOWN_COINS} ORDER BY 1", [list({name.lower() for name in names})])
+        cursor.execute(f"{KNOWN_COINS} ORDER BY 1", [_lower(names)])
         return [coin for (coin,) in cursor.fetchall()]
+
+
+def _lower(names: Iterable[str]) -> list[str]:
+    return list({name.lower() for name in names})
 
 
 class Standing(NamedTuple):
@@ -70,9 +74,10 @@ def begin_epoch() -> None:
     Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())
 
 
-_VERSIONS = "SELECT e.value, s.head, s.floor{name} FROM streams s, epoch e WHERE e.id = 1"
-_VERSION = f"{_VERSIONS.format(name='')} AND s.name = %s"
-_ALL_VERSIONS = _VERSIONS.format(name=", s.name")
+_VERSIONS = "SELECT e.value, s.head, s.floor{more} FROM streams s, epoch e WHERE e.id = 1"
+_VERSION = f"{_VERSIONS.format(more='')} AND s.name = %s"
+_VERSION_AND_COINS = f"{_VERSIONS.format(more=f', ARRAY({KNOWN_COINS} ORDER BY 1)')} AND s.name = %s"
+_ALL_VERSIONS = _VERSIONS.format(more=", s.name")
 
 
 class Version(NamedTuple):
@@ -112,17 +117,18 @@ def one_moment() -> Iterator[None]:
 
 
 @contextmanager
-def moment_of(stream: str) -> Iterator[Version]:
-    """The same, with what the stream holds then."""
-    with _moment(_VERSION, [stream]) as version:
-        yield Version(*version)
+def moment_of(stream: str, coins: Iterable[str] = ()) -> Iterator[tuple[Version, list[str]]]:
+    """The same, with what the stream holds then, and those of the coins that are known."""
+    with _moment(_VERSION_AND_COINS, [_lower(coins), stream]) as (*version, known):
+        yield Version(*version), known
 
 
 @contextmanager
-def _moment(first: str, values: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def _moment(first: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """Begins with one question, whose row it gives: Django's `atomic` would ask three more."""
-    is_ours = not connection.in_atomic_block
-    with connection.cursor() as cursor:
+    database = connections[DEFAULT_DB_ALIAS]
+    is_ours = not database.in_atomic_block
+    with database.cursor() as cursor:
         try:
             cursor.execute(f"{BEGIN}; {first}" if is_ours else first, values)
             yield cursor.fetchone()

@@ -3,9 +3,9 @@
 The head is read first. So a client that subscribes with `since: head` goes on exactly from the answer.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from typing import Any, ClassVar, cast
 
@@ -29,7 +29,7 @@ from realtime import heads
 from realtime.columns import reader
 from realtime.counters import Tally, Window, tallies
 from realtime.exporting import Export
-from realtime.fetching import fetched
+from realtime.fetching import fetched, finished
 from realtime.models import NewestOfCoin, StreamHead
 from realtime.streams import get_stream
 
@@ -64,14 +64,13 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        self.check_there()
         if "If-None-Match" in request.headers or self._is_kept(request):
             self._answer_known(request)
         # What one query after the other would see at different heads must not be put together.
-        self.version = self._moment.enter_context(heads.moment_of(self.stream))
-
-    def check_there(self) -> None:
-        """Raises NotFound where there is nothing to answer about, whatever the stream holds."""
+        coins = self.parameters.get("coin")
+        self.version, known = self._moment.enter_context(heads.moment_of(self.stream, coins or ()))
+        if coins is not None:
+            self.parameters = {**self.parameters, "coin": known}
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         with self._moment:
@@ -138,13 +137,13 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def rows(self, facts: Query = None) -> list[Any]:
         """Row structs as they go out: of `facts`, or of what the client asks for."""
-        return self._finished(fetched(self.asked() if facts is None else facts, self.stream))
+        return fetched(self.asked() if facts is None else facts, self.stream)
 
     def paginate_queryset(self, queryset: Any) -> list[Any]:
         if tables.is_asked(self.request):
-            self.export = Export(reader(self.stream).select(queryset), self._finished)
+            self.export = Export(reader(self.stream).select(queryset), partial(finished, stream=self.stream))
             return self.export.first
-        return self._finished(super().paginate_queryset(queryset) or [])
+        return super().paginate_queryset(queryset) or []
 
     def get_paginated_response(self, data: Any) -> Any:
         table = tables.table_of(self)
@@ -152,18 +151,14 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
             return self.export.response(self.request, table.columns, self.snapshot)
         return self.answer(**super().get_paginated_response(data).data)
 
-    def newest_rows(self, facts: Query, most: int) -> list[Any]:
-        """The newest of `facts`, as they go out."""
-        return self._finished(self.newest(facts, most))
-
     def matching(self, queryset: Query) -> int:
         """How many rows there are, counted as far as DEEPEST and one more."""
         if self._matching is None:
             self._matching = queryset.order_by().values("id")[: DEEPEST + 1].count()
         return self._matching
 
-    def newest(self, queryset: Query, most: int, begin: int = 0) -> list[tuple[Any, ...]]:
-        """The columns of so many behind the first `begin`, without reading more than the indexes must give."""
+    def newest(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
+        """So many as they go out, behind the first `begin`, without reading more than the indexes must give."""
         coins = {coin.lower() for coin in self.parameters.get("coin") or ()}
         if self._is_scattered and self.matching(queryset) <= DEEPEST:
             queryset = gathered(queryset, self.stream)
@@ -195,9 +190,6 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def answer(self, **data: Any) -> Response:
         return Response({**data, **self.snapshot._asdict()})
 
-    def _finished(self, page: Iterable[Any]) -> list[Any]:
-        return [reader(self.stream).row(values) for values in page]
-
 
 # Kept by whoever likes, and never given out without asking whether it still holds.
 REVALIDATED = {"Cache-Control": "no-cache"}
@@ -227,13 +219,10 @@ def newest_of_each(queryset: Query, stream: str, coins: Collection[str], most: i
 
 
 class CoinsFilter(ParameterFilter):
-    """One or several coins, in any case; a coin never seen matches nothing."""
+    """One or several coins, in any case; of the names the view makes the coins that are known."""
 
     def __init__(self, parameter: Parameter[Any] = COINS, *, required: bool = False) -> None:
-        super().__init__(parameter, "coin", required=required)
-
-    def conditions(self, value: list[str]) -> dict[str, Any]:
-        return {"coin__in": heads.known_coins(value)}
+        super().__init__(parameter, "coin", "in", required=required)
 
 
 class CoinFilter(CoinsFilter):

@@ -5,7 +5,7 @@ and to the OpenAPI document alike.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.http import QueryDict
@@ -109,7 +109,7 @@ class StrictFilterSet(FilterSet):
     def read(cls, query: QueryDict) -> dict[str, Any]:
         """The value of each parameter, None where none is given; raises ValidationError for what cannot be."""
         asked, reasons = dict[str, Any](), dict[str, list[str]]()
-        for name, one in cls.base_filters.items():
+        for name, one in cast(Mapping[str, ParameterFilter], cls.base_filters).items():
             try:
                 asked[name] = one.read(query.getlist(name))
             except ValueError as error:
@@ -126,7 +126,7 @@ class StrictFilterSet(FilterSet):
         conditions = dict[str, Any]()
         for name, value in asked.items():
             if value is not None:
-                conditions |= cls.base_filters[name].conditions(value)
+                conditions |= cast(ParameterFilter, cls.base_filters[name]).conditions(value)
         return queryset.filter(**conditions) if conditions else queryset
 
     def filter_queryset(self, queryset: Query) -> Query:
@@ -143,12 +143,11 @@ def end_time(field_name: str) -> ParameterFilter:
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Filters lists by the view's filter set, and leaves what was asked in the view's `parameters`."""
+    """Filters lists by the view's filter set, and what it has read into the view's `parameters`."""
 
     def filter_queryset(self, request: Any, queryset: Query, view: Any) -> Query:
         filterset: type[StrictFilterSet] | None = view.filterset_class
         # What a path names is not filtered away.
         if view.detail or filterset is None:
             return queryset
-        view.parameters = filterset.read(request.query_params)
         return filterset.narrowed(queryset, view.parameters)

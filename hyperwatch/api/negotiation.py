@@ -10,6 +10,9 @@ from rest_framework.request import Request
 
 from hyperwatch.api.parameters import refused
 
+# What programs accept, for which nothing need be weighed.
+FIRST = ("*/*", "application/json")
+
 
 class JsonUnlessBrowser(DefaultContentNegotiation):
     """An Accept header that we cannot serve gets JSON; a `?format=` that we cannot serve is refused by name."""
@@ -21,6 +24,8 @@ class JsonUnlessBrowser(DefaultContentNegotiation):
         formats = [renderer.format for renderer in renderers]
         if asked and asked not in formats:
             raise refused("format", f"takes {', '.join(formats[:-1])} or {formats[-1]}")
+        if not asked and request.headers.get("Accept", "*/*") in FIRST:
+            return _first(renderers)
         try:
             selected: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
             return selected

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
-from django_filters.rest_framework import FilterSet
 from rest_framework.exceptions import NotFound
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -12,6 +11,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from hyperwatch.api import tables
+from hyperwatch.api.filters import StrictFilterSet
 from hyperwatch.api.pagination import TAKES as PAGING
 from hyperwatch.api.pagination import refuse_pages
 from hyperwatch.api.parameters import Parameter, refuse_unknown
@@ -29,7 +29,7 @@ class ApiViewMixin(APIView):
     parser_classes = [DepthCheckedJSONParser]
     path_parameters: ClassVar[Mapping[str, Parameter[Any]]] = {}
     errors: ClassVar[Mapping[str, tuple[int, ...]]] = {"list": (404,), "retrieve": (404,)}
-    filterset_class: type[FilterSet] | None = None
+    filterset_class: type[StrictFilterSet] | None = None
     parameters: Mapping[str, Any] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -40,6 +40,12 @@ class ApiViewMixin(APIView):
         refuse_unknown(request.query_params, self.query_parameters(), getattr(self.filterset_class, "tolerated", ()))
         if tables.is_asked(request):
             refuse_pages(request.query_params)
+        self.check_there()
+        if self.filterset_class and not self.detail:  # type: ignore[attr-defined]
+            self.parameters = self.filterset_class.read(request.query_params)
+
+    def check_there(self) -> None:
+        """Raises NotFound where there is nothing to answer about, whatever is asked of it."""
 
     def get_renderers(self) -> list[BaseRenderer]:
         """CSV too for whatever is a list."""

@@ -85,7 +85,7 @@ def test_whoever_accepts_what_we_do_not_have_gets_json(accept: str) -> None:
 def test_a_failure_of_ours_is_logged_and_told_without_its_text(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_stream: str) -> None:
+    def fail(*_asked: Any) -> None:
         raise ValueError("the password is swordfish")
 
     monkeypatch.setattr(heads, "moment_of", fail)
