@@ -51,20 +51,22 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     """Reads one stream. With DRF's ListModelMixin it has a list, by page, by cursor, and whole as CSV.
 
     Its answers tell their version (ETag) and are not sent again to who has them. Those of the actions in `kept` are
-    kept, encoded, until the stream moves on. `scattered` are the parameters by which few rows may match, anywhere in
-    time.
+    kept, encoded, until the stream moves on; lists too, for those who ask the same at the same moment and find them at
+    the door: to look for them here would cost more than it saves. `is_shared` says that the stream's version tells all
+    that an answer hangs on. `scattered` are the parameters by which few rows may match, anywhere in time.
     """
 
     stream: ClassVar[str]
     version: heads.Version
     kept: ClassVar[frozenset[str]] = frozenset()
+    is_shared = True
     scattered: ClassVar[frozenset[str]] = frozenset()
     _matching: int | None = None
     export: Export | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if "If-None-Match" in request.headers or self._is_kept(request):
+        if "If-None-Match" in request.headers or self.action in self.kept:
             self._answer_known(request)
         # What one query after the other would see at different heads must not be put together.
         coins = self.parameters.get("coin")
@@ -126,7 +128,8 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def _is_kept(self, request: Request) -> bool:
         is_json = request.accepted_renderer.format == EnvelopeRenderer.format
-        return is_json and self.action in self.kept and request.method in SAFE_METHODS
+        is_asked_often = self.action in self.kept or self.action == "list"
+        return is_json and is_asked_often and self.is_shared and request.method in SAFE_METHODS
 
     def get_queryset(self) -> Query:
         return get_stream(self.stream).model._default_manager.filter(id__lte=self.snapshot.head)

@@ -68,14 +68,14 @@ class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
     stream = "whale_activities"
     serializer_class = serializers.WhaleActivitySerializer
     filterset_class = filters.ActivityFilter
-    kept: frozenset[str] = frozenset({"list"})  # type: ignore[misc]
+    kept = frozenset({"list"})
     path_parameters = {"whale_id": ID}
 
     def check_there(self) -> None:
         if has_activities(self.kwargs["whale_id"]):
             return
         # The stream's version does not tell when the watch goes.
-        self.kept = frozenset()
+        self.is_shared = False
         if not WhaleWatch.objects.filter(id=self.kwargs["whale_id"]).exists():
             raise NotFound("no whale has or had this id")
 

@@ -53,5 +53,9 @@ class KeptAnswers:
             if kept.draft.size <= self._kept.maxsize:
                 self._kept[question] = kept
 
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+
 
 kept_answers = KeptAnswers(settings.ANSWERS_KEPT_BYTES)

@@ -18,7 +18,7 @@ from hyperwatch.api import clock, throttling
 from hyperwatch.door import Answer
 from hyperwatch.handler import ThreadedHandler
 from hyperwatch.tests.services.redis import RedisServer
-from realtime.tests.builders import liquidation, liquidation_map, ratio, stored
+from realtime.tests.builders import liquidation, liquidation_map, ratio, stored, transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,7 +28,8 @@ KEPT = [RECENT, "/api/v1/liquidations/stats", "/api/v1/long-short-ratios/current
 
 
 def store(tid: int) -> None:
-    stored(liquidation(raw_data={"tid": tid}), ratio(timestamp=f"2026-01-10T10:{tid:02}:00Z"))
+    stored(liquidation(raw_data={"tid": tid}), transaction(raw_data={"tid": tid}))
+    stored(ratio(timestamp=f"2026-01-10T10:{tid:02}:00Z"))
     stored(liquidation_map(timestamp=f"2026-01-10T10:{tid:02}:00Z"))
 
 
@@ -200,12 +201,13 @@ def _store_and_leave(tid: int) -> None:
         connection.close()
 
 
-def test_what_many_ask_at_one_moment_is_made_once(house: House) -> None:
+@pytest.mark.parametrize("path", [RECENT, "/api/v1/liquidations?coin=btc&page=1", "/api/v1/transactions?cursor="])
+def test_what_many_ask_at_one_moment_is_made_once(house: House, path: str) -> None:
     async def crowd() -> list[Answer]:
         await asyncio.to_thread(_store_and_leave, 1)
-        await house.enter(RECENT)
+        await house.enter(path)
         await asyncio.to_thread(_store_and_leave, 2)
-        return await asyncio.gather(*(house.enter(RECENT) for _ in range(50)))
+        return await asyncio.gather(*(house.enter(path) for _ in range(50)))
 
     assert {data(answer)["head"] for answer in asyncio.run(crowd())} == {2}
     assert house.views_asked == 2

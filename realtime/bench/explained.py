@@ -15,7 +15,9 @@ from django.db import connection, reset_queries
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from hyperwatch.api.kept import kept_answers
 from realtime.bench.process import CannotMeasureError
+from realtime.heads import BEGIN
 
 # Timing each node would cost more than many a node does.
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
@@ -62,11 +64,12 @@ def views_on(url: str) -> Iterator[Client]:
 def cost(client: Client, url: str) -> Cost:
     # The log is bounded, and one that is full tells of nothing new.
     reset_queries()
+    kept_answers.clear()
     with CaptureQueriesContext(connection) as captured:
         answer = client.get(url)
     if answer.status_code != 200:
         raise CannotMeasureError(f"{url} answered {answer.status_code}: {answer.content[:500]!r}")
-    statements = [query["sql"] for query in captured if query["sql"].startswith(("SELECT", "WITH"))]
+    statements = [query["sql"].removeprefix(f"{BEGIN}; ") for query in captured if "SELECT" in query["sql"]]
     plans = [(_plan(sql), sql) for sql in statements]
     slowest = max(plans, key=lambda plan: plan[0]["Execution Time"], default=({}, ""))[1]
     return Cost(

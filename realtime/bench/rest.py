@@ -84,7 +84,9 @@ class Shop:
         self.size = size
         self.url = url
         self.session = stack.enter_context(Session(url))
-        site = Site(ground, {"DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE}, f"serve-{size}")
+        # Each answer is to be made.
+        env = {"DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE, "ANSWERS_KEPT_BYTES": "0"}
+        site = Site(ground, env, f"serve-{size}")
         stack.enter_context(site.running())
         self._client = http.client.HTTPConnection("127.0.0.1", site.port, timeout=120)
 
