@@ -23,6 +23,7 @@ from hyperwatch.api.kept import FROM_KEPT, Kept, Question, Version, kept_answers
 from hyperwatch.api.throttling import COUNTED, ReadThrottle, Window, counting, read_rate, stranger
 from hyperwatch.compression import SMALL, packed, takes_gzip
 from hyperwatch.middleware import id_of_request, note
+from hyperwatch.patience import bound_statements
 from hyperwatch.together import Together
 from realtime.heads import read_versions
 
@@ -106,7 +107,7 @@ class Seen(NamedTuple):
 
 class Door:
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="door")
+        self._thread = ThreadPoolExecutor(1, "door", bound_statements)
         self._looks = Together(self._look)
         self._faces: LRUCache[Asked, dict[int, Face]] = LRUCache(MOST_FACES)
         self._making: dict[Question, asyncio.Future[None]] = {}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('realtime', '0002_counters'),
+        ('realtime', '0003_coin_in_lower_case'),
     ]
 
     operations = [
