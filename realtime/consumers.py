@@ -14,7 +14,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
-from hyperwatch.api.keys import may_read
+from hyperwatch.api.keys import KeysAway, may_read
 from hyperwatch.api.throttling import read_rate
 from realtime import metrics
 from realtime.followers import Follower, Outlet
@@ -100,9 +100,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _refusal(self, token: str) -> CloseCode | None:
         if self._is_one_too_many:
             return CloseCode.TOO_MANY_CONNECTIONS
-        if not _origin_allowed(self.scope) or not await may_read(token):
-            return CloseCode.UNAUTHORISED
-        return None
+        try:
+            is_allowed = _origin_allowed(self.scope) and await may_read(token)
+        except KeysAway:
+            return CloseCode.GOING_AWAY
+        return None if is_allowed else CloseCode.UNAUTHORISED
 
     def _find_outlet(self) -> Outlet:
         """The server's own way out, where it has one: other servers and TLS endpoints know only `send`."""

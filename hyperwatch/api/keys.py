@@ -6,6 +6,7 @@ from typing import Any
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.db import InterfaceError, OperationalError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
@@ -51,9 +52,16 @@ class ReadsOpenWritesByKey(BasePermission):
         return isinstance(request.auth, APIKey) or bool(request.user and request.user.is_staff)
 
 
+class KeysAway(Exception):
+    """The database, which knows the keys, does not answer."""
+
+
 async def may_read(token: str) -> bool:
-    """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may."""
-    return settings.READS_OPEN or await database_sync_to_async(_is_valid)(token)
+    """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may. Raises KeysAway."""
+    try:
+        return settings.READS_OPEN or await database_sync_to_async(_is_valid)(token)
+    except (OperationalError, InterfaceError) as error:
+        raise KeysAway from error
 
 
 def _is_valid(token: str) -> bool:

@@ -1,6 +1,8 @@
 """Who may write, and who may read where reads are closed."""
 
+import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -52,6 +54,31 @@ def test_a_key_is_kept_as_a_hash() -> None:
     assert text.partition(".")[2] not in str(vars(key))
 
 
+def test_a_key_is_made_and_revoked_in_the_admin() -> None:
+    client = admin_at_the_door()
+    made = client.post("/admin/rest_framework_api_key/apikey/add/", {"name": "bot"}, follow=True)
+    found = re.search(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32}", made.content.decode())
+    assert found, "it is shown once"
+    headers: Any = {"HTTP_AUTHORIZATION": f"Api-Key {found[0]}"}
+    write("POST", "/whales", WHALE, **headers)
+    key = APIKey.objects.get(name="bot")
+    page = f"/admin/rest_framework_api_key/apikey/{key.pk}/change/"
+    assert found[0] not in client.get(page).content.decode()
+    client.post(page, {"name": "bot", "revoked": "on"})
+    write("POST", "/whales", WHALE, 401, **headers)
+
+
+def admin_at_the_door() -> Client:
+    """One who has come by name and password."""
+    User.objects.create_superuser("admin", password="a long enough one")
+    client = Client()
+    assert client.post("/admin/login/", {"username": "admin", "password": "a wrong one"}).status_code == 200
+    assert client.get("/admin/").status_code == 302
+    client.post("/admin/login/", {"username": "admin", "password": "a long enough one"})
+    assert client.get("/admin/").status_code == 200
+    return client
+
+
 def test_an_admin_writes_by_session_with_the_csrf_token_only() -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_user("admin", is_staff=True))
@@ -70,7 +97,10 @@ def test_a_user_who_is_no_admin_is_forbidden_to_write() -> None:
 
 
 def test_reads_can_be_closed(settings: Settings) -> None:
+    # An answer that is kept is nobody's without a key either, nor the word that it is the same.
+    tag = Client().get("/api/v1/liquidations")["ETag"]
     settings.READS_OPEN = False
+    ask("/liquidations", 401, HTTP_IF_NONE_MATCH=tag)
     for path in ("/liquidations", "/whales", "/coins"):
         ask(path, 401)
         ask(path, 200, **bearer())
