@@ -15,6 +15,7 @@ import msgspec
 import psycopg2
 from django.db import DatabaseError, OperationalError, connection
 from prometheus_client import Counter
+from psycopg2.extras import execute_values
 
 from hyperwatch.api.errors import is_away
 from realtime import store_sql as sql
@@ -165,12 +166,14 @@ def _copy(cursor: Any, stream: Stream, rows: Sequence[Incoming]) -> None:
 
 def _keep_letters(cursor: Any, letters: Sequence[Letter]) -> None:
     # In the order of their places: two consumers with the same letters would wait for each other in any other.
-    for message, reason, error in sorted(letters, key=lambda letter: letter.message[:3]):
-        sent_at = _time_of(message)
-        cursor.execute(
-            sql.KEEP_LETTER,
-            (*message[:3], message.key, message.value, reason.value, error.replace("\0", "")[:2000], sent_at),
-        )
+    ordered = sorted(letters, key=lambda letter: letter.message[:3])
+    execute_values(cursor.cursor, sql.KEEP_LETTERS, [_letter_values(letter) for letter in ordered])
+
+
+def _letter_values(letter: Letter) -> tuple[Any, ...]:
+    message, reason, error = letter
+    error = error.replace("\0", "")[:2000]
+    return (*message[:3], message.key, message.value, reason.value, error, _time_of(message))
 
 
 def _time_of(message: Message) -> datetime | None:

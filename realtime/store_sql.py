@@ -21,9 +21,9 @@ COMMIT = """COMMIT;
 SELECT stream, min(seq), coalesce(array_agg(ord ORDER BY ord) FILTER (WHERE seq > 0), '{}'),
     coalesce(array_agg(ord) FILTER (WHERE seq IS NULL), '{}')
 FROM stored GROUP BY stream"""
-KEEP_LETTER = """
+KEEP_LETTERS = """
 INSERT INTO dead_letters (topic, partition, "offset", key, bytes, reason, error, sent_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+VALUES %s ON CONFLICT DO NOTHING"""
 
 
 def incoming(stream: Stream) -> str:
