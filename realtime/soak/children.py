@@ -23,6 +23,7 @@ LIMITS = {
     "STREAM_RING_BYTES": "1048576",
     "ANSWERS_KEPT_BYTES": "1048576",
     "HTTP_THREADS": str(HTTP_THREADS),
+    "KAFKA_BATCH": "200",
     "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_SECONDS * 1000),
 }
 # What the truth takes for granted, whatever the shell says; and all clients come from one address.
@@ -43,6 +44,7 @@ class Line(msgspec.Struct):
     """Of a log, where LOG_FORMAT is json."""
 
     logger: str = ""
+    event: str = ""
     exception: str = ""
 
 
@@ -82,8 +84,9 @@ def _error_of(line: str) -> str:
         told = msgspec.json.decode(line, type=Line)
     except msgspec.DecodeError:
         return "one that ended it" if line.startswith(TRACEBACK) else ""
-    # The channel layer logs each connection that it loses.
-    return "" if told.logger.startswith("channels_redis") else told.exception.strip().rpartition("\n")[2]
+    # The channel layer logs each connection that it loses, Django each 503 that a middleware ran into.
+    is_told = told.logger.startswith("channels_redis") or told.event.startswith("Service Unavailable")
+    return "" if is_told else told.exception.strip().rpartition("\n")[2]
 
 
 class Children:

@@ -14,6 +14,8 @@ from realtime.soak.ground import Cluster, Listening, Mock, Parts
 from realtime.soak.source import Source
 
 TICK = 0.2
+# A broker that was killed looks through its logs first.
+START_SECONDS = 180.0
 
 
 class Scene:
@@ -88,6 +90,16 @@ def _crash_postgres(scene: Scene, postgres: Cluster) -> None:
         postgres.start()
 
 
+def _kill_waiting_consumer(scene: Scene, postgres: Cluster) -> None:
+    """It has read what it could not store: whoever reads on has to begin there."""
+    postgres.stop()
+    try:
+        scene.wait(scene.rng.uniform(2, 3))
+        _kill_consumer(scene, None)
+    finally:
+        postgres.start()
+
+
 def _restart(scene: Scene, server: Listening) -> None:
     """In order or killed, with a pause in which nobody listens."""
     scene.rng.choice([server.process.stop, server.process.kill])()
@@ -95,7 +107,7 @@ def _restart(scene: Scene, server: Listening) -> None:
         scene.wait(scene.rng.uniform(0, 2))
     finally:
         server.process.start()
-        server.process.wait_for_port(server.port)
+        server.process.wait_for_port(server.port, START_SECONDS)
 
 
 def _freeze(scene: Scene, server: Listening) -> None:
@@ -126,6 +138,12 @@ def _ours(_parts: Parts) -> object:
 FAULTS: dict[str, Fault] = {
     "consumer-killed": Fault("SIGKILL to a consumer", _ours, _kill_consumer, ends_ours=True),
     "web-killed": Fault("SIGKILL to the web process", _ours, _kill_web, ends_ours=True),
+    "waiting-consumer-killed": Fault(
+        "SIGKILL to a consumer that waits for PostgreSQL",
+        attrgetter("postgres"),
+        _kill_waiting_consumer,
+        ends_ours=True,
+    ),
     "consumer-frozen": Fault("SIGSTOP to a consumer, past its session", _ours, _freeze_consumer),
     "web-frozen": Fault("SIGSTOP to the web process", _ours, _freeze_web),
     "postgres-stopped": Fault("PostgreSQL is shut down and started", attrgetter("postgres"), _stop_postgres),

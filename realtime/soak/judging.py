@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from realtime.soak.audience import Audience
 from realtime.soak.children import CONSUMERS, HTTP_THREADS, Child, Children
-from realtime.soak.memory import MOST_GROWTH, WARM_SECONDS, ends, growth
+from realtime.soak.memory import LEAST_SECONDS, MOST_GROWTH, WARM_SECONDS, ends, growth
 from realtime.soak.source import Source
 from realtime.soak.stored import Stored
 from realtime.soak.verdict import Check
@@ -92,7 +92,11 @@ def _memory(watch: Watch, child: Child) -> Check:
     grown = growth(samples)
     if grown is None:
         age = samples[-1].age if samples else 0.0
-        return Check(name, None, f"its last life of {age:.0f} s is too short, with {WARM_SECONDS:.0f} s to warm up")
+        return Check(
+            name,
+            None,
+            f"{age:.0f} s of its last life are too few: {WARM_SECONDS:.0f} to warm up, {LEAST_SECONDS:.0f} to judge by",
+        )
     said = (
         f"{grown.first:.1f} to {grown.last:.1f} MB in {grown.seconds:.0f} s (x {grown.last / grown.first:.3f}), "
         f"{grown.slope:+.1f} MB an hour, x {grown.fitted:.3f} by least squares; x {MOST_GROWTH:.2f} may be"

@@ -12,6 +12,7 @@ from realtime.soak.audience import Audience
 from realtime.soak.children import Children
 from realtime.soak.faults import FAULTS, Scene, do, turns
 from realtime.soak.ground import Asked, Ground
+from realtime.soak.memory import series
 from realtime.soak.source import Source
 from realtime.soak.stored import Stored
 from realtime.soak.verdict import Broken, Check, Verdict
@@ -20,7 +21,7 @@ from realtime.soak.watching import Watch
 SAY_SECONDS = 10.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 # So long nothing may move before it counts as standing still.
-PATIENCE = 30.0
+PATIENCE = 45.0
 QUIET_SECONDS = 4.0
 
 
@@ -152,6 +153,7 @@ class Soak:
             seconds=round(source.ended - source.began, 1),
             is_whole=not self._stop.is_set(),
             figures=self._figures(),
+            memory={child.name: series(self._watch.last_life(child)) for child in self._children.all},
             faults=self._broken,
             checks=list(self._checks()),
         )

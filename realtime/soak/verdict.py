@@ -26,7 +26,10 @@ class Broken(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, kw_only=True):
-    """`seconds` is how long was sent; `is_whole` is False where it was ended before its time."""
+    """`seconds` is how long was sent; `is_whole` is False where it was ended before its time.
+
+    `memory` is each process's in its last life, as (seconds since its start, megabytes).
+    """
 
     parameters: dict[str, Any]
     machine: dict[str, Any]
@@ -34,6 +37,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     seconds: float
     is_whole: bool
     figures: dict[str, Any] = {}
+    memory: dict[str, list[tuple[float, float]]] = {}
     faults: list[Broken] = []
     checks: list[Check] = []
 
