@@ -93,6 +93,11 @@ class Shop:
     def close(self) -> None:
         self._client.close()
 
+    def reconnect(self, url: str) -> None:
+        """While the others had their turn the server may have parted with a client that asked nothing."""
+        self._client.close()
+        self.seconds(url)
+
     def seconds(self, url: str) -> float:
         began = time.perf_counter()
         self._client.request("GET", url)
@@ -112,6 +117,7 @@ def _runs(ground: Ground, asked: Rest, shops: Sequence[Shop], question: Question
     rounds: list[list[list[float]]] = [[] for _ in shops]
     for _ in range(ground.runs):
         for found, shop, asker in zip(rounds, shops, askers, strict=True):
+            shop.reconnect(question.url(asker))
             found.append([shop.seconds(question.url(asker)) for _ in _patiently(asked.requests)])
     for found, shop, asker in zip(rounds, shops, askers, strict=True):
         with views_on(shop.url) as client:
