@@ -158,6 +158,9 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+AT_ONCE = ("poison", "repeat")
+
+
 def possible(parts: Parts) -> list[str]:
     return [name for name, fault in FAULTS.items() if fault.part(parts) is not None]
 
@@ -167,7 +170,7 @@ def do(name: str, scene: Scene) -> None:
 
 
 def turns(names: Sequence[str], rng: Random) -> Iterator[str]:
-    """Endless rounds in a drawn order; those that may come early only begin the round."""
+    """Endless rounds in a drawn order, begun by those that may come early only and those that take no time."""
     while True:
         drawn = rng.sample(list(names), len(names))
-        yield from sorted(drawn, key=lambda name: not FAULTS[name].ends_ours)
+        yield from sorted(drawn, key=lambda name: not (FAULTS[name].ends_ours or name in AT_ONCE))

@@ -1,5 +1,6 @@
 """What the processes hold while the soak goes on: memory, descriptors, threads, tasks, and PostgreSQL's connections."""
 
+import json
 import threading
 import time
 from contextlib import closing
@@ -19,7 +20,8 @@ CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_dat
 class Sample(NamedTuple):
     """One look at a process in one of its lives, `age` seconds after its start; `memory` is Rss in bytes.
 
-    `is_quiet`: nobody was connected but who stays. `tasks` are those on the web process's event loop.
+    `is_quiet`: nobody was connected but who stays, and a consumer had done something before. `tasks` are those on the
+    web process's event loop.
     """
 
     life: int
@@ -60,7 +62,10 @@ class Watch:
             told = _told(self.web.url)
             is_quiet = told.get("hyperwatch_connections") == self._staying
             for child in self._children:
-                self._look_at(child, is_quiet, told.get("hyperwatch_tasks") if child is self.web else None)
+                if child is self.web:
+                    self._look_at(child, is_quiet, told.get("hyperwatch_tasks"))
+                else:
+                    self._look_at(child, is_quiet and _has_worked(child.url), None)
 
     def _look_at(self, child: Child, is_quiet: bool, tasks: int | None) -> None:
         """Nothing is noted of a process that ends or starts at this moment."""
@@ -80,6 +85,14 @@ class Watch:
                 self.connections += [number for (number,) in cursor.fetchall()]
         except psycopg2.Error:
             pass
+
+
+def _has_worked(url: str) -> bool:
+    """Whether a consumer has committed: before, it has not all that it works with."""
+    try:
+        return json.loads(read(f"{url}/health", timeout=2))["last_commit"] is not None
+    except (OSError, HTTPException, ValueError):
+        return False
 
 
 def _told(url: str) -> dict[str, int]:
