@@ -47,7 +47,7 @@ def send(messages: Sequence[Message], rng: random.Random | None = None) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_each_step_the_consumer_loses_nothing_and_repeats_nothing(
+def test_killed_again_and_again_the_consumer_loses_nothing_and_repeats_nothing(
     apache_kafka: KafkaBroker,
     redis_server: RedisServer,
     fresh_database: Database,
@@ -62,7 +62,8 @@ def test_killed_at_each_step_the_consumer_loses_nothing_and_repeats_nothing(
     with client(web_server(**redis_server.env).ws_url) as listener:
         listener.subscribe(*EVENTS)
         send(messages)
-        for step in rng.sample(STEPS, len(STEPS)):
+        # The worst places are passed one by one in test_fault_consumer.py.
+        for step in rng.sample(STEPS, 3):
             doomed = consumer_process(answering=False, INGEST_KILL_AT=f"{step}:{rng.randint(1, 6)}", **env)
             assert doomed.wait(30) == -signal.SIGKILL, step
         assert not is_complete(fresh_database, truth)
