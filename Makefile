@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check clean
+.PHONY: help setup run test check lock clean
 
 help: ## print this
 	@echo "Hyperwatch. make …"
@@ -27,6 +27,14 @@ check: .venv/test.stamp ## formatting, lint, types, migrations
 	@$(BIN)/mypy .
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 
+# For every system and each Python from 3.11 on, whatever this one is.
+lock: $(BIN)/python ## pin and hash what requirements*.in choose, with all that it needs
+	@$(BIN)/python -m venv .venv/lock
+	@.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@for name in requirements requirements-dev; do .venv/lock/bin/uv pip compile --quiet --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+	  $(ARGS) --output-file $$name.txt $$name.in || exit 1; done
+
 clean: ## remove what was installed and cached; data in var/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -37,10 +45,10 @@ $(BIN)/python:
 
 .venv/run.stamp: requirements.txt | $(BIN)/python
 	@echo "Installing what running needs into .venv, once …"
-	@$(PIP) -r requirements.txt
+	@$(PIP) --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/test.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
 	@echo "Installing what the tests need into .venv, once …"
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/run.stamp

@@ -130,3 +130,24 @@ def test_every_command_has_help_and_a_test(command: str) -> None:
     assert load_command_class(get_commands()[command], command).help
     texts = (path.read_text() for path in sources(tests=True) if "tests" in path.parts)
     assert any(re.search(rf"[\"' ]{command}[\"']", text) for text in texts)
+
+
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\\n]+)((?:.*\\\n)*.*)", re.MULTILINE)
+
+
+def pins(name: str) -> dict[str, str]:
+    text = (ROOT / name).read_text()
+    found = {name.lower().replace("_", "-"): version for name, version, _ in PIN.findall(text)}
+    assert found, name
+    return found
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_what_was_chosen_is_locked_with_a_hash_of_every_file(name: str) -> None:
+    assert pins(f"{name}.in").items() <= pins(f"{name}.txt").items()
+    for package, _, rest in PIN.findall((ROOT / f"{name}.txt").read_text()):
+        assert "--hash=sha256:" in rest, package
+
+
+def test_the_tests_run_on_what_is_run() -> None:
+    assert pins("requirements.txt").items() <= pins("requirements-dev.txt").items()
