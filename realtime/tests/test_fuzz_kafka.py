@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
 from hyperwatch.tests.services.commands import Command, Start
@@ -27,7 +27,12 @@ pytestmark = pytest.mark.slow
 
 # The same ones in each run: what counts here is that all of them are accounted for.
 GENERATED = settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    database=None,
 )
 
 BUILD: list[Callable[[str], Message]] = [
