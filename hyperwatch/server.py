@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import os
 import socket
@@ -23,6 +22,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
+from hyperwatch.commanding import settle_memory
 from hyperwatch.request import Request, RequestFactory
 from hyperwatch.websocket import WebSocket, with_our_protocol
 from realtime.metrics import TASKS
@@ -177,20 +177,10 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
     if before_end:
         reactor.addSystemEventTrigger("before", "shutdown", deferToThread, before_end)
     TASKS.set_function(lambda: len(asyncio.all_tasks(loop())))
-    _settle_memory()
+    settle_memory()
     server.run()
     if not server.could_listen:
         raise CannotListenError(f"Nothing could listen on {host}, port {port}")
-
-
-def _settle_memory() -> None:
-    """What is there at the start stays, and what comes is mostly freed without the collector's help.
-
-    A full collection stops everything, for 211 ms at 2,000 connections: it is to look at less, and to come seldom.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(700, 10, 1_000)
 
 
 def end() -> None:

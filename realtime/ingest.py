@@ -9,7 +9,7 @@ made good by what is stored: a message that comes again is known, and a hub that
 import logging
 import threading
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from realtime.decoding import Batch, Letter, decode_batch
 from realtime.kafka import Consumer, Message
 from realtime.losses import tell_lost
 from realtime.models import Reason
-from realtime.store import RefusedByDatabase, Store, Stored
+from realtime.store import RefusedByDatabase, Store, Stored, copy_texts
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +77,15 @@ class Ingest:
         while not self._stop.is_set():
             messages = self._consumer.read(batch_size, wait=0 if underway else 0.2)
             batch = self._decode(messages) if messages else None
+            texts = copy_texts(batch) if batch else {}
             if underway:
                 self._finish(underway)
             # Behind what came before: a place is passed over only where all that lies before it is stored.
             if self._consumer.lost and tell_lost(self._consumer.lost):
                 self._consumer.pass_over_lost()
-            underway = Underway(messages, storing.submit(self._store_and_tell, messages, batch)) if batch else None
+            underway = None
+            if batch:
+                underway = Underway(messages, storing.submit(self._store_and_tell, messages, batch, texts))
         if underway:
             self._finish(underway)
 
@@ -92,10 +95,12 @@ class Ingest:
         checkpoint("decoded")
         return batch
 
-    def _store_and_tell(self, messages: Sequence[Message], batch: Batch) -> Sequence[Letter]:
+    def _store_and_tell(
+        self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None
+    ) -> Sequence[Letter]:
         """Returns what was refused."""
         try:
-            stored = self._store_when_possible(batch)
+            stored = self._store_when_possible(batch, texts)
         except RefusedByDatabase as refused:
             return self._halve(messages, refused)
         checkpoint("stored")
@@ -113,12 +118,12 @@ class Ingest:
         BATCHES.observe(len(underway.messages))
         _tell_of(letters)
 
-    def _store_when_possible(self, batch: Batch) -> list[Stored]:
+    def _store_when_possible(self, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
         """What was new. Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
         pauses = chain(PAUSES, repeat(PAUSES[-1]))
         while True:
             try:
-                return self._store.store(batch)
+                return self._store.store(batch, texts)
             except (OperationalError, InterfaceError) as error:
                 pause = next(pauses)
                 WAITS.inc()

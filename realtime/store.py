@@ -80,8 +80,10 @@ class Store:
     def __init__(self) -> None:
         self._session: object = None
 
-    def store(self, batch: Batch) -> list[Stored]:
+    def store(self, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
         """Stores what is new in `batch`, and its dead letters; returns what was new, by stream, in `seq` order.
+
+        `texts` are `copy_texts` of the batch, where they were made already.
 
         Raises RefusedByDatabase, or what the database raises; then nothing is stored. Where the connection
         breaks in the commit, it is open whether it was: storing again stores nothing twice.
@@ -90,7 +92,8 @@ class Store:
             offered = _offered({**batch.rows, **derive(batch.rows)})
             _keep_letters(cursor, batch.letters)
             for name, rows in offered.items():
-                _copy(cursor, get_stream(name), rows)
+                stream = get_stream(name)
+                _copy(cursor, stream, (texts or {}).get(name) or _copy_text(stream, rows))
             checkpoint("copied")
             cursor.execute(sql.store_and_commit([get_stream(name) for name in offered]))
             outcomes = {stream: Outcome(*became) for stream, *became in cursor.fetchall()}
@@ -156,12 +159,24 @@ def _offered(rows: Rows) -> Offered:
     return {name: list(rows[name].values()) for name in names if rows.get(name)}
 
 
-def _copy(cursor: Any, stream: Stream, rows: Sequence[Incoming]) -> None:
+def copy_texts(batch: Batch) -> dict[str, str]:
+    """What COPY takes of the batch, by stream."""
+    return {name: _copy_text(get_stream(name), list(rows.values())) for name, rows in batch.rows.items()}
+
+
+def _copy_text(stream: Stream, rows: Sequence[Incoming]) -> str:
+    if not rows:
+        return ""
     values = columns_of([incoming.row for incoming in rows], sql.row_columns(stream))
     columns = [range(len(rows)), [incoming.key for incoming in rows], *values]
     if stream.derives_from:
         columns += [[incoming.source_stream for incoming in rows], [incoming.source_ord for incoming in rows]]
-    cursor.copy_expert(sql.copy_in(stream), io.StringIO(copy_lines(columns)))
+    return copy_lines(columns)
+
+
+def _copy(cursor: Any, stream: Stream, text: str) -> None:
+    # In one piece: between two of them another thread takes the interpreter, and keeps it for a while.
+    cursor.copy_expert(sql.copy_in(stream), io.StringIO(text), len(text))
 
 
 def _keep_letters(cursor: Any, letters: Sequence[Letter]) -> None:

@@ -95,7 +95,7 @@ def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that
     """With three refusals what waits is the letter of a single message."""
     stop, consumer, calls = threading.Event(), Standing(), []
 
-    def store(_self: Store, batch: Batch) -> list[Stored]:
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
         calls.append(batch)
         if len(calls) <= refusals:
             raise RefusedByDatabase("for a test")
@@ -113,7 +113,7 @@ def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that
 def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, consumer, calls = threading.Event(), Standing(), []
 
-    def store(_self: Store, batch: Batch) -> list[Stored]:
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
         calls.append(batch)
         if len(calls) < 5:
             raise OperationalError("away")

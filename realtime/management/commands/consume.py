@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from hyperwatch.commanding import DatabaseCommand, whole_number
+from hyperwatch.commanding import DatabaseCommand, settle_memory, whole_number
 from realtime.consuming import Consuming
 from realtime.kafka import KafkaAway
 from realtime.status import serve_status
@@ -35,6 +35,7 @@ class Command(DatabaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         consuming = Consuming(stop)
+        settle_memory()
         with serve_status(port, consuming.status):
             try:
                 consuming.run()
