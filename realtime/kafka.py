@@ -190,7 +190,7 @@ class Consumer:
             }
         )
         self.committed_at: datetime | None = None
-        self._paused: list[confluent_kafka.TopicPartition] = []
+        self._may_be_paused = False
         self._last_error_at = 0.0
         self._due = Due(self._lowest)
         self._lag: dict[Partition, int] = {}
@@ -233,16 +233,14 @@ class Consumer:
 
     def stay(self) -> None:
         """Keeps the membership while the caller waits for something else: nothing is read, rebalances go on."""
-        if not self._paused:
-            self._paused = self._consumer.assignment()
-            self._consumer.pause(self._paused)
+        self._consumer.pause(self._consumer.assignment())
+        self._may_be_paused = True
         raw = self._consumer.poll(0)
         if raw is not None and self._is_data(raw):
             # A partition that came in a rebalance is not paused: put its message back.
             place = confluent_kafka.TopicPartition(_topic(raw), _partition(raw), _offset(raw))
             self._consumer.seek(place)
             self._consumer.pause([place])
-            self._paused.append(place)
 
     def lag(self) -> dict[Partition, int]:
         """Messages not yet read, for each assigned partition, as of the last `read`; for any thread.
@@ -257,12 +255,13 @@ class Consumer:
         self._consumer.close()
 
     def _resume(self) -> None:
-        if self._paused:
-            assigned = {(place.topic, place.partition) for place in self._consumer.assignment()}
-            self._consumer.resume([p for p in self._paused if (p.topic, p.partition) in assigned])
-            self._paused = []
+        if self._may_be_paused:
+            self._may_be_paused = False
+            self._consumer.resume(self._consumer.assignment())
 
     def _on_assign(self, _consumer: confluent_kafka.Consumer, places: list[confluent_kafka.TopicPartition]) -> None:
+        # One that was paused when a rebalance took it comes back paused.
+        self._may_be_paused = True
         try:
             committed = self._consumer.committed(places, LOOK)
         except confluent_kafka.KafkaException as error:
