@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lock clean
+.PHONY: help setup run test mutate check lock clean
 
 help: ## print this
 	@echo "Hyperwatch. make …"
@@ -20,6 +20,9 @@ run: .venv/run.stamp ## start everything; PORT=8081, DEMO=0 and every other sett
 
 test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses
 	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+
+mutate: .venv/test.stamp ## take each guard of the README's "What is tested" out, and see its test fail; ARGS="redis" chooses
+	@$(BIN)/python -m hyperwatch.tests.mutate $(ARGS)
 
 check: .venv/test.stamp ## formatting, lint, types, migrations
 	@$(BIN)/ruff format --check .
