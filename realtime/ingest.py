@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import chain, repeat
 from typing import NamedTuple
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
 from prometheus_client import Counter, Histogram
 
 from realtime.checkpoints import checkpoint
@@ -70,7 +70,8 @@ class Ingest:
             try:
                 self._run(batch_size, storing)
             finally:
-                storing.submit(connection.close)
+                # Of that thread.
+                storing.submit(connections.close_all)
 
     def _run(self, batch_size: int, storing: Executor) -> None:
         underway: Underway | None = None

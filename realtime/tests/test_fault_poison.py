@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -49,10 +49,10 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[Tried]:
     transactions: list[Tried] = []
     store = Store.store
 
-    def noted(self: Store, batch: Batch) -> list[Stored]:
+    def noted(self: Store, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
         size = len(batch.letters) + sum(map(len, batch.rows.values()))
         try:
-            new = store(self, batch)
+            new = store(self, batch, texts)
         except RefusedByDatabase:
             transactions.append(Tried(size, is_refused=True))
             raise
