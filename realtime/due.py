@@ -56,6 +56,10 @@ class Due:
                 return
             self._note(partition, due, lowest)
 
+    def due(self, partition: Partition, otherwise: int) -> int:
+        """The offset of the message that is due next, `otherwise` where the group never was."""
+        return self._next.get(partition, otherwise)
+
     def follow(self, messages: Iterable[Read]) -> None:
         """A hole in the offsets is a loss where Kafka begins behind it; there are others, a transaction's markers."""
         for message in messages:

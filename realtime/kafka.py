@@ -286,7 +286,8 @@ class Consumer:
         for place in self._consumer.position(self._consumer.assignment()):
             low, high = self._consumer.get_watermark_offsets(place, cached=True)
             if high >= 0:
-                at = place.offset if place.offset >= 0 else low
+                # Where nothing came since the last rebalance there is no position.
+                at = place.offset if place.offset >= 0 else self._due.due((place.topic, place.partition), low)
                 lag[(place.topic, place.partition)] = max(0, high - max(at, 0))
         self._lag = lag
 

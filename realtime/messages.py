@@ -94,7 +94,9 @@ def decoder(struct: type[M]) -> Callable[[bytes | msgspec.Raw], M]:
 
     A message whose texts are canonical is read without a call into Python for each; any other is read again.
     """
-    quickly: Callable[[bytes | msgspec.Raw], M] = msgspec.json.Decoder(_canonical(struct)).decode
+    # Without the hook a type that has no canonical form would take any text, unchecked.
+    quickly: Callable[[bytes | msgspec.Raw], M]
+    quickly = msgspec.json.Decoder(_canonical(struct), dec_hook=_check, float_hook=Number).decode
     thoroughly = msgspec.json.Decoder(struct, dec_hook=_check, float_hook=Number).decode
 
     def decode(message: bytes | msgspec.Raw) -> M:
