@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -117,7 +117,8 @@ def admitted(text: str, digits: int, places: int, *, signed: bool) -> Decimal | 
         return None
     if number and not -200 < number.adjusted() < 200:
         return None
-    scaled = number.scaleb(places)
+    # The default context rounds to 28 digits.
+    scaled = number.scaleb(places, Context(prec=400))
     fits = not number or (scaled == scaled.to_integral_value() and number.adjusted() < digits - places)
     return number if fits else None
 
