@@ -52,7 +52,7 @@ def pytest_report_header() -> list[str]:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     missing = environment.missing()
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
@@ -61,4 +61,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    # The fast ones first; where processes share them the slow ones, so that none is left alone with them at the end.
+    is_shared = hasattr(config, "workerinput")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None, reverse=is_shared)
