@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, connections
 from pytest_django.fixtures import Settings
 
 from hyperwatch.api import clock, throttling
@@ -54,11 +55,17 @@ class House(ThreadedHandler):
         return answer
 
     def end(self) -> None:
-        for threads in (self._threads, self._door._thread):
-            # Looked up over there: `connection` is another in each thread.
-            for _ in range(32):
-                threads.submit(lambda: connection.close())
-            threads.shutdown()
+        for pool in (self._threads, self._door._thread):
+            everyone = Barrier(max(1, len(pool._threads)))
+            for _ in list(pool._threads):
+                pool.submit(_leave, everyone)
+            pool.shutdown()
+
+
+def _leave(everyone: Barrier) -> None:
+    # None is let go before each has come: otherwise one could come twice, and another with its connection never.
+    everyone.wait(10)
+    connections.close_all()
 
 
 def _scope(path: str, method: str, headers: dict[str, str]) -> dict[str, Any]:
