@@ -65,6 +65,17 @@ def ingesting(
         raise errors[0]
 
 
+@contextmanager
+def refusing_coin(coin: str) -> Iterator[None]:
+    """The database takes no transaction in that coin: decoding knows nothing of it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE transactions ADD CONSTRAINT for_a_test CHECK (coin <> '{coin}')")
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER TABLE transactions DROP CONSTRAINT for_a_test")
+
+
 def health(consumer: Command) -> dict[str, Any]:
     """What a consumer's process says of itself."""
     with urllib.request.urlopen(f"{consumer.url}/health", timeout=5) as answer:  # noqa: S310 (http, ours)

@@ -4,22 +4,19 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
 
 from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.heads import read_places
 from realtime.models import DeadLetter, Reason
 from realtime.tests.builders import message, stored, transaction
-from realtime.tests.ingesting import Told, ingesting, send
+from realtime.tests.ingesting import Told, ingesting, refusing_coin, send
 from realtime.tests.refusals import refusals
 from transactions.models import Transaction
 
@@ -30,17 +27,6 @@ def manage(*args: Any) -> str:
     output = io.StringIO()
     call_command("dead_letters", *args, stdout=output)
     return output.getvalue()
-
-
-@contextmanager
-def refusing_coin(coin: str) -> Iterator[None]:
-    """The database takes no transaction in that coin: decoding knows nothing of it."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE transactions ADD CONSTRAINT for_a_test CHECK (coin <> '{coin}')")
-        try:
-            yield
-        finally:
-            cursor.execute("ALTER TABLE transactions DROP CONSTRAINT for_a_test")
 
 
 def test_a_batch_of_refusals_is_one_line_with_the_reasons_and_the_first_place(

@@ -3,13 +3,11 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
 
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.kafka import MockKafka
@@ -19,7 +17,7 @@ from realtime.kafka import Message
 from realtime.models import DeadLetter, Reason
 from realtime.store import RefusedByDatabase, Store, Stored
 from realtime.tests.builders import message, stored, transaction
-from realtime.tests.ingesting import Told, ingesting, send
+from realtime.tests.ingesting import Told, ingesting, refusing_coin, send
 from realtime.tests.sockets import Client, client
 from transactions.models import Transaction
 
@@ -61,17 +59,6 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[Tried]:
 
     monkeypatch.setattr(Store, "store", noted)
     return transactions
-
-
-@contextmanager
-def refusing_coin(coin: str) -> Iterator[None]:
-    """The database takes no transaction in that coin: decoding knows nothing of it."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE transactions ADD CONSTRAINT for_a_test CHECK (coin <> '{coin}')")
-        try:
-            yield
-        finally:
-            cursor.execute("ALTER TABLE transactions DROP CONSTRAINT for_a_test")
 
 
 def facts(tids: range, coin: str = "BTC") -> list[Message]:
