@@ -1,6 +1,7 @@
 """The consumer's own /health and /metrics: it has no web server beside it."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 def serve_status(port: int, status: Callable[[], dict[str, Any]]) -> Iterator[None]:
     """Serves on SERVER_HOST:`port` meanwhile. A port that is taken is no reason not to consume."""
     try:
-        server = ThreadingHTTPServer((settings.SERVER_HOST, port), _handler(status)) if port else None
+        server = _Server((settings.SERVER_HOST, port), _handler(status)) if port else None
     except OSError as error:
         log.warning("no /health and /metrics of this consumer: port %s: %s (set CONSUMER_PORT)", port, error.strerror)
         server = None
@@ -31,6 +32,13 @@ def serve_status(port: int, status: Callable[[], dict[str, Any]]) -> Iterator[No
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_request: Any) -> None:
+        # Who left before the answer needs none.
+        if not isinstance(sys.exception(), ConnectionError):
+            log.exception("the status could not be told")
 
 
 def _handler(status: Callable[[], dict[str, Any]]) -> type[BaseHTTPRequestHandler]:

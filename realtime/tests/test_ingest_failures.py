@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -65,6 +67,18 @@ def test_a_consumer_that_waits_for_kafka_ends_cleanly(fresh_database: Database, 
     # In the middle of a look, not in the pause between two.
     time.sleep(0.5)
     assert_ends_cleanly(consumer)
+
+
+def test_who_asks_a_consumer_and_leaves_before_the_answer_is_no_error(
+    fresh_database: Database, consumer_process: Start
+) -> None:
+    consumer = consumer_process(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", consumer.port)) as asking:
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            asking.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert health(consumer)["status"] == "waiting for Kafka"
+    assert "Traceback" not in consumer.output()
 
 
 def test_what_no_policy_covers_ends_the_process_and_the_next_one_stores_what_it_left(
