@@ -49,7 +49,9 @@ def views_on(url: str) -> Iterator[Client]:
     """Our own views, in this process, on that database."""
     before, throttle = dict(connection.settings_dict), settings.THROTTLE_READS
     connection.close()
-    connection.settings_dict.update(dj_database_url.parse(url))
+    given = dj_database_url.parse(url)
+    options = {**before["OPTIONS"], **given.get("OPTIONS", {})}
+    connection.settings_dict.update({**given, "OPTIONS": options})
     settings.THROTTLE_READS = NO_THROTTLE
     logging.disable(logging.INFO)
     try:

@@ -107,9 +107,11 @@ def _beside(stream: Stream) -> Iterator[str]:
         f"SELECT DISTINCT ON (coin) '{stream.name}', coin, {time}, id FROM {table} ORDER BY coin, {time} DESC, id DESC"
     )
     if stream.counted is not None:
+        # In the order in which they would have begun: what lies together in time lies together on disk.
         yield (
             f"WITH by_minute AS MATERIALIZED ({by_minute(stream, table)}) "
-            f"INSERT INTO period_counts (stream, seconds, coin, side, start, count, value) {by_period(stream)}"
+            f"INSERT INTO period_counts (stream, seconds, coin, side, start, count, value) "
+            f"{by_period(stream)} ORDER BY start, seconds DESC"
         )
 
 

@@ -112,6 +112,7 @@ class Shop:
 def _runs(ground: Ground, asked: Rest, shops: Sequence[Shop], question: Question) -> Iterator[Run]:
     askers = [Asker(shop.session, ground.seed, shop.size) for shop in shops]
     for shop, asker in zip(shops, askers, strict=True):
+        shop.reconnect(question.url(asker))
         for _ in range(min(WARM, asked.requests)):
             shop.seconds(question.url(asker))
     rounds: list[list[list[float]]] = [[] for _ in shops]
