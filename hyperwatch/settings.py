@@ -176,6 +176,8 @@ DATABASES["default"]["OPTIONS"] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
+    # Ours are short: to compile a statement takes longer than to run it.
+    "options": "-c jit=off",
     **DATABASES["default"].get("OPTIONS", {}),
 }
 
