@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from realtime.heads import KNOWN_COINS
 from realtime.store_sql import ALL_TIME, PERIODS
 from realtime.streams import Counted, Stream
 
@@ -34,6 +33,15 @@ class Tally(NamedTuple):
     value: Decimal
 
 
+class Wanted(NamedTuple):
+    """Of each piece: the columns of rows and of counters, the counters of all coins, how rows are put together."""
+
+    rows: str
+    counters: str
+    all_coins: str
+    grouped: str = ""
+
+
 class Part(NamedTuple):
     """A piece of a window that one kind of counter covers, by its length; None is the rows themselves."""
 
@@ -41,37 +49,31 @@ class Part(NamedTuple):
     window: Window
 
 
-def tallies(
-    stream: Stream,
-    window: Window,
-    coins: Sequence[str] | None = None,
-    side: str | None = None,
-    *,
-    by_coin: bool = True,
-) -> list[Tally]:
-    """By coin and side; `coins` are names in any case, None is all of them.
-
-    Without `by_coin` all coins are one where that costs less to read, and the coin of a tally says nothing.
-    """
-    if window.start is not None and window.end is not None and window.start >= window.end:
+def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> list[Tally]:
+    """By coin and side; of all coins where none are named, as the venue writes them."""
+    by = stream.counted or Counted()
+    rows = f"coin, {by.side_sql} AS side, count(*) AS count, {by.value_sql} AS value"
+    counters = "coin, side, count, value"
+    pieces, values = _pieces(stream, window, coins, side, Wanted(rows, counters, "coin <> ''", " GROUP BY 1, 2"))
+    if not pieces:
         return []
-    queries, values = [], list[Any]()
-    for part in parts(window):
-        query, given = _rows(stream, part) if part.seconds is None else _counters(stream, part)
-        where, more = _wanted(stream, part, coins, side)
-        if part.seconds is None:
-            where += " GROUP BY 1, 2"
-        elif coins is None:
-            where += " AND coin <> ''" if by_coin else " AND coin = ''"
-        queries.append(f"{query}{where}")
-        values += [*given, *more]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT coin, side, sum(count)::bigint, sum(value) FROM ({' UNION ALL '.join(queries)}) AS pieces "
-            "GROUP BY 1, 2 ORDER BY 1, 2",
+            f"SELECT coin, side, sum(count)::bigint, sum(value) FROM ({pieces}) AS pieces GROUP BY 1, 2 ORDER BY 1, 2",
             values,
         )
         return [Tally(*row) for row in cursor.fetchall()]
+
+
+def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> int:
+    """The facts of all of `tallies`; it reads one counter for all coins, and of the rows no more than an index has."""
+    pieces, values = _pieces(stream, window, coins, side, Wanted("count(*) AS count", "count", "coin = ''"))
+    if not pieces:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(sum(count), 0)::bigint FROM ({pieces}) AS pieces", values)
+        counted: int = cursor.fetchone()[0]
+        return counted
 
 
 def parts(window: Window) -> Iterator[Part]:
@@ -102,25 +104,38 @@ def _up(time: datetime, seconds: int) -> datetime:
     return -(-(time - EPOCH) // timedelta(seconds=seconds)) * timedelta(seconds=seconds) + EPOCH
 
 
-def _counters(stream: Stream, part: Part) -> tuple[str, list[Any]]:
-    query = "SELECT coin, side, count, value FROM period_counts WHERE stream = %s AND seconds = %s"
-    return query, [stream.name, part.seconds]
+def _pieces(
+    stream: Stream, window: Window, coins: Sequence[str] | None, side: str | None, wanted: Wanted
+) -> tuple[str, list[Any]]:
+    """SQL and its values; empty where the window is."""
+    if window.start is not None and window.end is not None and window.start >= window.end:
+        return "", []
+    queries, values = [], list[Any]()
+    counted = stream.counted or Counted()
+    for part in parts(window):
+        is_rows = part.seconds is None
+        time = stream.time if is_rows else "start"
+        # By sides, all of them too, the index has the counters of a coin in order of time.
+        sides = [side] if side else None if is_rows else _sides(stream)
+        given = {
+            "stream = %s": None if is_rows else stream.name,
+            "seconds = %s": part.seconds,
+            f"{time} >= %s": part.window.start,
+            f"{time} < %s": part.window.end,
+            "coin = ANY(%s::text[])": None if coins is None else list(coins),
+            f"{counted.side if is_rows else 'side'} = ANY(%s::text[])": sides,
+        }
+        where = [text for text, value in given.items() if value is not None]
+        if coins is None and not is_rows:
+            where.append(wanted.all_coins)
+        columns, table = (wanted.rows, stream.model._meta.db_table) if is_rows else (wanted.counters, "period_counts")
+        queries.append(f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)}{wanted.grouped if is_rows else ''}")
+        values += [value for value in given.values() if value is not None]
+    return " UNION ALL ".join(queries), values
 
 
-def _rows(stream: Stream, part: Part) -> tuple[str, list[Any]]:
-    by, table = stream.counted or Counted(), stream.model._meta.db_table
-    return f"SELECT coin, {by.side_sql} AS side, count(*) AS count, {by.value_sql} AS value FROM {table} WHERE true", []
-
-
-def _wanted(stream: Stream, part: Part, coins: Sequence[str] | None, side: str | None) -> tuple[str, list[Any]]:
-    is_rows = part.seconds is None
-    time = stream.time if is_rows else "start"
-    side_column = (stream.counted or Counted()).side if is_rows else "side"
-    conditions = {
-        f"{time} >= %s": part.window.start,
-        f"{time} < %s": part.window.end,
-        f"coin = ANY(ARRAY({KNOWN_COINS}))": None if coins is None else [coin.lower() for coin in coins],
-        f"{side_column} = %s": side,
-    }
-    given = {text: value for text, value in conditions.items() if value is not None}
-    return "".join(f" AND {text}" for text in given), list(given.values())
+def _sides(stream: Stream) -> list[str]:
+    if stream.counted is None or stream.counted.side is None:
+        return [""]
+    side: Any = stream.model._meta.get_field(stream.counted.side)
+    return [value for value, _ in side.choices]

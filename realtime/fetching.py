@@ -1,6 +1,6 @@
 """The rows of a list, by a statement whose greater part is the same each time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,16 +18,43 @@ def fetched(facts: Query, stream: str) -> list[Any]:
 
     Django writes what they must meet. It would take twenty times as long to write the columns down as well.
     """
-    query, database = facts.query, connections[facts.db]
+    query = facts.query
     try:
-        where, values = query.where.as_sql(query.get_compiler(connection=database), database)
+        where, values = _conditions(facts, query.where)
     except EmptyResultSet:
         return []
+    return _fetched(facts, stream, f"{_select(stream)} WHERE {where} ORDER BY {_order(facts)}{_limits(query)}", values)
+
+
+def fetched_among_newest(facts: Query, stream: str, scattered: Collection[str], among: int) -> list[Any]:
+    """The same, of so many of the newest that meet all conditions but those on the columns `scattered`."""
+    query, order = facts.query, _order(facts)
+    by_kind = [query.where.create(), query.where.create()]
+    for condition in query.where.children:
+        of_column = getattr(getattr(condition, "lhs", None), "target", None)
+        by_kind[of_column is not None and of_column.name in scattered].children.append(condition)
+    try:
+        (where, values), (then, more) = (_conditions(facts, conditions) for conditions in by_kind)
+    except EmptyResultSet:
+        return []
+    table = f'"{facts.model._meta.db_table}"'
+    newest = f"SELECT * FROM {table} WHERE {where} ORDER BY {order} LIMIT {among}"
+    select = _select(stream).replace(f"FROM {table}", f"FROM ({newest}) AS {table}")
+    return _fetched(facts, stream, f"{select} WHERE {then} ORDER BY {order}{_limits(query)}", [*values, *more])
+
+
+def _conditions(facts: Query, where: Any) -> tuple[str, list[Any]]:
+    """Raises EmptyResultSet where nothing can meet them."""
+    database = connections[facts.db]
+    try:
+        text, values = where.as_sql(facts.query.get_compiler(connection=database), database)
     except FullResultSet:
-        where, values = "true", ()
-    order = ", ".join(map(_ordered, query.order_by or facts.model._meta.ordering))
-    statement = f"{_select(stream)} WHERE {where} ORDER BY {order}{_limits(query)}"
-    with database.cursor() as cursor:
+        return "true", []
+    return text or "true", list(values)
+
+
+def _fetched(facts: Query, stream: str, statement: str, values: Sequence[Any]) -> list[Any]:
+    with connections[facts.db].cursor() as cursor:
         cursor.execute(statement, values)
         return finished(cursor.fetchall(), stream)
 
@@ -71,6 +98,10 @@ def _column(model: Any, name: str) -> str:
         return '"id"'
     goes_out_as_it_is = isinstance(wire(model, name)[0], str)
     return f'"{name}"' if goes_out_as_it_is else f'"{name}"::text'
+
+
+def _order(facts: Query) -> str:
+    return ", ".join(map(_ordered, facts.query.order_by or facts.model._meta.ordering))
 
 
 def _ordered(field: str) -> str:

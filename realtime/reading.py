@@ -3,7 +3,7 @@
 The head is read first. So a client that subscribes with `since: head` goes on exactly from the answer.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -27,14 +27,16 @@ from hyperwatch.api.renderers import EnvelopeRenderer
 from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
-from realtime.counters import Tally, Window, tallies
+from realtime.counters import Tally, Window, count, tallies
 from realtime.exporting import Export
-from realtime.fetching import fetched, finished
+from realtime.fetching import fetched, fetched_among_newest, finished
 from realtime.models import NewestOfCoin, StreamHead
-from realtime.streams import get_stream
+from realtime.streams import Stream, get_stream
 
 # With several coins the newest of each are merged, up to so many rows: no index has several coins in order of time.
 MOST_MERGED = 50_000
+# So many of the newest rows are looked through for values that many have.
+LOOKED_THROUGH = 20_000
 # The filters under which the counters know the total.
 COUNTED_BY = {"coin", "side", "start_time", "end_time"}
 
@@ -157,14 +159,23 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def matching(self, queryset: Query) -> int:
         """How many rows there are, counted as far as DEEPEST and one more."""
         if self._matching is None:
-            self._matching = queryset.order_by().values("id")[: DEEPEST + 1].count()
+            # In order they are counted in the index of the list; what is scattered has an index of its own.
+            counted = queryset.order_by() if self._scattered else queryset
+            self._matching = counted.values("id")[: DEEPEST + 1].count()
         return self._matching
 
     def newest(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
         """So many as they go out, behind the first `begin`, without reading more than the indexes must give."""
         coins = {coin.lower() for coin in self.parameters.get("coin") or ()}
-        if self._is_scattered and self.matching(queryset) <= DEEPEST:
-            queryset = gathered(queryset, self.stream)
+        if self._scattered:
+            if self.matching(queryset) <= DEEPEST:
+                queryset = gathered(queryset, self.stream)
+            else:
+                # So many match that there should be enough of them among the newest; the planner would sort them all.
+                page = queryset[begin : begin + most]
+                found = fetched_among_newest(page, self.stream, self._scattered, LOOKED_THROUGH)
+                if len(found) == most:
+                    return found
         elif len(coins) > 1 and len(coins) * (begin + most) <= MOST_MERGED:
             queryset = newest_of_each(queryset, self.stream, coins, begin + most)
         if begin:
@@ -174,21 +185,27 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         return fetched(queryset[:most], self.stream)
 
     @property
-    def _is_scattered(self) -> bool:
-        return any(self.parameters.get(name) is not None for name in self.scattered)
+    def _scattered(self) -> set[str]:
+        """The columns that are compared by what is given of such parameters."""
+        filters = self.filterset_class.base_filters if self.filterset_class else {}
+        return {str(filters[name].field_name) for name in self.scattered if self.parameters.get(name) is not None}
 
-    def tallies(self, *, by_coin: bool = True) -> list[Tally]:
+    def tallies(self) -> list[Tally]:
         """How many there are of each coin and side of what is asked for, by counters; call it behind `asked`."""
-        asked = self.parameters
-        window = Window(asked.get("start_time"), asked.get("end_time"))
-        return tallies(get_stream(self.stream), window, asked.get("coin"), asked.get("side"), by_coin=by_coin)
+        return tallies(*self._counted)
 
     def total(self) -> int | None:
         """How many rows are asked for, where the counters know; None where they do not."""
         given = {name for name, value in self.parameters.items() if value is not None}
         if get_stream(self.stream).counted is None or not given <= COUNTED_BY:
             return None
-        return sum(tally.facts for tally in self.tallies(by_coin=False))
+        return count(*self._counted)
+
+    @property
+    def _counted(self) -> tuple[Stream, Window, Sequence[str] | None, str | None]:
+        asked = self.parameters
+        window = Window(asked.get("start_time"), asked.get("end_time"))
+        return get_stream(self.stream), window, asked.get("coin"), asked.get("side")
 
     def answer(self, **data: Any) -> Response:
         return Response({**data, **self.snapshot._asdict()})

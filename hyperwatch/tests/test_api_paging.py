@@ -11,6 +11,7 @@ from django.db import connection
 
 from hyperwatch.api import pagination
 from hyperwatch.tests.asking import ask, get, walk
+from realtime import reading
 from realtime.models import Epoch
 from realtime.tests.builders import liquidation, stored
 
@@ -82,6 +83,24 @@ def test_a_total_is_exact_where_it_is_cheap_and_else_counted_so_far(monkeypatch:
     assert (cut["total"], cut["total_exact"], cut["total_pages"]) == (30, False, 2)
     whole = get(f"{PATH}?max_value_usd=1")["pagination"]
     assert (whole["total"], whole["total_exact"]) == (0, True)
+
+
+@pytest.mark.parametrize("looked_through", [3, 25, 100])
+def test_a_value_that_many_have_is_found_in_order_wherever_those_lie(
+    monkeypatch: pytest.MonkeyPatch, looked_through: int
+) -> None:
+    """Among the newest, only in part, and not at all."""
+    monkeypatch.setattr(reading, "DEEPEST", 19)
+    monkeypatch.setattr(reading, "LOOKED_THROUGH", looked_through)
+    for first, coin, value in (1, "BTC", 500), (11, "ETH", 50), (21, "ETH", 500), (31, "BTC", 50):
+        store_many(first, first + 9, liquidation_value_usd=str(value), coin=coin)
+    dear = [*range(30, 20, -1), *range(10, 0, -1)]
+    asked = f"{PATH}?min_value_usd=100&max_value_usd=1000"
+    assert [seqs(get(f"{asked}&page_size=8&page={page}")) for page in (1, 2, 3)] == [dear[:8], dear[8:16], dear[16:]]
+    assert [row["seq"] for row in walk(asked)] == dear
+    assert [row["seq"] for row in walk(f"{asked}&coin=ETH")] == dear[:10]
+    recent = get(f"{PATH}/recent?min_value_usd=100&limit=12")["liquidations"]
+    assert [row["seq"] for row in recent] == dear[:12]
 
 
 def test_a_walk_gives_every_row_once_whatever_arrives_meanwhile() -> None:
