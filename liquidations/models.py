@@ -39,7 +39,10 @@ class Liquidation(StoredFact):
             models.Index(fields=["-block_timestamp", "-id"], name="liquidations_time"),
             models.Index(fields=["coin", "-block_timestamp", "-id"], name="liquidations_coin_time"),
             models.Index(fields=["user_address", "-block_timestamp", "-id"], name="liquidations_user_time"),
-            models.Index(fields=["liquidation_value_usd"], name="liquidations_value"),
+            # With what it is asked together with, so that no row is fetched to be counted.
+            models.Index(
+                fields=["liquidation_value_usd"], include=["id", "side", "coin"], name="liquidations_value_covering"
+            ),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(side__in=list(Side)), name="liquidations_side"),

@@ -54,6 +54,12 @@ class Transaction(StoredFact):
             models.Index(fields=["-block_timestamp", "-id"], name="transactions_time"),
             models.Index(fields=["coin", "-block_timestamp", "-id"], name="transactions_coin_time"),
             models.Index(fields=["user_address", "-block_timestamp", "-id"], name="transactions_user_time"),
+            # Nearly all are orders: a list of those is soon full, and this index stays small.
+            models.Index(
+                fields=["tx_type", "-block_timestamp", "-id"],
+                condition=~models.Q(tx_type=TransactionType.ORDER.value),
+                name="transactions_rare_type_time",
+            ),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(side__in=list(TransactionSide)), name="transactions_side"),

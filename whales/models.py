@@ -46,7 +46,11 @@ class WhaleActivity(StoredFact):
         verbose_name_plural = "whale activities"
         indexes = [
             models.Index(fields=["-timestamp", "-id"], name="whale_activities_time"),
-            models.Index(fields=["whale_id", "-timestamp", "-id"], name="whale_activities_whale_time"),
+            models.Index(
+                fields=["whale_id", "-timestamp", "-id"],
+                include=["activity_type"],
+                name="whale_activities_whale_of_type",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
