@@ -118,6 +118,11 @@ READ_AT_ONCE = 100
 # A question to a broker on the way to the next message.
 LOOK = 1.0
 
+# A member looks after its membership every second. Who does not for so long stops a rebalance no longer: the others
+# would wait for it for five minutes. And what a broker has not answered after so long is asked again, not after one.
+MEMBER_MS = 15_000
+REQUEST_MS = 10_000
+
 
 class Producer:
     """Sends messages; each is acknowledged by all replicas or reported by `flush`."""
@@ -180,6 +185,8 @@ class Consumer:
                 "group.id": settings.KAFKA_GROUP_ID,
                 "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": settings.KAFKA_SESSION_TIMEOUT_MS // 4,
+                "max.poll.interval.ms": max(MEMBER_MS, settings.KAFKA_SESSION_TIMEOUT_MS),
+                "socket.timeout.ms": REQUEST_MS,
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "topic.metadata.refresh.interval.ms": 5_000,
