@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -22,9 +23,15 @@ LOOK = 1.0
 class Consuming:
     """A consumer from start to stop; `status` may be asked from another thread."""
 
-    def __init__(self, stop: threading.Event, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        stop: threading.Event,
+        loop: asyncio.AbstractEventLoop | None = None,
+        goes_on: Callable[[], None] = lambda: None,
+    ) -> None:
         self._stop = stop
         self._loop = loop
+        self._goes_on = goes_on
         self._consumer: Consumer | None = None
 
     def run(self) -> None:
@@ -32,7 +39,7 @@ class Consuming:
         if not self._topics_are_there():
             return
         self._consumer = Consumer()
-        ingest = Ingest(self._consumer, Publisher(self._loop), self._stop)
+        ingest = Ingest(self._consumer, Publisher(self._loop), self._stop, goes_on=self._goes_on)
         log.info("consuming %s as group %s", ", ".join(t.name for t in topics()), settings.KAFKA_GROUP_ID)
         try:
             ingest.run(settings.KAFKA_BATCH)

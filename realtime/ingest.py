@@ -49,7 +49,10 @@ class Underway(NamedTuple):
 
 
 class Ingest:
-    """One member of the consumer group. `now` is the clock that the future is measured by."""
+    """One member of the consumer group.
+
+    `now` is the clock that the future is measured by; `goes_on` is called every other second, whatever is waited for.
+    """
 
     def __init__(
         self,
@@ -57,11 +60,13 @@ class Ingest:
         publish: Callable[[Sequence[Stored]], None],
         stop: threading.Event,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        goes_on: Callable[[], None] = lambda: None,
     ) -> None:
         self._consumer = consumer
         self._publish = publish
         self._stop = stop
         self._now = now
+        self._goes_on = goes_on
         self._store = Store()
 
     def run(self, batch_size: int) -> None:
@@ -76,6 +81,7 @@ class Ingest:
     def _run(self, batch_size: int, storing: Executor) -> None:
         underway: Underway | None = None
         while not self._stop.is_set():
+            self._goes_on()
             messages = self._consumer.read(batch_size, wait=0 if underway else 0.2)
             batch = self._decode(messages) if messages else None
             texts = copy_texts(batch) if batch else {}
@@ -112,6 +118,7 @@ class Ingest:
     def _finish(self, underway: Underway) -> None:
         """Waits until the batch is stored and told, and commits its offsets."""
         while not wait([underway.letters], PATIENCE).done:
+            self._goes_on()
             self._consumer.stay()
         letters = underway.letters.result()
         self._consumer.commit(underway.messages)

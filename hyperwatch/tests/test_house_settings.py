@@ -18,7 +18,7 @@ READ = re.compile(r"""(?:\benv\.\w+|\bEnv\(\)\.\w+|environ\.get)\(\s*"([A-Z][A-Z
 
 ONLY_FOR_COMPOSE = {"POSTGRES_PASSWORD", "WEB_PORTS"}
 # And for benchmarks, which find Apache Kafka where the tests do.
-ONLY_FOR_TESTS = {"INGEST_KILL_AT", "INGEST_PAUSE_AT", "ENV_FILE", "KAFKA_LIBS", "XDG_CACHE_HOME"}
+ONLY_FOR_TESTS = {"INGEST_KILL_AT", "INGEST_PAUSE_AT", "INGEST_HANG_AT", "ENV_FILE", "KAFKA_LIBS", "XDG_CACHE_HOME"}
 # Of the embedded parts, and the port that PORT says already.
 NOT_IN_A_CONTAINER = {"VAR_DIR", "EMBEDDED_POSTGRES", "DEMO", "SERVER_PORT"}
 # An example in place of a default.

@@ -25,6 +25,7 @@ LIMITS = {
     "HTTP_THREADS": str(HTTP_THREADS),
     "KAFKA_BATCH": "200",
     "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_SECONDS * 1000),
+    "CONSUMER_STUCK_SECONDS": "20",
 }
 # What the truth takes for granted, whatever the shell says; and all clients come from one address.
 TAKEN_FOR_GRANTED = {
@@ -120,8 +121,6 @@ class Children:
         """Starts again what has ended."""
         for child in self.all:
             if not child.is_alive:
-                self.deaths.append(
-                    f"{child.name} ended by itself with {child.code}: {child.last_words()[-500:].strip()}"
-                )
+                self.deaths.append(f"{child.name} ended by itself with {child.code}: {child.last_words().strip()}")
                 self._say(self.deaths[-1])
                 child.start()

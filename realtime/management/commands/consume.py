@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from hyperwatch.commanding import DatabaseCommand, settle_memory, whole_number
 from realtime.consuming import Consuming
+from realtime.deadman import DeadMan
 from realtime.kafka import KafkaAway
 from realtime.status import serve_status
 
@@ -34,7 +35,7 @@ class Command(DatabaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        consuming = Consuming(stop)
+        consuming = Consuming(stop, goes_on=DeadMan(settings.CONSUMER_STUCK_SECONDS))
         settle_memory()
         with serve_status(port, consuming.status):
             try:
