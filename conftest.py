@@ -30,6 +30,12 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
         spec.env = {**spec.env, "DJANGO_SETTINGS_MODULE": "", **environment.given}
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice as many as there are cores: many a test waits for a process or a server that it started."""
+    return 2 * (os.cpu_count() or 1)
+
+
 MARKER_OF_FIXTURE = {"redis_server": "redis", "apache_kafka": "kafka"}
 
 
