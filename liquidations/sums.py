@@ -1,6 +1,5 @@
 """Sums of liquidations, by side and by coin."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -8,36 +7,25 @@ from typing import Any
 from hyperwatch.formats import EXACT, Side
 
 
-class Sum:
-    """A count and a value in USD, which stays exact: Python's own context would round at 28 digits."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.value = Decimal(0)
-
-    def add(self, count: int, value: Decimal) -> None:
-        self.count += count
-        self.value = EXACT.add(self.value, value)
-
-    @property
-    def value_usd(self) -> str:
-        return f"{self.value:.8f}"
-
-
-def summed(groups: Iterable[tuple[str, str, int, Decimal]]) -> dict[str, Any]:
-    """S of rest.md without `since`, of groups (coin, side, count, value)."""
-    whole, sides, coins = Sum(), {side.value: Sum() for side in Side}, defaultdict[str, Sum](Sum)
-    for coin, side, count, value in groups:
-        sides[side].add(count, value)
-        coins[coin].add(count, value)
-    for of_side in sides.values():
-        whole.add(of_side.count, of_side.value)
-    told = _told("total", whole)
-    for side, of_side in sides.items():
-        told |= _told(side.lower(), of_side)
-    by_coin = {coin: {"count": of.count, "value_usd": of.value_usd} for coin, of in coins.items()}
+def summed(tallies: Iterable[tuple[str | None, str | None, int, Decimal]]) -> dict[str, Any]:
+    """S of rest.md without `since`, of tallies (coin, side, count, value) of a coin or of a side."""
+    sides = {side.value: (0, Decimal(0)) for side in Side}
+    by_coin = {}
+    for coin, side, facts, value in tallies:
+        if coin is not None:
+            by_coin[coin] = {"count": facts, "value_usd": _usd(value)}
+        elif side is not None:
+            sides[side] = (facts, value)
+    longs, shorts = sides[Side.LONG.value], sides[Side.SHORT.value]
+    # Python's own context would round at 28 digits.
+    total = longs[0] + shorts[0], EXACT.add(longs[1], shorts[1])
+    told = _told("total", *total) | _told("long", *longs) | _told("short", *shorts)
     return {**told, "by_coin": by_coin}
 
 
-def _told(name: str, of: Sum) -> dict[str, Any]:
-    return {f"{name}_liquidations": of.count, f"{name}_liquidation_value_usd": of.value_usd}
+def _told(name: str, facts: int, value: Decimal) -> dict[str, Any]:
+    return {f"{name}_liquidations": facts, f"{name}_liquidation_value_usd": _usd(value)}
+
+
+def _usd(value: Decimal) -> str:
+    return f"{value:.8f}"

@@ -25,10 +25,10 @@ class Window(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How many facts of a coin and side there are, and their value in USD."""
+    """How many facts of a coin, or of a side, there are, and their value in USD; the other one is None."""
 
-    coin: str
-    side: str
+    coin: str | None
+    side: str | None
     facts: int
     value: Decimal
 
@@ -50,7 +50,7 @@ class Part(NamedTuple):
 
 
 def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> list[Tally]:
-    """By coin and side; of all coins where none are named, as the venue writes them."""
+    """Of each coin, then of each side; of all coins where none are named, as the venue writes them."""
     by = stream.counted or Counted()
     rows = f"coin, {by.side_sql} AS side, count(*) AS count, {by.value_sql} AS value"
     counters = "coin, side, count, value"
@@ -59,7 +59,8 @@ def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None, 
         return []
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT coin, side, sum(count)::bigint, sum(value) FROM ({pieces}) AS pieces GROUP BY 1, 2 ORDER BY 1, 2",
+            f"SELECT coin, side, sum(count)::bigint, sum(value) FROM ({pieces}) AS pieces "
+            "GROUP BY GROUPING SETS ((coin), (side)) ORDER BY 1, 2",
             values,
         )
         return [Tally(*row) for row in cursor.fetchall()]
