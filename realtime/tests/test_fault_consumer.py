@@ -81,6 +81,7 @@ def test_a_rebalance_in_mid_batch_repeats_nothing_and_loses_nothing(house: House
     house.check_silent()
     house.check_counts_as_read()
     end(first, second)
+    assert "maximum poll interval" not in first.output(), "who waits is a member all the while"
 
 
 def test_of_three_consumers_one_is_killed_and_one_frozen_past_its_session(house: House) -> None:
