@@ -31,8 +31,9 @@ class Request(WebRequest):  # type: ignore[misc]
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         processing = super().process()
         if self.transport is None and self.channel is not None:
-            # It has gone on to a WebSocket.
+            # It has gone on to a WebSocket; the two would hold each other until a full collection.
             self.channel.leave()
+            self.channel.requests.remove(self)
         return processing
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's names)

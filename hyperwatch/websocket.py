@@ -179,6 +179,11 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self._cutting_off.cancel()
         super().onClose(wasClean, code, reason)
 
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        super().connectionLost(reason)
+        # Autobahn resolves it with the connection, which so would hold itself until a full collection.
+        self.is_closed = None
+
     def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
         # After a close handshake too Autobahn resets the connection, by which what was sent last may be lost;
         # RFC 6455, 7.1.1 asks for a clean end.
