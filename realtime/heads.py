@@ -75,7 +75,6 @@ def begin_epoch() -> None:
 
 
 _VERSIONS = "SELECT e.value, s.head, s.floor{more} FROM streams s, epoch e WHERE e.id = 1"
-_VERSION = f"{_VERSIONS.format(more='')} AND s.name = %s"
 _VERSION_AND_COINS = f"{_VERSIONS.format(more=f', ARRAY({KNOWN_COINS} ORDER BY 1)')} AND s.name = %s"
 _ALL_VERSIONS = _VERSIONS.format(more=", s.name")
 
@@ -92,15 +91,8 @@ class Version(NamedTuple):
         return self.epoch == other.epoch and self.head >= other.head and self.floor >= other.floor
 
 
-def read_version(stream: str) -> Version:
-    """By one query; each answer asks it, and the ORM would take three times as long to write it down."""
-    with connection.cursor() as cursor:
-        cursor.execute(_VERSION, [stream])
-        return Version(*cursor.fetchone())
-
-
 def read_versions() -> dict[str, Version]:
-    """Of every stream."""
+    """Of every stream, by one query."""
     with connection.cursor() as cursor:
         cursor.execute(_ALL_VERSIONS)
         return {name: Version(*version) for *version, name in cursor.fetchall()}

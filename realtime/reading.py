@@ -68,11 +68,11 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if "If-None-Match" in request.headers or self.action in self.kept:
-            self._answer_known(request)
         # What one query after the other would see at different heads must not be put together.
         coins = self.parameters.get("coin")
         self.version, known = self._moment.enter_context(heads.moment_of(self.stream, coins or ()))
+        if "If-None-Match" in request.headers or self.action in self.kept:
+            self._answer_known(request)
         if coins is not None:
             self.parameters = {**self.parameters, "coin": known}
 
@@ -107,11 +107,10 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def _answer_known(self, request: Request) -> None:
         """Raises Answered where the client has the answer, or this process."""
-        version = heads.read_version(self.stream)
-        tag = etag(request, version)
+        tag = etag(request, self.version)
         if request.method in SAFE_METHODS and tag in request.headers.get("If-None-Match", ""):
             raise Answered(HttpResponseNotModified(headers={"ETag": tag, **REVALIDATED}))
-        kept = kept_answers.find(self.question, version) if self._is_kept(request) else None
+        kept = kept_answers.find(self.question, self.version) if self._is_kept(request) else None
         if kept is not None:
             FROM_KEPT.inc()
             self.version = cast(heads.Version, kept.version)

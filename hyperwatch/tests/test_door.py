@@ -280,7 +280,7 @@ def test_while_the_database_is_away_the_door_has_nothing_to_say(house: House, mo
         answers = [await house.enter(RECENT)]
         with monkeypatch.context() as away:
             away.setattr("hyperwatch.door.read_versions", _away)
-            away.setattr("realtime.heads.read_version", _away)
+            away.setattr("realtime.heads.moment_of", _away)
             answers.append(await house.enter(RECENT))
         return [answer.status for answer in [*answers, await house.enter(RECENT)]]
 
