@@ -15,6 +15,7 @@ from django.conf import settings
 from twisted.internet import tcp
 from twisted.web import http as half_typed_http
 
+from hyperwatch.api.addresses import counted_as
 from hyperwatch.api.envelope import failure
 from hyperwatch.security import headers
 
@@ -48,7 +49,7 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
         most = settings.HTTP_CONNECTIONS_PER_ADDRESS
         # Behind proxies all come from theirs, and they are the ones to count.
         if most and not settings.NUM_PROXIES:
-            self._counted_for = str(getattr(self.transport.getPeer(), "host", ""))
+            self._counted_for = counted_as(getattr(self.transport.getPeer(), "host", ""))
             _by_address[self._counted_for] += 1
             if _by_address[self._counted_for] > most:
                 self.refuse(429, f"more than {most} connections from this address")

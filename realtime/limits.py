@@ -8,7 +8,8 @@ from typing import Any
 
 from django.conf import settings
 
-from hyperwatch.api.throttling import Rate, forwarded_address
+from hyperwatch.api.addresses import forwarded_address
+from hyperwatch.api.throttling import Rate
 
 
 class Budget:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from functools import cache as remembered
 from typing import Any, ClassVar, NamedTuple, Self, cast
-from urllib.parse import quote
 
 import redis
 from django.conf import settings
@@ -17,9 +16,10 @@ from django.core.cache import cache
 from prometheus_client import Counter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 from rest_framework_api_key.models import APIKey
+
+from hyperwatch.api.addresses import forwarded_address
 
 SKIPPED = Counter("hyperwatch_throttle_skipped", "Requests that passed uncounted, the cache being away")
 
@@ -145,15 +145,6 @@ def client(request: Request) -> str:
 def stranger(forwarded_for: str, peer: str) -> str:
     """A client that has neither key nor session."""
     return f"address:{forwarded_address(forwarded_for, peer)}"
-
-
-def forwarded_address(header: str, peer: str) -> str:
-    """Where a client comes from. X-Forwarded-For counts only as far as NUM_PROXIES says: anyone may write it."""
-    forwarded = [part.strip() for part in header.split(",")]
-    proxies = api_settings.NUM_PROXIES or 0
-    if proxies and forwarded[0]:
-        return quote(forwarded[-min(proxies, len(forwarded))])[:64]
-    return peer
 
 
 class ReadThrottle(WindowThrottle):

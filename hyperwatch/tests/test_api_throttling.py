@@ -61,6 +61,21 @@ def test_a_forwarded_address_counts_only_behind_a_proxy_of_ours(settings: Settin
     assert get(HTTP_X_FORWARDED_FOR="spoofed, 10.0.0.9")["X-RateLimit-Remaining"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "are_one"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:10.0.0.7", "10.0.0.7", True),
+        ("::ffff:10.0.0.7", "::ffff:10.0.0.8", False),
+        ("no address", "no  address", False),
+    ],
+)
+def test_a_site_of_ipv6_is_one_client(one: str, other: str, *, are_one: bool) -> None:
+    get(REMOTE_ADDR=one)
+    assert get(REMOTE_ADDR=other)["X-RateLimit-Remaining"] == ("1" if are_one else "2")
+
+
 def test_who_is_refused_counts_too() -> None:
     for _ in range(2):
         ask("/whales", 401, "POST")
