@@ -144,6 +144,8 @@ WHALE_LARGE_TRADE_USD: Decimal = env.amount("WHALE_LARGE_TRADE_USD", Decimal(1_0
 # Who comes how often, for each client
 THROTTLE_READS: str = env.rate("THROTTLE_READS", "6000/minute")
 THROTTLE_WRITES: str = env.rate("THROTTLE_WRITES", "120/minute")
+# Attempts to log in to the admin, from each address
+THROTTLE_LOGINS: str = env.rate("THROTTLE_LOGINS", "10/minute")
 # Frames from a WebSocket client, for each connection; too many refused ones close it
 THROTTLE_FRAMES: str = env.rate("THROTTLE_FRAMES", "600/minute")
 THROTTLE_REFUSED_FRAMES: str = env.rate("THROTTLE_REFUSED_FRAMES", "100/minute")

@@ -8,9 +8,11 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 
 from hyperwatch import health, socketpage, startpage
 from hyperwatch.api.views import Unrouted
+from hyperwatch.login import LoginForm
 
 # Its place goes to the lists' columns; its links are on the admin's first page.
 admin.site.enable_nav_sidebar = False
+admin.site.login_form = LoginForm
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", startpage.start, name="start"),

@@ -1,0 +1,42 @@
+"""Who tries passwords at the admin's door."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = "/admin/login/?next=/admin/"
+RIGHT, WRONG = "a long password", "a wrong password"
+
+
+@pytest.fixture(autouse=True)
+def _operator(settings: Settings) -> None:
+    """Three attempts a day: a shorter window could end within a test."""
+    settings.THROTTLE_LOGINS = "3/day"
+    cache.clear()
+    User.objects.create_superuser("operator", "", RIGHT)
+
+
+def attempt(password: str, address: str = "10.0.0.1") -> str:
+    """What the page says, nothing for who is let in."""
+    answer = Client(REMOTE_ADDR=address).post(LOGIN, {"username": "operator", "password": password})
+    return answer.content.decode() if answer.status_code == 200 else ""
+
+
+def test_who_tried_too_often_is_not_let_in_with_the_right_one_either() -> None:
+    for _ in range(3):
+        assert "Please enter the correct username and password" in attempt(WRONG)
+    for password in (WRONG, RIGHT):
+        refused = attempt(password)
+        assert "Too many attempts to log in; again in " in refused
+        assert "Please enter the correct" not in refused
+    assert attempt(RIGHT, "10.0.0.2") == ""
+
+
+def test_a_slip_or_two_cost_nothing() -> None:
+    attempt(WRONG)
+    attempt(WRONG)
+    assert attempt(RIGHT) == ""
