@@ -17,6 +17,7 @@ from django.conf import settings
 from hyperwatch.api.keys import KeysAway, may_read
 from hyperwatch.api.throttling import read_rate
 from realtime import metrics
+from realtime.bearers import bearers
 from realtime.followers import Follower, Outlet
 from realtime.hub import Hub, HubAway, get_hub
 from realtime.limits import Budget, address_of, connections, header
@@ -84,10 +85,13 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         await self.accept()
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
-        refusal = await self._refusal(query.get("token", [""])[-1])
+        token = query.get("token", [""])[-1]
+        refusal = await self._refusal(token)
         if refusal is not None:
             await self._close(refusal)
             return
+        if not settings.READS_OPEN:
+            bearers.enter(self, token)
         self.outlet = self._find_outlet()
         self.outlet.on_room = self._on_room
         metrics.CONNECTIONS.labels(self.outlet.way).inc()
@@ -266,6 +270,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             metrics.CONNECTIONS.labels(self.outlet.way).dec()
             self.outlet.on_room = None
             self._hub.exit(self)
+        bearers.leave(self)
 
     async def _send(self, text: str) -> None:
         metrics.sent(1, len(text))

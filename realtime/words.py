@@ -38,7 +38,7 @@ CLOSES = {
     CloseCode.GOING_AWAY: "The server goes away, or its numbers start anew: connect again.",
     CloseCode.FRAME_TOO_LARGE: "A frame from the client was longer than the server takes.",
     CloseCode.TOO_MANY_BAD_FRAMES: "Too many frames that could not be.",
-    CloseCode.UNAUTHORISED: "This origin is not allowed, or the token is not valid.",
+    CloseCode.UNAUTHORISED: "This origin is not allowed, or the token is not valid, or no longer.",
     CloseCode.TOO_SLOW: "Read too slowly and is further behind than the server keeps: connect again, with `since`.",
     CloseCode.TOO_MANY_CONNECTIONS: "Too many connections.",
 }

@@ -1,7 +1,8 @@
 """Who may do what: reads are open, writes need a key or an admin's session."""
 
 import re
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -13,6 +14,9 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
+
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 PLAIN_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
@@ -58,11 +62,30 @@ class KeysAway(Exception):
 
 async def may_read(token: str) -> bool:
     """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may. Raises KeysAway."""
+    return settings.READS_OPEN or await _asked(_is_valid, token)
+
+
+async def that_count(prefixes: Collection[str]) -> set[str]:
+    """Of keys, by their prefixes, those that are neither revoked nor expired. Raises KeysAway."""
+    return await _asked(_that_count, prefixes)
+
+
+def prefix_of(key: str) -> str:
+    """What tells which key it is, and opens nothing."""
+    return key.partition(".")[0]
+
+
+async def _asked(ask: Callable[[Q], A], question: Q) -> A:
     try:
-        return settings.READS_OPEN or await database_sync_to_async(_is_valid)(token)
+        return await database_sync_to_async(ask)(question)
     except (OperationalError, InterfaceError) as error:
         raise KeysAway from error
 
 
 def _is_valid(token: str) -> bool:
     return bool(PLAIN_KEY.fullmatch(token)) and APIKey.objects.is_valid(token)
+
+
+def _that_count(prefixes: Collection[str]) -> set[str]:
+    keys = APIKey.objects.get_usable_keys().filter(prefix__in=prefixes)
+    return {key.prefix for key in keys if not key.has_expired}

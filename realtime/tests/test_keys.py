@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from django.utils import timezone
 from rest_framework_api_key.models import APIKey
 
 from hyperwatch.tests.services import commands
@@ -66,6 +67,22 @@ def test_only_the_bearer_of_a_key_that_counts_listens_and_no_key_is_ever_written
         # By its second half: the first, a prefix, tells which key it is and opens nothing.
         assert text.partition(".")[2] not in place
         assert "NobodyWasEverGiven" not in place
+
+
+def test_who_listens_by_a_key_is_sent_away_once_it_does_not_count_any_more(web: Command) -> None:
+    (revoked, first), (expired, second), (_, third) = [APIKey.objects.create_key(name=name) for name in "abc"]
+    with (
+        client(f"{web.ws_url}?token={first}") as one,
+        client(f"{web.ws_url}?token={second}") as two,
+        client(f"{web.ws_url}?token={third}") as three,
+    ):
+        for ws in (one, two, three):
+            ws.subscribe("liquidations")
+        revoked.revoked, expired.expiry_date = True, timezone.now()
+        revoked.save()
+        expired.save()
+        assert [closed_with(ws)[0] for ws in (one, two)] == [4401, 4401]
+        assert three.ask(type="ping")["type"] == "pong"
 
 
 def said_of_bad_requests(web: Command, key: str) -> str:
