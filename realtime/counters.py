@@ -6,7 +6,6 @@ the window, less than a minute each, from the rows.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -25,12 +24,12 @@ class Window(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How many facts of a coin, or of a side, there are, and their value in USD; the other one is None."""
+    """How many facts of a coin, or of a side, there are, and their value in USD as it goes out; the other is None."""
 
     coin: str | None
     side: str | None
     facts: int
-    value: Decimal
+    value: str
 
 
 class Wanted(NamedTuple):
@@ -59,7 +58,7 @@ def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None, 
         return []
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT coin, side, sum(count)::bigint, sum(value) FROM ({pieces}) AS pieces "
+            f"SELECT coin, side, sum(count)::bigint, sum(value)::text FROM ({pieces}) AS pieces "
             "GROUP BY GROUPING SETS ((coin), (side)) ORDER BY 1, 2",
             values,
         )
