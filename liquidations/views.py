@@ -44,7 +44,6 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def stats(self, request: Request) -> Response:
         """How many and how much, by side and by coin."""
-        self.asked()
         return self.answer(**summed(self.tallies()), since=oldest_time(self.stream))
 
 

@@ -190,7 +190,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         return {str(filters[name].field_name) for name in self.scattered if self.parameters.get(name) is not None}
 
     def tallies(self) -> list[Tally]:
-        """How many there are of each coin and side of what is asked for, by counters; call it behind `asked`."""
+        """How many there are of each coin and side of what is asked for, by counters."""
         return tallies(*self._counted)
 
     def total(self) -> int | None:
