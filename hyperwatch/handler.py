@@ -72,7 +72,9 @@ class ThreadedHandler(ASGIHandler):
             return cast(HttpResponseBase, response)
         # Here, where its connection is: what has been answered is still to be sent, and needs none.
         response.close()
-        return _whole(request, response)
+        answer = _whole(request, response)
+        _forget(request, response)
+        return answer
 
     def _trust_what_answered(self) -> None:
         """Django asks each connection whether it is alive before each request; here, where it may have died since."""
@@ -108,3 +110,11 @@ def _whole(request: Any, response: Any) -> Answer:
     question = getattr(response, "question", None)
     route, path = (route_of(request), request.path) if request is not None else ("", "")
     return Answer(response.status_code, headers, response.content, question, route, path)
+
+
+def _forget(request: Any, response: Any) -> None:
+    """A request, its view and its answer hold each other, and would until the collector comes, which comes seldom."""
+    context = getattr(response, "renderer_context", {})
+    for one in (request, response, context.get("request"), context.get("view")):
+        if one is not None:
+            vars(one).clear()
