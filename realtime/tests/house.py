@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.test import override_settings
 
@@ -133,6 +134,12 @@ class House:
             return sum(max(place.offset, 0) for place in places)
         finally:
             onlooker.close()
+
+    def members(self) -> int:
+        """How many consumers the group has, as Kafka sees it."""
+        admin = AdminClient({"bootstrap.servers": self.kafka["KAFKA_BOOTSTRAP_SERVERS"]})
+        group = self.kafka.get("KAFKA_GROUP_ID", settings.KAFKA_GROUP_ID)
+        return len(admin.describe_consumer_groups([group])[group].result(10).members)
 
     def check_silent(self) -> None:
         """That nothing more comes, though the heads are looked at several times."""

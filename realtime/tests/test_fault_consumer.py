@@ -71,17 +71,18 @@ def test_a_rebalance_in_mid_batch_repeats_nothing_and_loses_nothing(house: House
         house.send(30)
         wait_until(lambda: waits(first) >= 1, "the first to wait with its batch")
         second = house.consumer()
-        wait_until(lambda: waits(second) >= 1, "the second to have read what the first has not committed", 20)
+        wait_until(
+            lambda: waits(second) >= 1, "the second to wait with a batch of what the first has not committed", 20
+        )
         assert house.committed() == house.sent - 30
+        assert house.members() == 2, "who waits for the database takes part in the rebalance"
     house.check()
-    wait_until(lambda: known(first) + known(second) > 0, "what both had read")
     wait_until(lambda: health(first)["lag"] + health(second)["lag"] == 0, "everything to be read")
     house.send(30)
     house.check()
     house.check_silent()
     house.check_counts_as_read()
     end(first, second)
-    assert "maximum poll interval" not in first.output(), "who waits is a member all the while"
 
 
 def test_of_three_consumers_one_is_killed_and_one_frozen_past_its_session(house: House) -> None:

@@ -1,6 +1,8 @@
 """Kafka dead, frozen, answering errors, and Kafka that has thrown away what nobody had read."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from zlib import crc32
 
 import pytest
@@ -26,6 +28,9 @@ from transactions.models import Transaction
 PRODUCE, FETCH, OFFSET_COMMIT, OFFSET_FETCH = 0, 1, 8, 9
 FIND_COORDINATOR, JOIN_GROUP, HEARTBEAT, SYNC_GROUP = 10, 11, 12, 14
 NOT_LEADER, TIMED_OUT, LOADING, NOT_COORDINATOR, UNKNOWN_MEMBER, REBALANCING, FORBIDDEN = 6, 7, 14, 16, 25, 27, 29
+
+# A message's partition and offset.
+Place = tuple[int, int]
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +159,53 @@ def test_errors_that_a_broker_answers_lose_nothing_and_repeat_nothing(mock_kafka
         wait_until(lambda: Transaction.objects.count() == 100, "the others", 30)
     assert told.seqs == {"transactions": list(range(1, 101))}
     assert not DeadLetter.objects.exists()
+
+
+@pytest.mark.slow
+def test_what_a_rebalance_took_while_it_was_paused_is_read_once_it_comes_back(mock_kafka: MockKafka) -> None:
+    first = Consumer()
+    wait_until(lambda: read(first) == [] and len(first.lag()) == 15, "every partition", 20)
+    first.stay()
+    with another_reading() as read_by_the_other:
+
+        def is_taken() -> bool:
+            first.stay()
+            return not first._consumer.assignment()
+
+        wait_until(is_taken, "the rebalance", 20)
+        send(transaction(raw_data={"tid": tid})._replace(key=str(tid).encode()) for tid in range(100))
+        read_by_first = set[Place]()
+
+        def is_all_read() -> bool:
+            read_by_first.update(read(first))
+            return len(read_by_first | read_by_the_other) == 100
+
+        wait_until(is_all_read, "all to be read by the two", 20)
+    first.close()
+
+
+def read(consumer: Consumer) -> list[Place]:
+    return [(message.partition, message.offset) for message in consumer.read(100, 0.1)]
+
+
+@contextmanager
+def another_reading() -> Iterator[set[Place]]:
+    """What another member of the group reads meanwhile."""
+    stop, found = threading.Event(), set[Place]()
+
+    def run() -> None:
+        consumer = Consumer()
+        while not stop.is_set():
+            found.update(read(consumer))
+        consumer.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()
 
 
 def partition_of(one: Message) -> int:
