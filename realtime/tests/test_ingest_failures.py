@@ -102,10 +102,11 @@ def test_what_no_policy_covers_ends_the_process_and_the_next_one_stores_what_it_
 def test_one_that_has_come_to_stand_ends_and_says_where_and_the_next_one_stores_what_it_left(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
-    stands = consumer_process(INGEST_HANG_AT="decoded:2", CONSUMER_STUCK_SECONDS="2", **mock_kafka.env)
-    send_transactions(range(10))
-    wait_for_tids(fresh_database, 10)
-    send_transactions(range(10, 20))
+    stands = consumer_process(INGEST_HANG_AT="decoded:2", CONSUMER_STUCK_SECONDS="3", **mock_kafka.env)
+    # One message is one batch.
+    send_transactions(range(1))
+    wait_for_tids(fresh_database, 1)
+    send_transactions(range(1, 20))
     assert stands.wait(20) == 1
     assert "in _decode" in stands.output()
     consumer_process(**mock_kafka.env)
