@@ -138,6 +138,7 @@ def _answer(status: int, body: bytes) -> bytes:
         "Content-Type": "application/json",
         "Content-Length": str(len(body)),
         "Connection": "close",
+        **({"Retry-After": "1"} if status == HTTPStatus.TOO_MANY_REQUESTS else {}),
     }
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in told.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body

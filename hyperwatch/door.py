@@ -59,6 +59,8 @@ class Asked(NamedTuple):
     host: bytes
     accept: bytes
     origin: bytes
+    # Of the client's connection to the proxy; one by http may have to be redirected.
+    forwarded_proto: bytes
     takes_gzip: bool
 
 
@@ -86,6 +88,7 @@ class Visit:
             given.get(b"host", b""),
             given.get(b"accept", b""),
             given.get(b"origin", b""),
+            given.get(b"x-forwarded-proto", b""),
             takes_gzip(self.header(b"accept-encoding")),
         )
         peer = (scope.get("client") or ("",))[0]

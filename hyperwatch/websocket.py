@@ -10,6 +10,7 @@ consumers send the plain way.
 import socket
 from asyncio import Queue
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
@@ -51,7 +52,7 @@ class Outlet:
     are the transport's pull producer: it calls when its buffer is empty, which is when there is room again.
     """
 
-    __slots__ = ("_is_closed", "_is_registering", "_send", "_transport", "has_room", "is_compressed", "on_room")
+    __slots__ = ("_is_closed", "_is_registering", "_send", "_transport", "has_room", "is_compressed", "on_room", "pong")
 
     way = "outlet"
 
@@ -60,6 +61,8 @@ class Outlet:
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         self.is_compressed = is_compressed
         self.on_room: Callable[[], None] | None = None
+        # What waits for room, the newest in place of all.
+        self.pong: Callable[[], None] | None = None
         self._transport = transport
         self._send: Callable[[bytes], int] = handle.send
         self._is_registering = self._is_closed = False
@@ -90,7 +93,7 @@ class Outlet:
 
     def end(self) -> None:
         """The connection is gone: what is written goes nowhere, and nobody is to wait for room."""
-        self._send, self.has_room = len, True
+        self._send, self.has_room, self.pong = len, True, None
 
     def _wait_for_room(self) -> None:
         self.has_room = False
@@ -105,7 +108,10 @@ class Outlet:
         self._transport.unregisterProducer()
         if not self._is_closed:
             self.has_room = True
-            if self.on_room is not None:
+            pong, self.pong = self.pong, None
+            if pong is not None:
+                pong()
+            if self.has_room and self.on_room is not None:
                 self.on_room()
 
     def stopProducing(self) -> None:  # noqa: N802
@@ -148,6 +154,13 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         if not self._is_paused and self._waiting().qsize() >= MOST_WAITING:
             self._is_paused = True
             self.transport.pauseProducing()
+
+    def onPing(self, payload: bytes) -> None:  # noqa: N802
+        if self.outlet is None or self.outlet.has_room:
+            super().onPing(payload)
+        else:
+            # Of pings that outrun their pongs the newest is answered (RFC 6455, 5.5.3); the others would pile up.
+            self.outlet.pong = partial(super().onPing, payload)
 
     def taken(self) -> None:
         """A frame was taken out of the queue of those that wait."""

@@ -25,10 +25,13 @@ class Bearers:
         self._keys.pop(client, None)
 
     async def _look_now_and_then(self) -> None:
-        while self._keys:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self._look()
-        self._looks = None
+        try:
+            while self._keys:
+                await asyncio.sleep(LOOK_SECONDS)
+                await self._look()
+        finally:
+            # Whatever ended it: who enters next begins it anew.
+            self._looks = None
 
     async def _look(self) -> None:
         try:

@@ -21,6 +21,7 @@ from prometheus_client import Counter, Histogram
 
 from realtime.checkpoints import checkpoint
 from realtime.decoding import Batch, Letter, decode_batch
+from realtime.due import Lost
 from realtime.kafka import Consumer, Message
 from realtime.losses import tell_lost
 from realtime.models import Reason
@@ -42,9 +43,11 @@ class Stopped(Exception):
 
 
 class Underway(NamedTuple):
-    """A batch that is being stored and told; it comes to what was refused."""
+    """A batch that is being stored and told, with the losses that were noticed when it was read; it comes to what was
+    refused."""
 
     messages: Sequence[Message]
+    lost: Sequence[Lost]
     letters: Future[Sequence[Letter]]
 
 
@@ -87,12 +90,11 @@ class Ingest:
             texts = copy_texts(batch) if batch else {}
             if underway:
                 self._finish(underway)
-            # Behind what came before: a place is passed over only where all that lies before it is stored.
-            if self._consumer.lost and tell_lost(self._consumer.lost):
-                self._consumer.pass_over_lost()
-            underway = None
+            underway, lost = None, list(self._consumer.lost)
             if batch:
-                underway = Underway(messages, storing.submit(self._store_and_tell, messages, batch, texts))
+                underway = Underway(messages, lost, storing.submit(self._store_and_tell, messages, batch, texts))
+            else:
+                self._pass_over(lost)
         if underway:
             self._finish(underway)
 
@@ -121,10 +123,16 @@ class Ingest:
             self._goes_on()
             self._consumer.stay()
         letters = underway.letters.result()
+        # A hole may lie behind messages of the batch: it is passed over once these are stored.
+        self._pass_over(underway.lost)
         self._consumer.commit(underway.messages)
         checkpoint("committed")
         BATCHES.observe(len(underway.messages))
         _tell_of(letters)
+
+    def _pass_over(self, lost: Sequence[Lost]) -> None:
+        if lost and tell_lost(lost):
+            self._consumer.pass_over(lost)
 
     def _store_when_possible(self, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
         """What was new. Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""

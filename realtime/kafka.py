@@ -226,10 +226,10 @@ class Consumer:
         """What was noticed to have been removed before it was read, and is to be told."""
         return self._due.lost
 
-    def pass_over_lost(self) -> None:
+    def pass_over(self, lost: Sequence[Lost]) -> None:
         """It was told: whoever takes over the partition is not to tell it again."""
-        self._consumer.commit(offsets=_places_behind(self.lost), asynchronous=True)
-        self.lost.clear()
+        self._consumer.commit(offsets=_places_behind(lost), asynchronous=True)
+        self.lost[:] = [other for other in self.lost if other not in lost]
 
     def commit(self, batch: Sequence[Message]) -> None:
         """Commits the places behind `batch`; a place that another member has taken over is theirs to commit.

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import F, Sum
 from prometheus_client import Counter
 
+from hyperwatch.away import is_away
 from realtime.due import Lost
 from realtime.models import LostMessages
 
@@ -26,7 +27,9 @@ def tell_lost(losses: Sequence[Lost]) -> bool:
     """
     try:
         _keep(losses)
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
+        if not is_away(error):
+            raise
         log.warning("a loss cannot be written down yet: %s", str(error).strip())
         connection.close()
         return False

@@ -63,8 +63,9 @@ def _prune_batch(stream: Stream, cutoff: datetime) -> Pruned:
         cursor.execute(lock([stream]))
         cursor.execute(_prune_sql(stream), {"name": stream.name, "cutoff": cutoff, "batch": BATCH})
         pruned = Pruned(*cursor.fetchone())
-        # A coin of which nothing is left has no newest.
-        cursor.execute("DELETE FROM newest_of_coin WHERE stream = %s AND seq <= %s", [stream.name, pruned.upto])
+        cursor.execute(
+            _NEWEST_LEFT.format(table=_table(stream), time=stream.time), {"name": stream.name, "upto": pruned.upto}
+        )
     return pruned
 
 
@@ -85,6 +86,20 @@ _STOP = """stop AS (
         least(s.floor + %(batch)s, s.head)
     ) AS seq FROM streams s WHERE s.name = %(name)s
 )"""
+
+# By time the newest may have been stored before one that stays; a coin of which nothing is left has none.
+_NEWEST_LEFT = """
+WITH removed AS (
+    SELECT n.coin, kept.time, kept.seq FROM newest_of_coin n LEFT JOIN LATERAL (
+        SELECT t.{time} AS time, t.id AS seq FROM {table} t WHERE t.coin = n.coin
+        ORDER BY t.{time} DESC, t.id DESC LIMIT 1
+    ) kept ON true WHERE n.stream = %(name)s AND n.seq <= %(upto)s
+), emptied AS (
+    DELETE FROM newest_of_coin n USING removed
+    WHERE n.stream = %(name)s AND n.coin = removed.coin AND removed.seq IS NULL
+)
+UPDATE newest_of_coin n SET time = removed.time, seq = removed.seq FROM removed
+WHERE n.stream = %(name)s AND n.coin = removed.coin AND removed.seq IS NOT NULL"""
 
 _SAME = "(p.stream, p.seconds, p.coin, p.side, p.start) = (less.stream, less.seconds, less.coin, less.side, less.start)"
 

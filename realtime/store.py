@@ -17,7 +17,7 @@ from django.db import DatabaseError, OperationalError, connection
 from prometheus_client import Counter
 from psycopg2.extras import execute_values
 
-from hyperwatch.api.errors import is_away
+from hyperwatch.away import is_away
 from realtime import store_sql as sql
 from realtime.checkpoints import checkpoint
 from realtime.columns import columns_of, copy_lines

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
 from rest_framework import exceptions, status
@@ -16,10 +15,10 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
 from hyperwatch.api.envelope import Details, failed
+from hyperwatch.away import is_away
 
 log = logging.getLogger(__name__)
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
 AWAY = "the database does not answer; try again in a moment"
 BROKEN = "something went wrong on our side; it is logged"
 WHOLE = "non_field_errors"
@@ -48,15 +47,6 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
         response = Response(status=status.HTTP_500_INTERNAL_SERVER_ERROR, data={"detail": BROKEN})
     response.data = _told(response.data)
     return response
-
-
-def is_away(error: BaseException | None) -> bool:
-    """Whether it says that the database does not answer.
-
-    Of a connection that ended with a crash of the server psycopg2 knows no kind, and there is no SQLSTATE.
-    """
-    has_no_state = type(error) is DatabaseError and getattr(error.__cause__, "pgcode", None) is None
-    return isinstance(error, DATABASE_AWAY) or has_no_state
 
 
 def _known(error: Exception) -> Exception:

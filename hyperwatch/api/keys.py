@@ -7,13 +7,15 @@ from typing import Any, TypeVar
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
+
+from hyperwatch.away import is_away
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -78,8 +80,10 @@ def prefix_of(key: str) -> str:
 async def _asked(ask: Callable[[Q], A], question: Q) -> A:
     try:
         return await database_sync_to_async(ask)(question)
-    except (OperationalError, InterfaceError) as error:
-        raise KeysAway from error
+    except (DatabaseError, InterfaceError) as error:
+        if is_away(error):
+            raise KeysAway from error
+        raise
 
 
 def _is_valid(token: str) -> bool:

@@ -18,6 +18,7 @@ DOMAIN_FILES = {
 }  # fmt: skip
 
 FRAME = (
+    "hyperwatch.away",
     "hyperwatch.formats",
     "hyperwatch.fields",
     "hyperwatch.browsing",
@@ -25,7 +26,14 @@ FRAME = (
     "hyperwatch.logging",
     "hyperwatch.commanding",
 )
-FORMATS = ("hyperwatch.formats", "hyperwatch.fields", "hyperwatch.browsing", "hyperwatch.api", "hyperwatch.commanding")
+FORMATS = (
+    "hyperwatch.away",
+    "hyperwatch.formats",
+    "hyperwatch.fields",
+    "hyperwatch.browsing",
+    "hyperwatch.api",
+    "hyperwatch.commanding",
+)
 FACE_FOR_DOMAINS = (
     "realtime.streams", "realtime.messages", "realtime.texts", "realtime.models", "realtime.heads", "realtime.reading",
 )  # fmt: skip

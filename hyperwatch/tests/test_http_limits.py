@@ -161,7 +161,8 @@ def test_so_many_connections_come_from_one_address_and_websockets_are_counted_ap
         time.sleep(0.2)
         several = [stack.enter_context(raw(web)) for _ in range(5)]
         with raw(web) as sixth:
-            assert (sixth.answer().status, sixth.ended()) == (429, True)
+            answer = sixth.answer()
+            assert (answer.status, answer.headers["retry-after"], sixth.ended()) == (429, "1", True)
         several[0].send(request(GET))
         assert several[0].answer().status == 200
         assert sockets[0].ask(type="ping")["type"] == "pong"

@@ -77,6 +77,10 @@ def test_behind_a_proxy_with_tls_there_is_no_other_way_in(web_server: Start) -> 
     status, headers = fetch(web, "/api/v1/coins", **by_tls)
     assert (status, headers["Strict-Transport-Security"]) == (200, "max-age=31536000")
     assert "; Secure" in fetch(web, "/admin/login/", **by_tls)[1]["Set-Cookie"]
+    # What is kept for those who come by TLS is for nobody else.
+    kept = "/api/v1/liquidations/recent?limit=2"
+    assert [fetch(web, kept, **by_tls)[0] for _ in range(3)] == [200, 200, 200]
+    assert fetch(web, kept)[0] == 301
     # Whoever asks for these comes past the proxy.
     assert [fetch(web, path)[0] for path in ("/health", "/health/ready", "/metrics")] == [200, 200, 200]
 

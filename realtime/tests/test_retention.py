@@ -58,6 +58,16 @@ def test_a_prefix_goes_and_the_floor_tells_of_it(settings: Settings) -> None:
     assert "0 rows older than" in run()
 
 
+def test_a_coin_whose_newest_went_before_an_older_one_that_came_late_is_still_there(settings: Settings) -> None:
+    settings.STREAM_RETENTION_DAYS = {}
+    stored(ratio("LATE", ago(1.2)), ratio("BTC", ago(0.1)), ratio("LATE", ago(1.3)), now=datetime.now(UTC))
+    settings.STREAM_RETENTION_DAYS = {"long_short_ratios": 1}
+    run()
+    assert [coin["coin"] for coin in get("/coins")["coins"]] == ["BTC", "LATE"]
+    seen = {row["coin"]: row["timestamp"] for row in get("/long-short-ratios/current")["ratios"]}
+    assert datetime.fromisoformat(seen["LATE"]) == BEGAN - timedelta(days=1.3)
+
+
 def test_a_coin_of_which_nothing_is_left_is_not_among_the_coins(settings: Settings) -> None:
     now = datetime.now(UTC)
     stored(ratio("OLD", ago(2)), ratio("BTC", ago(3)), ratio("BTC", ago(0.1)), now=now)

@@ -258,6 +258,20 @@ def test_many_pings_at_once_are_answered_in_their_order(raw: RawSocket) -> None:
     assert [pong and pong.payload for pong in pongs] == [b"%d" % number for number in range(200)]
 
 
+def test_pings_that_outrun_their_pongs_are_answered_by_the_newest(server: Command) -> None:
+    pings = 40_000
+    with opened(server.port, room=4096) as slow:
+        for first in range(0, pings, 1000):
+            slow.send(*(frame(Opcode.PING, b"%0125d" % number) for number in range(first, first + 1000)))
+        pongs = [slow.next()]
+        while pongs[-1] is not None and pongs[-1].payload != b"%0125d" % (pings - 1):
+            pongs.append(slow.next())
+        numbers = [int(pong.payload) for pong in pongs if pong]
+        assert numbers == sorted(numbers)
+        assert len(numbers) < pings // 2
+        check_lives(slow)
+
+
 # 3 Reserved bits, 4 opcodes
 
 
