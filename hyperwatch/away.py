@@ -1,5 +1,8 @@
 """How an exception says that the database does not answer."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 DATABASE_AWAY = (OperationalError, InterfaceError)
@@ -12,3 +15,15 @@ def is_away(error: BaseException | None) -> bool:
     """
     has_no_state = type(error) is DatabaseError and getattr(error.__cause__, "pgcode", None) is None
     return isinstance(error, DATABASE_AWAY) or has_no_state
+
+
+@contextmanager
+def told_when_away() -> Iterator[None]:
+    """Whatever says within that the database is away is one of DATABASE_AWAY."""
+    try:
+        yield
+    except DatabaseError as error:
+        # A crash of the server is told by the bare class, which says neither that it is away nor anything else.
+        if is_away(error) and not isinstance(error, OperationalError):
+            raise OperationalError(str(error).strip()) from error
+        raise

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import connection
 from django.db.models import F, Sum
 from prometheus_client import Counter
 
-from hyperwatch.away import is_away
+from hyperwatch.away import DATABASE_AWAY, told_when_away
 from realtime.due import Lost
 from realtime.models import LostMessages
 
@@ -26,10 +26,9 @@ def tell_lost(losses: Sequence[Lost]) -> bool:
     What is noticed again is kept once.
     """
     try:
-        _keep(losses)
-    except (DatabaseError, InterfaceError) as error:
-        if not is_away(error):
-            raise
+        with told_when_away():
+            _keep(losses)
+    except DATABASE_AWAY as error:
         log.warning("a loss cannot be written down yet: %s", str(error).strip())
         connection.close()
         return False

@@ -17,7 +17,7 @@ from django.db import DatabaseError, OperationalError, connection
 from prometheus_client import Counter
 from psycopg2.extras import execute_values
 
-from hyperwatch.away import is_away
+from hyperwatch.away import told_when_away
 from realtime import store_sql as sql
 from realtime.checkpoints import checkpoint
 from realtime.columns import columns_of, copy_lines
@@ -103,7 +103,7 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         """A cursor in a transaction that its user commits; whatever else happens rolls it back."""
-        with _told_when_away(), connection.cursor() as cursor, connection.wrap_database_errors:
+        with told_when_away(), connection.cursor() as cursor, connection.wrap_database_errors:
             if self._session is not connection.connection:
                 _prepare(cursor)
                 self._session = connection.connection
@@ -117,17 +117,6 @@ class Store:
                 if _sqlstate(error).startswith(AWAY):
                     raise OperationalError(str(error).strip()) from error
                 raise
-
-
-@contextmanager
-def _told_when_away() -> Iterator[None]:
-    try:
-        yield
-    except DatabaseError as error:
-        # A crash of the server is told by the bare class, which says neither that it is away nor anything else.
-        if is_away(error) and not isinstance(error, OperationalError):
-            raise OperationalError(str(error).strip()) from error
-        raise
 
 
 def _prepare(cursor: Any) -> None:

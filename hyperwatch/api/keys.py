@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db import DatabaseError, InterfaceError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
@@ -15,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
 
-from hyperwatch.away import is_away
+from hyperwatch.away import DATABASE_AWAY, told_when_away
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -79,11 +78,10 @@ def prefix_of(key: str) -> str:
 
 async def _asked(ask: Callable[[Q], A], question: Q) -> A:
     try:
-        return await database_sync_to_async(ask)(question)
-    except (DatabaseError, InterfaceError) as error:
-        if is_away(error):
-            raise KeysAway from error
-        raise
+        with told_when_away():
+            return await database_sync_to_async(ask)(question)
+    except DATABASE_AWAY as error:
+        raise KeysAway from error
 
 
 def _is_valid(token: str) -> bool:

@@ -17,15 +17,6 @@ DOMAIN_FILES = {
     "admin.py", "migrations", "tests",
 }  # fmt: skip
 
-FRAME = (
-    "hyperwatch.away",
-    "hyperwatch.formats",
-    "hyperwatch.fields",
-    "hyperwatch.browsing",
-    "hyperwatch.api",
-    "hyperwatch.logging",
-    "hyperwatch.commanding",
-)
 FORMATS = (
     "hyperwatch.away",
     "hyperwatch.formats",
@@ -34,6 +25,7 @@ FORMATS = (
     "hyperwatch.api",
     "hyperwatch.commanding",
 )
+FRAME = (*FORMATS, "hyperwatch.logging")
 FACE_FOR_DOMAINS = (
     "realtime.streams", "realtime.messages", "realtime.texts", "realtime.models", "realtime.heads", "realtime.reading",
 )  # fmt: skip

@@ -59,7 +59,6 @@ def test_a_prefix_goes_and_the_floor_tells_of_it(settings: Settings) -> None:
 
 
 def test_a_coin_whose_newest_went_before_an_older_one_that_came_late_is_still_there(settings: Settings) -> None:
-    settings.STREAM_RETENTION_DAYS = {}
     stored(ratio("LATE", ago(1.2)), ratio("BTC", ago(0.1)), ratio("LATE", ago(1.3)), now=datetime.now(UTC))
     settings.STREAM_RETENTION_DAYS = {"long_short_ratios": 1}
     run()
