@@ -55,7 +55,8 @@ def test_the_topics_are_those_of_the_settings(mock_kafka: MockKafka, tmp_path: P
     settings.KAFKA_BOOTSTRAP_SERVERS = renamed.start()
     try:
         run_market(Event(), rate=300, start=START, duration=0.5, watch=False, **SMALL)
-        assert {topic for topic, _key, _value in read(50)} == {"mine.t", "mine.c"}
+        wanted = expected(0.5, 300)
+        assert {topic for topic, _key, _value in read(len(wanted))} == {"mine.t", "mine.c"}
     finally:
         renamed.stop()
 
