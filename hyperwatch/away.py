@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import DatabaseError, InterfaceError, OperationalError
+from psycopg2.errors import QueryCanceled
 
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
@@ -15,6 +16,11 @@ def is_away(error: BaseException | None) -> bool:
     """
     has_no_state = type(error) is DatabaseError and getattr(error.__cause__, "pgcode", None) is None
     return isinstance(error, DATABASE_AWAY) or has_no_state
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether a statement took longer than it was given, or somebody ended it."""
+    return isinstance(error.__cause__, QueryCanceled)
 
 
 @contextmanager

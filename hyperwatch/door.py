@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 from cachetools import LRUCache
@@ -110,7 +111,7 @@ class Seen(NamedTuple):
 
 class Door:
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "door", bound_statements)
+        self._thread = ThreadPoolExecutor(1, "door", partial(bound_statements, settings.HTTP_STATEMENT_SECONDS))
         self._looks = Together(self._look)
         self._faces: LRUCache[Asked, dict[int, Face]] = LRUCache(MOST_FACES)
         self._making: dict[Question, asyncio.Future[None]] = {}

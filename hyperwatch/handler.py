@@ -32,7 +32,9 @@ class ThreadedHandler(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._threads = ThreadPoolExecutor(settings.HTTP_THREADS, "http", bound_statements)
+        self._threads = ThreadPoolExecutor(
+            settings.HTTP_THREADS, "http", partial(bound_statements, settings.HTTP_STATEMENT_SECONDS)
+        )
         self._door = Door()
         self._asked = threading.local()
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
@@ -17,16 +16,17 @@ from django.dispatch import receiver
 _this_thread = threading.local()
 
 
-def bound_statements() -> None:
-    """From now on, whatever connection this thread opens gives a statement HTTP_STATEMENT_SECONDS."""
-    _this_thread.is_bound = True
+def bound_statements(seconds: float | None) -> None:
+    """From now on, whatever connection this thread opens gives a statement so long; None: as long as it takes."""
+    _this_thread.seconds = seconds
 
 
 @receiver(connection_created)
 def _bound(connection: Any, **_signal: Any) -> None:
-    if getattr(_this_thread, "is_bound", False):
+    seconds = getattr(_this_thread, "seconds", None)
+    if seconds is not None:
         with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = %s", [milliseconds(settings.HTTP_STATEMENT_SECONDS)])
+            cursor.execute("SET statement_timeout = %s", [milliseconds(seconds)])
 
 
 @contextmanager

@@ -24,17 +24,22 @@ class Together(Generic[Q, A]):
         return await answer
 
     async def _go(self) -> None:
-        while self._waiting:
-            asked, self._waiting = self._waiting, []
-            try:
-                answers = await self._ask([question for question, _ in asked])
-            except Exception as error:  # noqa: BLE001 (whoever asked is told)
-                _fail(asked, error)
-            else:
-                for (_, waits), answer in zip(asked, answers, strict=True):
-                    if not waits.done():
-                        waits.set_result(answer)
-        self._going = None
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, []
+                await self._answer(asked)
+        finally:
+            self._going = None
+
+    async def _answer(self, asked: Sequence[tuple[Q, asyncio.Future[A]]]) -> None:
+        try:
+            answers = await self._ask([question for question, _ in asked])
+        except Exception as error:  # noqa: BLE001 (whoever asked is told)
+            _fail(asked, error)
+        else:
+            for (_, waits), answer in zip(asked, answers, strict=True):
+                if not waits.done():
+                    waits.set_result(answer)
 
 
 def _fail(asked: Sequence[tuple[Q, asyncio.Future[A]]], error: Exception) -> None:

@@ -153,9 +153,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         except BadFrame as bad:
             await self._refuse(bad)
         except HubAway as away:
-            what = f": {away}" if str(away) else ""
-            error = Error(ErrorCode.INTERNAL_ERROR, f"The database does not answer{what}; try again")
-            await self._send(error.text())
+            await self._send(Error(ErrorCode.INTERNAL_ERROR, str(away)).text())
 
     async def _refuse(self, bad: BadFrame) -> None:
         metrics.BAD_FRAMES.labels(bad.code).inc()
@@ -221,7 +219,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 names = [new.stream.name for new, _ in begun]
                 for name in names:
                     self._drop(name)
-                raise HubAway(f"not subscribed to {', '.join(names)}") from away
+                raise HubAway(f"Not subscribed to {', '.join(names)}. {away}") from away
             begun.pop(0)
 
     async def _unsubscribe(self, message: ClientMessage) -> None:

@@ -8,7 +8,7 @@ and no row is lost or told twice. (What retention removes before it is reached i
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from channels.db import database_sync_to_async
+from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
 from rest_framework.request import Request
@@ -16,8 +16,12 @@ from rest_framework.request import Request
 from hyperwatch.api import tables
 from hyperwatch.api.filters import Query
 from hyperwatch.api.pagination import Snapshot, behind, time_of
+from hyperwatch.asking import DatabaseThreads
 
 CHUNK = 2_000
+
+# So many pieces are made at a time, of whatever number of exports.
+_threads = DatabaseThreads("export", 2, seconds=settings.HTTP_STATEMENT_SECONDS)
 
 
 class Export:
@@ -51,7 +55,6 @@ class Export:
 
 
 async def _in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each piece is made when the one before it was taken; between two there is no connection to the database."""
-    make = database_sync_to_async(lambda: next(pieces, b""))
-    while piece := await make():
+    """Each piece is made when the one before it was taken; between two no thread is held."""
+    while piece := await _threads.ask(next, pieces, b""):
         yield piece

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
+from hyperwatch.asking import DatabaseThreads
+from hyperwatch.away import is_cancelled
 from realtime import metrics
-from realtime.asking import DatabaseThread
 from realtime.feed import EventFeed, Feed, StateFeed
 from realtime.followers import Client, Follower, Form
 from realtime.frames import Event, gap_frame, snapshot_frame, unpack
@@ -23,7 +24,7 @@ from realtime.groups import Membership
 from realtime.heads import Place, Standing, read_standing
 from realtime.protocol import CloseCode
 from realtime.streams import Stream, channels
-from realtime.subscriptions import Start, Subscription
+from realtime.subscriptions import Filter, Start, Subscription
 from realtime.tail import read_events, read_newest, read_start
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,15 @@ GRACE = 0.05
 JOIN_PATIENCE = 1.0
 MEND_ROWS = 1_000
 QUESTION_SECONDS = 10
+# A snapshot is looked for among so many of the newest first, which takes no time to speak of.
+LOOKED_THROUGH = 20_000
 
 
 class HubAway(Exception):
-    """The hub cannot start: the database does not answer."""
+    """The database does not answer; the text says so."""
+
+    def __init__(self, why: str = "The database does not answer; try again") -> None:
+        super().__init__(why)
 
 
 class Hub:
@@ -44,9 +50,10 @@ class Hub:
 
     def __init__(self) -> None:
         self._membership = Membership(channels(), self._hear)
-        self._database = DatabaseThread("hub")
-        # Apart from it: what clients ask for may take long, and mending must not wait for that.
-        self._questions = DatabaseThread("hub-clients", timeout_seconds=QUESTION_SECONDS)
+        self._database = DatabaseThreads("hub", seconds=None)
+        # Apart from it: mending must not wait for what clients ask for, nor what is found at once for what takes long.
+        self._questions = DatabaseThreads("hub-clients", seconds=QUESTION_SECONDS)
+        self._searches = DatabaseThreads("hub-searches", 2, seconds=QUESTION_SECONDS)
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -106,7 +113,7 @@ class Hub:
             elif start.since is not None:
                 await self._resume(feed, follower, start)
         except (DatabaseError, InterfaceError) as error:
-            raise HubAway from error
+            raise _away(error) from error
         follower.is_resuming = start != Start()
         follower.is_busy = False
         await self.catch_up(subscription.stream, follower)
@@ -156,8 +163,16 @@ class Hub:
         head = follower.seq = feed.head
         events = feed.newest(follower.lane.wanted, most)
         if events is None:
-            events = await self._questions.ask(read_newest, feed.stream, follower.lane.wanted, head, most)
+            events = await self._found(feed, follower.lane.wanted, head, most)
         follower.write([snapshot_frame(feed.stream.name, head, events)], head)
+
+    async def _found(self, feed: Feed, wanted: Filter, head: int, most: int) -> list[Event]:
+        """What matches may be rare, and then the whole stream is searched for it."""
+        after = max(feed.floor, head - LOOKED_THROUGH)
+        events = await self._questions.ask(read_newest, feed.stream, wanted, after, head, most)
+        if len(events) < most and after > feed.floor:
+            events = await self._searches.ask(read_newest, feed.stream, wanted, feed.floor, head, most)
+        return events
 
     async def _resume(self, feed: Feed, follower: Follower, start: Start) -> None:
         """Puts the follower where it goes on, with a `gap` first where something is missing in between."""
@@ -215,6 +230,7 @@ class Hub:
         self._membership.end()
         self._database.end()
         self._questions.end()
+        self._searches.end()
 
     # What it hears
 
@@ -290,6 +306,12 @@ class Hub:
             self._offer(feed, events)
             if len(events) < MEND_ROWS:
                 return
+
+
+def _away(error: Exception) -> HubAway:
+    if is_cancelled(error):
+        return HubAway(f"The database did not find it within {QUESTION_SECONDS} s; ask for less, or no snapshot")
+    return HubAway()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

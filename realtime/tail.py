@@ -18,9 +18,9 @@ def read_events(stream: Stream, after: int, limit: int, upto: int = NEWEST) -> l
     return _events(stream, _facts(stream).filter(id__gt=after, id__lte=upto).order_by("id")[:limit])
 
 
-def read_newest(stream: Stream, wanted: Filter, upto: int, most: int) -> list[Event]:
-    """The last `most` events up to `upto` that are wanted, ascending by `seq`."""
-    matching = _wanted(stream, _facts(stream).filter(id__lte=upto), wanted)
+def read_newest(stream: Stream, wanted: Filter, after: int, upto: int, most: int) -> list[Event]:
+    """The last `most` events behind `after` up to `upto` that are wanted, ascending by `seq`."""
+    matching = _wanted(stream, _facts(stream).filter(id__gt=after, id__lte=upto), wanted)
     return _events(stream, matching.order_by("-id")[:most])[::-1]
 
 

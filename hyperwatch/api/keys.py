@@ -1,10 +1,10 @@
 """Who may do what: reads are open, writes need a key or an admin's session."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
@@ -14,10 +14,15 @@ from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
 
+from hyperwatch.asking import DatabaseThreads
 from hyperwatch.away import DATABASE_AWAY, told_when_away
+from hyperwatch.together import Together
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+
+# Its own, so that whoever comes waits for nothing but keys.
+_thread = DatabaseThreads("keys", seconds=settings.HTTP_STATEMENT_SECONDS)
 
 PLAIN_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
@@ -63,7 +68,7 @@ class KeysAway(Exception):
 
 async def may_read(token: str) -> bool:
     """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may. Raises KeysAway."""
-    return settings.READS_OPEN or await _asked(_is_valid, token)
+    return settings.READS_OPEN or await _tokens.ask(token)
 
 
 async def that_count(prefixes: Collection[str]) -> set[str]:
@@ -79,13 +84,17 @@ def prefix_of(key: str) -> str:
 async def _asked(ask: Callable[[Q], A], question: Q) -> A:
     try:
         with told_when_away():
-            return await database_sync_to_async(ask)(question)
+            return await _thread.ask(ask, question)
     except DATABASE_AWAY as error:
         raise KeysAway from error
 
 
-def _is_valid(token: str) -> bool:
-    return bool(PLAIN_KEY.fullmatch(token)) and APIKey.objects.is_valid(token)
+def _are_valid(tokens: Sequence[str]) -> list[bool]:
+    return [bool(PLAIN_KEY.fullmatch(token)) and APIKey.objects.is_valid(token) for token in tokens]
+
+
+# A crowd that comes while a table is locked is told so at once, and not one after the other.
+_tokens: Together[str, bool] = Together(partial(_asked, _are_valid))
 
 
 def _that_count(prefixes: Collection[str]) -> set[str]:

@@ -18,12 +18,15 @@ DOMAIN_FILES = {
 }  # fmt: skip
 
 FORMATS = (
+    "hyperwatch.asking",
     "hyperwatch.away",
     "hyperwatch.formats",
     "hyperwatch.fields",
     "hyperwatch.browsing",
     "hyperwatch.api",
     "hyperwatch.commanding",
+    "hyperwatch.patience",
+    "hyperwatch.together",
 )
 FRAME = (*FORMATS, "hyperwatch.logging")
 FACE_FOR_DOMAINS = (

@@ -1,0 +1,43 @@
+"""Questions to the database from an event loop, which must not wait for their answers."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from hyperwatch.patience import bound_statements
+
+T = TypeVar("T")
+
+
+class DatabaseThreads:
+    """`most` threads, each with one lasting connection; questions of one kind wait for each other and for no others.
+
+    `seconds` are given to a statement; None lets it take as long as it takes.
+    """
+
+    def __init__(self, name: str, most: int = 1, *, seconds: float | None) -> None:
+        self._executor = ThreadPoolExecutor(most, name, partial(bound_statements, seconds))
+        self._most = most
+
+    async def ask(self, question: Callable[..., T], *args: Any) -> T:
+        """The answer of `question(*args)`; raises what the database raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _answer, question, args)
+
+    def end(self) -> None:
+        # Looked up over there: `connection` is another in each thread.
+        self._executor.submit(lambda: connection.close())
+        self._executor.shutdown(wait=False)
+
+
+def _answer(question: Callable[..., T], args: tuple[Any, ...]) -> T:
+    # One that broke while nobody asked is found out before the question, and replaced.
+    connection.close_if_unusable_or_obsolete()
+    try:
+        return question(*args)
+    except (DatabaseError, InterfaceError):
+        connection.close()
+        raise
