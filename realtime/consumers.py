@@ -194,8 +194,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         hub = await self._ready_hub()
         begun = []
         for new in wanted:
-            self._drop(new.stream.name)
-            follower = hub.join(new, self)
+            follower = hub.join(new, self, before=self._drop(new.stream.name))
             self._subscriptions[new.stream.name] = (new, follower)
             begun.append((new, follower))
         await self._send(Subscribed(_named_once(message)).text())
@@ -255,11 +254,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
         await self._hub.ready()
         return self._hub
 
-    def _drop(self, name: str) -> None:
-        old = self._subscriptions.pop(name, None)
-        if old is not None and self._hub is not None:
-            subscription, follower = old
+    def _drop(self, name: str) -> Follower | None:
+        """Ends a subscription, where there is one; its place tells what the client was sent of the channel."""
+        subscription, follower = self._subscriptions.pop(name, (None, None))
+        if subscription is not None and follower is not None and self._hub is not None:
             self._hub.leave(subscription.stream, follower)
+        return follower
 
     def _leave(self) -> None:
         for name in list(self._subscriptions):

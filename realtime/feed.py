@@ -188,6 +188,11 @@ class StateFeed(Feed):
         matching = [event for event in self._newest.values() if wanted.wants(event.fact)]
         return sorted(matching, key=attrgetter("seq"))
 
+    def raise_floor(self, floor: int) -> None:
+        """What retention removed is nobody's newest any more."""
+        super().raise_floor(floor)
+        self._newest = {coin: event for coin, event in self._newest.items() if event.seq > floor}
+
     def _counts(self, event: Event) -> bool:
         """A fact that is older than its coin's newest comes too late: it is stored and not sent."""
         known = self._newest.get(event.fact.coin)

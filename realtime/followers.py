@@ -94,6 +94,11 @@ class Follower:
             metrics.sent(len(chunk.frames), len(chunk.wire))
 
 
+# The events that it is of, by the first, the last and their number, and the chunk.
+Page = tuple[tuple[int, int, int], Chunk | None]
+NO_PAGE: Page = ((0, 0, 0), None)
+
+
 class Lane:
     """Those who want the same of a stream in the same form: it is chosen and joined for them once."""
 
@@ -105,7 +110,7 @@ class Lane:
         self._current: set[Follower] = set()
         self._others: set[Follower] = set()
         # The last page that was made for one who catches up: others are likely to be at the same place.
-        self._page: tuple[tuple[int, int, int], Chunk | None] = ((0, 0, 0), None)
+        self._page = NO_PAGE
 
     def __len__(self) -> int:
         return len(self._current) + len(self._others)
@@ -119,12 +124,14 @@ class Lane:
         follower.is_gone = True
         self._current.discard(follower)
         self._others.discard(follower)
+        self._forget_page()
 
     def catch(self, follower: Follower) -> None:
         """It has everything: from here on it gets what is new as it comes."""
         follower.is_current, follower.is_resuming = True, False
         self._others.discard(follower)
         self._current.add(follower)
+        self._forget_page()
 
     def send(self, events: Sequence[Event], before: int) -> None:
         """To all who are current, which means at `before`; one without room stays there and catches up."""
@@ -165,6 +172,11 @@ class Lane:
     def fallen_behind(self, oldest: int) -> list[Follower]:
         """Those who wait for what is no longer kept."""
         return [follower for follower in self._others if follower.is_behind and follower.seq < oldest]
+
+    def _forget_page(self) -> None:
+        # Thousands of lanes with a page each, for nobody, would be gigabytes.
+        if not self._others:
+            self._page = NO_PAGE
 
     def _fall_behind(self, follower: Follower, seq: int) -> None:
         follower.is_current, follower.seq = False, seq

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,7 @@ from hyperwatch.asking import DatabaseThreads
 from hyperwatch.away import is_cancelled
 from realtime import metrics
 from realtime.feed import EventFeed, Feed, StateFeed
-from realtime.followers import Client, Follower, Form
+from realtime.followers import Chunk, Client, Follower, Form, Lane
 from realtime.frames import Event, gap_frame, snapshot_frame, unpack
 from realtime.groups import Membership
 from realtime.heads import Place, Standing, read_standing
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 GRACE = 0.05
 JOIN_PATIENCE = 1.0
 MEND_ROWS = 1_000
-QUESTION_SECONDS = 10
 # A snapshot is looked for among so many of the newest first, which takes no time to speak of.
 LOOKED_THROUGH = 20_000
 
@@ -52,8 +52,8 @@ class Hub:
         self._membership = Membership(channels(), self._hear)
         self._database = DatabaseThreads("hub", seconds=None)
         # Apart from it: mending must not wait for what clients ask for, nor what is found at once for what takes long.
-        self._questions = DatabaseThreads("hub-clients", seconds=QUESTION_SECONDS)
-        self._searches = DatabaseThreads("hub-searches", 2, seconds=QUESTION_SECONDS)
+        self._questions = DatabaseThreads("hub-clients", seconds=settings.HTTP_STATEMENT_SECONDS)
+        self._searches = DatabaseThreads("hub-searches", 2, seconds=settings.HTTP_STATEMENT_SECONDS)
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -94,11 +94,15 @@ class Hub:
 
     # Following
 
-    def join(self, subscription: Subscription, client: Client) -> Follower:
-        """A place at the head. Nothing is sent before `begin`."""
+    def join(self, subscription: Subscription, client: Client, before: Follower | None = None) -> Follower:
+        """A place at the head, or that of the client's subscription `before`. Nothing is sent before `begin`."""
         form = Form(subscription.is_batch, client.outlet.is_compressed)
         metrics.SUBSCRIPTIONS.labels(subscription.stream.name).inc()
-        return self._feeds[subscription.stream.name].join(client, subscription.filter, form)
+        follower = self._feeds[subscription.stream.name].join(client, subscription.filter, form)
+        follower.is_resuming = subscription.start != Start()
+        if before is not None and not before.is_current and not follower.is_resuming:
+            follower.seq, follower.is_resuming = before.seq, before.is_resuming
+        return follower
 
     def leave(self, stream: Stream, follower: Follower) -> None:
         metrics.SUBSCRIPTIONS.labels(stream.name).dec()
@@ -114,7 +118,6 @@ class Hub:
                 await self._resume(feed, follower, start)
         except (DatabaseError, InterfaceError) as error:
             raise _away(error) from error
-        follower.is_resuming = start != Start()
         follower.is_busy = False
         await self.catch_up(subscription.stream, follower)
 
@@ -164,7 +167,10 @@ class Hub:
         events = feed.newest(follower.lane.wanted, most)
         if events is None:
             events = await self._found(feed, follower.lane.wanted, head, most)
-        follower.write([snapshot_frame(feed.stream.name, head, events)], head)
+        # Hundreds of states are megabytes, which to join and compress would hold up everybody's frames.
+        chunk = await asyncio.to_thread(_snapshot_chunk, feed.stream.name, head, events, follower.lane)
+        if not follower.is_gone:
+            follower.push(chunk, head)
 
     async def _found(self, feed: Feed, wanted: Filter, head: int, most: int) -> list[Event]:
         """What matches may be rare, and then the whole stream is searched for it."""
@@ -308,9 +314,14 @@ class Hub:
                 return
 
 
+def _snapshot_chunk(channel: str, head: int, events: Sequence[Event], lane: Lane) -> Chunk:
+    return lane.chunk_of([snapshot_frame(channel, head, events)])
+
+
 def _away(error: Exception) -> HubAway:
     if is_cancelled(error):
-        return HubAway(f"The database did not find it within {QUESTION_SECONDS} s; ask for less, or no snapshot")
+        seconds = settings.HTTP_STATEMENT_SECONDS
+        return HubAway(f"The database did not find it within {seconds:g} s; ask for less, or for no snapshot")
     return HubAway()
 
 

@@ -6,15 +6,20 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from pathlib import Path
 
+import psycopg2
 import pytest
+from rest_framework_api_key.crypto import KeyGenerator
 
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
+from realtime.tests.sockets import client
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +34,9 @@ SELECT n, decode(md5(n::text), 'hex'), '0x' || repeat(md5(n::text), 2), n,
 FROM generate_series(%s, %s) n"""
 HEAD = "UPDATE streams SET head = %s WHERE name = 'liquidations'"
 READ = "SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'liquidations'"
+KEY = """
+INSERT INTO rest_framework_api_key_apikey (id, created, name, revoked, prefix, hashed_key)
+VALUES (%s, now(), 'reader', false, %s, %s)"""
 BUSY = (
     "SELECT count(*) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
@@ -164,6 +172,45 @@ def test_an_export_that_cannot_go_on_is_cut_off_and_not_ended(server: Command, d
     # The server lives, and sees the next connection's end too.
     assert len(ask(server, "/liquidations/recent?format=csv").read().splitlines()) == 21
     assert server.running
+
+
+def key_for(database: Database) -> str:
+    """A key that counts there."""
+    key, prefix, hashed = KeyGenerator().generate()
+    database.query(KEY, f"{prefix}.{hashed}", prefix, hashed)
+    return key
+
+
+def test_a_table_that_is_locked_cuts_exports_off_and_holds_up_nobody_who_comes_by_a_key(
+    database: Database, tmp_path: Path
+) -> None:
+    key = key_for(database)
+    with commands.running("serve", "PORT", tmp_path, **database.env) as start:
+        server = start(READS_OPEN="false", HTTP_STATEMENT_SECONDS="3")
+        server.may_complain = True
+        answers = [ask(server, Authorization=f"Api-Key {key}") for _ in range(4)]
+        settled(database)
+        with (
+            ThreadPoolExecutor(4) as crowd,
+            closing(psycopg2.connect(database.url)) as other,
+            other,
+            other.cursor() as cursor,
+        ):
+            cursor.execute("LOCK TABLE liquidations IN ACCESS EXCLUSIVE MODE")
+            reading = [crowd.submit(broken_off, answer) for answer in answers]
+            wait_until(lambda: database.value(BUSY) == 3, "two exports to wait beside the one who locks")
+            with client(f"{server.ws_url}?token={key}") as ws:
+                assert ws.ask(type="ping")["type"] == "pong"
+            assert not any(read.done() for read in reading)
+            assert [read.result() for read in reading] == [True] * 4
+        assert len(seqs(ask(server, Authorization=f"Api-Key {key}").read())) == COUNT
+
+
+def broken_off(answer: HTTPResponse) -> bool:
+    """Whether it ends without its end."""
+    with suppress(IncompleteRead, ConnectionError):
+        return not answer.read()
+    return True
 
 
 def test_its_connection_is_good_for_the_next_request(server: Command) -> None:

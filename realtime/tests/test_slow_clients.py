@@ -70,6 +70,24 @@ def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_g
 
 
 @pytest.mark.slow
+def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_was(
+    test_database_url: str, tmp_path: Path
+) -> None:
+    """While it is read from the database, and while it waits for room."""
+    liquidate()
+    env = {"DATABASE_URL": test_database_url, "STREAM_RING_BYTES": "65536"}
+    with commands.running("serve", "PORT", tmp_path, **env) as start:
+        server = start()
+        for _ in range(5):
+            with client(server.ws_url, max_queue=1) as slow:
+                slow.subscribe("liquidations", since=0)
+                for _ in range(10):
+                    slow.subscribe("liquidations", coins=["BTC"])
+                slow.wait_for(COUNT, timeout=10)
+                assert slow.seqs("liquidations") == list(range(1, COUNT + 1))
+
+
+@pytest.mark.slow
 def test_a_client_that_does_not_read_states_skips_to_the_newest_of_each_coin(server: Command) -> None:
     with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
         slow.subscribe("long_short_ratios")

@@ -1,0 +1,79 @@
+"""What a snapshot shows may be rare, and long to find: nobody else waits for it, and it ends."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from hyperwatch.tests.services import commands
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.postgres import Database
+from realtime.tests.sockets import Client, client
+
+pytestmark = pytest.mark.slow
+
+COUNT = 300_000
+# All are worth the same, but the very first.
+INSERT = """
+INSERT INTO transactions (id, event_key, tx_hash, block_number, block_timestamp, user_address, coin, side, tx_type,
+    size, price)
+SELECT n, decode(md5(n::text), 'hex'), '0x' || repeat(md5(n::text), 2), n,
+    '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 second', '0x' || repeat('a1', 20), 'BTC', 'LONG', 'ORDER',
+    CASE n WHEN 1 THEN 1000 ELSE 1 END, 1000
+FROM generate_series(1, %s) n"""
+HEAD = "UPDATE streams SET head = %s WHERE name = 'transactions'"
+RARE = {"filters": {"min_value_usd": "900000"}}
+SEARCHERS = 24
+
+
+@pytest.fixture(scope="module")
+def filled(_migrated: Database) -> Iterator[Database]:
+    database = _migrated.copy()
+    database.query(INSERT, COUNT)
+    database.query(HEAD, COUNT)
+    database.query("VACUUM ANALYZE transactions")
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def server(filled: Database, tmp_path: Path) -> Iterator[Command]:
+    with commands.running("serve", "PORT", tmp_path, **filled.env) as start:
+        yield start(HTTP_STATEMENT_SECONDS="2")
+
+
+def found(ws: Client) -> list[int]:
+    return [data["seq"] for data in ws.snapshot()["data"]]
+
+
+def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(server: Command) -> None:
+    with ExitStack() as stack:
+        searching = [stack.enter_context(client(server.ws_url)) for _ in range(SEARCHERS)]
+        back, newest = (stack.enter_context(client(server.ws_url)) for _ in range(2))
+        for ws in searching:
+            ws.subscribe("transactions", snapshot=10, **RARE)
+        back.subscribe("transactions", since=COUNT - 5)
+        assert [fact["seq"] for fact in back.wait_for(5)] == list(range(COUNT - 4, COUNT + 1))
+        newest.subscribe("transactions", snapshot=2)
+        assert found(newest) == [COUNT - 1, COUNT]
+        assert searching[-1].silent_for(0)
+        assert [found(ws) for ws in searching] == [[1]] * SEARCHERS
+
+
+def test_a_table_that_is_locked_is_told_of_and_the_connection_stays(server: Command, filled: Database) -> None:
+    with client(server.ws_url) as ws:
+        ws.subscribe("liquidations")
+        with closing(psycopg2.connect(filled.url)) as other, other, other.cursor() as cursor:
+            cursor.execute("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE")
+            ws.subscribe("transactions", snapshot=2)
+            told = ws.answer()
+            assert (told["type"], told["code"]) == ("error", "INTERNAL_ERROR")
+            assert told["message"] == (
+                "Not subscribed to transactions. The database did not find it within 2 s; ask for less, "
+                "or for no snapshot"
+            )
+        assert ws.ask(type="get_subscriptions")["channels"] == ["liquidations"]
+        ws.subscribe("transactions", snapshot=2)
+        assert found(ws) == [COUNT - 1, COUNT]
