@@ -58,6 +58,8 @@ class Batch:
     letters: list[Letter] = field(default_factory=list)
     # The Kafka timestamp of the oldest message.
     sent_ms: int = 0
+    # When its times were judged; None where there are none.
+    judged_at: datetime | None = None
 
     def add(self, stream: str, incoming: Incoming) -> None:
         first = self.rows[stream].setdefault(incoming.key, incoming)
@@ -78,7 +80,7 @@ def _key_text(part: object) -> str:
 def decode_batch(messages: Sequence[Message], now: datetime) -> Batch:
     """Rows and dead letters of `messages`; `now` is what the future is measured from."""
     cutoffs = retention.cutoffs(now)
-    batch = Batch(sent_ms=min((message.timestamp_ms for message in messages), default=0))
+    batch = Batch(sent_ms=min((message.timestamp_ms for message in messages), default=0), judged_at=now)
     routes = _routes()
     for message in messages:
         try:

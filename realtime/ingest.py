@@ -25,6 +25,7 @@ from realtime.due import Lost
 from realtime.kafka import Consumer, Message
 from realtime.losses import tell_lost
 from realtime.models import Reason
+from realtime.retention import MARGIN
 from realtime.store import RefusedByDatabase, Store, Stored, copy_texts
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # After so long a member that waits for its batch to be stored takes part in the group's life; what it has fetched of
 # the next is lost by that.
 PATIENCE = 1.0
+
+# What waited so long for the database may have been pruned meanwhile, and is too old now.
+JUDGED_ANEW = MARGIN / 2
 
 BATCHES = Histogram("hyperwatch_batch_messages", "Messages in a batch", buckets=(1, 10, 100, 500, 1000, 2000, 10000))
 WAITS = Counter("hyperwatch_database_waits", "Times that storing waited for the database")
@@ -109,13 +113,13 @@ class Ingest:
     ) -> Sequence[Letter]:
         """Returns what was refused."""
         try:
-            stored = self._store_when_possible(batch, texts)
+            stored, letters = self._store_when_possible(messages, batch, texts)
         except RefusedByDatabase as refused:
             return self._halve(messages, refused)
         checkpoint("stored")
         self._publish(stored)
         checkpoint("published")
-        return batch.letters
+        return letters
 
     def _finish(self, underway: Underway) -> None:
         """Waits until the batch is stored and told, and commits its offsets."""
@@ -134,12 +138,19 @@ class Ingest:
         if lost and tell_lost(lost):
             self._consumer.pass_over(lost)
 
-    def _store_when_possible(self, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
-        """What was new. Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
+    def _store_when_possible(
+        self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None
+    ) -> tuple[list[Stored], Sequence[Letter]]:
+        """What was new, and what was refused.
+
+        Raises Stopped where the stop comes first, so that no later part of a batch goes before it.
+        """
         pauses = chain(PAUSES, repeat(PAUSES[-1]))
         while True:
+            if batch.judged_at is not None and self._now() - batch.judged_at > JUDGED_ANEW:
+                batch, texts = self._decode(messages), None
             try:
-                return self._store.store(batch, texts)
+                return self._store.store(batch, texts), batch.letters
             except (OperationalError, InterfaceError) as error:
                 pause = next(pauses)
                 WAITS.inc()
@@ -155,7 +166,7 @@ class Ingest:
             halves = (messages[:middle], messages[middle:])
             return [letter for half in halves for letter in self._store_and_tell(half, self._decode(half))]
         letters = [Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))]
-        self._store_when_possible(Batch(letters=letters))
+        self._store_when_possible(messages, Batch(letters=letters))
         return letters
 
 

@@ -18,6 +18,8 @@ from realtime.streams import Stream, all_streams
 BATCH = 2_000
 # Who waits for the lock gets it between two batches.
 PAUSE = 0.01
+# So much longer a fact is kept than it is taken: while it waits to be stored again it must not be pruned.
+MARGIN = timedelta(hours=1)
 
 
 class Pruned(NamedTuple):
@@ -33,7 +35,7 @@ def retention(stream: Stream) -> timedelta | None:
 
 
 def cutoffs(now: datetime) -> dict[str, datetime]:
-    """For each stream with a retention, the time before which its facts are not kept."""
+    """For each stream with a retention, the time before which its facts are not taken; they go MARGIN later."""
     kept = {stream.name: retention(stream) for stream in all_streams()}
     return {name: now - days for name, days in kept.items() if days is not None}
 

@@ -1,22 +1,28 @@
 """What is older than its stream's retention goes, the oldest `seq` first, and is known to be gone."""
 
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from pytest_django.fixtures import Settings
 
 from hyperwatch.tests.asking import ask, get
+from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.tests.services.waiting import wait_until
 from realtime import retention
+from realtime.decoding import Batch
 from realtime.heads import read_places
 from realtime.models import DeadLetter
-from realtime.retention import prune
+from realtime.retention import MARGIN, cutoffs, prune
+from realtime.store import Store, Stored
 from realtime.streams import get_stream
 from realtime.tests.builders import liquidation, liquidation_map, position_summary, ratio, stored
+from realtime.tests.ingesting import Told, ingesting, send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -88,6 +94,40 @@ def test_what_was_removed_does_not_come_back(settings: Settings) -> None:
     assert [(letter.reason, letter.error[-26:]) for letter in DeadLetter.objects.all()] == [
         ("TOO_OLD", "older than liquidations are kept"[-26:])
     ]
+
+
+def test_what_has_just_become_too_old_is_refused_and_not_removed_for_an_hour(settings: Settings) -> None:
+    hour = 1 / 24
+    liquidate(30 + 1.1 * hour, 30 + 0.9 * hour, 1)
+    settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
+    assert "1 rows older than" in run()
+    stored(liquidation(raw_data={"tid": 1}, block_timestamp=ago(30 + 0.9 * hour)), now=datetime.now(UTC))
+    assert read_places()["liquidations"] == (3, 1)
+    assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
+
+
+def test_what_was_removed_while_its_batch_waited_for_the_database_does_not_come_back(
+    mock_kafka: MockKafka, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
+    liquidate(29.99)
+    clock, store = [BEGAN], Store.store
+
+    def away_for_hours(self: Store, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
+        if clock[0] > BEGAN:
+            return store(self, batch, texts)
+        clock[0] += timedelta(hours=3)
+        assert [pruned.rows for pruned in prune(stream, cutoffs(clock[0] - MARGIN)[stream.name])] == [1]
+        raise OperationalError("away")
+
+    stream, told = get_stream("liquidations"), Told()
+    monkeypatch.setattr(Store, "store", away_for_hours)
+    send(liquidation(raw_data={"tid": tid}, block_timestamp=ago(days)) for tid, days in [(0, 29.99), (1, 1)])
+    with ingesting(told, now=lambda: clock[0]):
+        wait_until(lambda: told.seqs, "what is left of the batch", 30)
+    assert told.seqs == {"liquidations": [2]}
+    assert read_places()["liquidations"] == (2, 1)
+    assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
 
 
 def test_more_than_a_batch_goes_batch_by_batch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from realtime.meter import Meter
-from realtime.retention import cutoffs, prunable, prune, strangers
+from realtime.retention import MARGIN, cutoffs, prunable, prune, strangers
 from realtime.streams import Stream, all_streams, get_stream
 
 
 class Command(BaseCommand):
     help = (
-        "Removes what is older than STREAM_RETENTION_DAYS says, stream by stream, the oldest first, in small batches "
-        "that storing waits for one at a time. What was stored later than something that stays is kept with it. "
+        "Removes what is an hour older than STREAM_RETENTION_DAYS says, stream by stream, the oldest first, in small "
+        "batches that storing waits for one at a time. What was stored later than something that stays is kept with it. "
         "Ctrl-C ends it between two batches."
     )
 
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         return [get_stream(name) for name in sorted(names or kept)]
 
     def _prune(self, stream: Stream, stop: threading.Event, *, is_dry: bool) -> None:
-        cutoff = cutoffs(datetime.now(UTC))[stream.name]
+        cutoff = cutoffs(datetime.now(UTC) - MARGIN)[stream.name]
         rows = upto = 0
         if is_dry:
             upto, rows = prunable(stream, cutoff)
