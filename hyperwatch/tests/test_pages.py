@@ -3,13 +3,17 @@
 import json
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from hyperwatch import health
 from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
 from realtime.tests.builders import stored
 
@@ -47,6 +51,11 @@ def test_health_is_alive_and_metrics_are_told() -> None:
     assert b"hyperwatch_stored_total" in Client().get("/metrics").content
 
 
+@pytest.fixture(autouse=True)
+def nobody_has_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "lookout", health.Lookout())
+
+
 def test_readiness_tells_of_each_part_and_of_each_streams_freshness(mock_kafka: MockKafka) -> None:
     stored(builders.liquidation())
     answer = Client().get("/health/ready?strict=1")
@@ -67,10 +76,39 @@ def test_without_kafka_it_is_degraded_and_only_strictly_a_503() -> None:
         assert answer.json()["checks"]["kafka"]["status"] == "down"
 
 
-def test_a_redis_that_is_away_is_told(settings: Settings, redis_server: RedisServer) -> None:
+def test_one_looks_for_all_who_ask_whether_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nobody waits for that one, where there is something to be told."""
+    looks, goes_on = list[int](), Event()
+
+    def look() -> health.Check:
+        looks.append(1)
+        assert len(looks) == 1 or goes_on.wait(20)
+        return {"status": "ok"}
+
+    monkeypatch.setattr(health, "CHECKS", {"database": look})
+    assert [is_ready() for _ in range(5)] == [200] * 5
+    assert len(looks) == 1
+    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
+    with ThreadPoolExecutor(1) as other:
+        looking = other.submit(is_ready)
+        wait_until(lambda: len(looks) == 2, "another look")
+        assert [is_ready() for _ in range(5)] == [200] * 5
+        goes_on.set()
+        assert looking.result() == 200
+    assert len(looks) == 2
+
+
+def is_ready() -> int:
+    return Client().get("/health/ready").status_code
+
+
+def test_a_redis_that_is_away_is_told(
+    settings: Settings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.REDIS_URL = redis_server.url
     assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "ok"
     redis_server.stop()
+    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
     assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "down"
 
 
