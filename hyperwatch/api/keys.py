@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
@@ -59,7 +59,17 @@ class ReadsOpenWritesByKey(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method in SAFE_METHODS and settings.READS_OPEN:
             return True
-        return isinstance(request.auth, APIKey) or bool(request.user and request.user.is_staff)
+        return isinstance(request.auth, APIKey) or _may(request, view)
+
+
+def _may(request: Request, view: Any) -> bool:
+    """Whether an admin's session does: what may be written is what the admin pages let this one write."""
+    user: Any = request.user
+    if not (user and user.is_staff):
+        return False
+    model = getattr(getattr(view, "queryset", None), "model", None)
+    needed = DjangoModelPermissions().get_required_permissions(str(request.method), model) if model else []
+    return bool(user.has_perms(needed))
 
 
 class KeysAway(Exception):

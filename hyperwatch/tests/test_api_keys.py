@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -81,7 +81,7 @@ def admin_at_the_door() -> Client:
 
 def test_an_admin_writes_by_session_with_the_csrf_token_only() -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(User.objects.create_user("admin", is_staff=True))
+    client.force_login(User.objects.create_superuser("admin"))
     refused = client.post("/api/v1/whales", WHALE, "application/json")
     assert (refused.status_code, refused.json()["code"]) == (403, 403)
     client.get("/api/v1/whales", HTTP_ACCEPT="text/html")
@@ -94,6 +94,18 @@ def test_a_user_who_is_no_admin_is_forbidden_to_write() -> None:
     client.force_login(User.objects.create_user("guest"))
     response = client.post("/api/v1/whales", WHALE, "application/json")
     assert (response.status_code, response.json()["code"]) == (403, 403)
+
+
+def test_an_admin_writes_what_the_admin_pages_would_let_be_written() -> None:
+    client, admin = Client(), User.objects.create_user("clerk", is_staff=True)
+    client.force_login(admin)
+    assert client.post("/api/v1/whales", WHALE, "application/json").status_code == 403
+    admin.user_permissions.add(Permission.objects.get(codename="add_whalewatch"))
+    made = client.post("/api/v1/whales", WHALE, "application/json")
+    assert made.status_code == 200
+    path = f"/api/v1/whales/{made.json()['data']['id']}"
+    assert client.patch(path, {"alias": "x"}, "application/json").status_code == 403
+    assert client.delete(path).status_code == 403
 
 
 def test_reads_can_be_closed(settings: Settings) -> None:
