@@ -46,6 +46,8 @@ class WhaleActivity(StoredFact):
         verbose_name_plural = "whale activities"
         indexes = [
             models.Index(fields=["-timestamp", "-id"], name="whale_activities_time"),
+            # By coin too, for what pruning leaves of each.
+            models.Index(fields=["coin", "-timestamp", "-id"], name="whale_activities_coin_time"),
             models.Index(
                 fields=["whale_id", "-timestamp", "-id"],
                 include=["activity_type"],
