@@ -109,7 +109,8 @@ if REDIS_URL:
     }
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}}
-    CACHES = {"default": {"BACKEND": "hyperwatch.api.counting.CountingMemory"}}
+    # Each client has a few counters in it; beyond Django's 300 some would begin anew.
+    CACHES = {"default": {"BACKEND": "hyperwatch.api.counting.CountingMemory", "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 
 # Kafka: unset means what a running `up` was given or brought
 KAFKA_BOOTSTRAP_SERVERS: str = env.servers("KAFKA_BOOTSTRAP_SERVERS")

@@ -1,5 +1,6 @@
 """Where clients come from, as they are counted."""
 
+import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import quote
@@ -8,6 +9,7 @@ from rest_framework.settings import api_settings
 
 # Whoever has one address of IPv6 has all that share its first half (RFC 6177 gives each site no less).
 SITE_BITS = 64
+ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d+)?", re.ASCII)
 
 
 def forwarded_address(header: str, peer: str) -> str:
@@ -20,9 +22,13 @@ def forwarded_address(header: str, peer: str) -> str:
 
 @lru_cache(4_096)
 def counted_as(address: str) -> str:
-    """The site of an address of IPv6, the address itself of IPv4; what is no address is quoted and cut."""
+    """The site of an address of IPv6, the address itself of IPv4; what is no address is quoted and cut.
+
+    Some proxies tell the client's port with it.
+    """
+    told = ADDRESS.fullmatch(address)
     try:
-        known = ip_address(address)
+        known = ip_address(told[1] or told[2] if told else address)
     except ValueError:
         return quote(address)[:64]
     if not isinstance(known, IPv6Address):

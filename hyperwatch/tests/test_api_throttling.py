@@ -68,6 +68,8 @@ def test_a_forwarded_address_counts_only_behind_a_proxy_of_ours(settings: Settin
         ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
         ("::ffff:10.0.0.7", "10.0.0.7", True),
         ("::ffff:10.0.0.7", "::ffff:10.0.0.8", False),
+        ("10.0.0.7:4711", "10.0.0.7", True),
+        ("[2001:db8:1:2::1]:4711", "2001:db8:1:2::2", True),
         ("no address", "no  address", False),
     ],
 )

@@ -16,8 +16,8 @@ from realtime.streams import Stream, all_streams, get_stream
 class Command(BaseCommand):
     help = (
         "Removes what is an hour older than STREAM_RETENTION_DAYS says, stream by stream, the oldest first, in small "
-        "batches that storing waits for one at a time. What was stored later than something that stays is kept with it. "
-        "Ctrl-C ends it between two batches."
+        "batches that storing waits for one at a time. What was stored later than something that stays is kept with "
+        "it. Ctrl-C ends it between two batches."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
