@@ -68,6 +68,10 @@ SERVER_HOST: str = env.host("SERVER_HOST", "0.0.0.0")  # noqa: S104 (a server is
 SERVER_PORT: int = env.whole("SERVER_PORT", 8080, 1, 65535)
 if env.text("PORT"):
     SERVER_PORT = env.whole("PORT", SERVER_PORT, 1, 65535)
+# Where whoever asks in another shell finds it: unset means what a running `up` was given
+RUNNING_PORT = SERVER_PORT
+if not (env.text("PORT") or env.text("SERVER_PORT")):
+    RUNNING_PORT = addresses.port(VAR_DIR) or SERVER_PORT
 CONSUMER_PORT: int = env.whole("CONSUMER_PORT", 8081, 0, 65535)
 HTTP_THREADS: int = env.whole("HTTP_THREADS", 16, 1, 1_000)
 HTTP_STATEMENT_SECONDS: float = env.number("HTTP_STATEMENT_SECONDS", 30.0, 0.1, 3_600)

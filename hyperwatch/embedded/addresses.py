@@ -25,6 +25,10 @@ def kafka_file(var: Path) -> Path:
     return var / "kafka.address"
 
 
+def port_file(var: Path) -> Path:
+    return var / "port"
+
+
 def database_url(var: Path) -> str:
     """The URL that a running `up` was given, else that of the embedded PostgreSQL that keeps its data in `var`."""
     return _held(database_file(var)) or postgres.url(var)
@@ -42,6 +46,11 @@ def redis_url(var: Path) -> str:
 def kafka(var: Path) -> str:
     """The brokers that a running `up` was given, else `host:port` of the one it brought, or the empty string."""
     return _held(kafka_file(var))
+
+
+def port(var: Path) -> int:
+    """Where a running `up` listens, 0 where none does."""
+    return int(_held(port_file(var)) or 0)
 
 
 @contextmanager

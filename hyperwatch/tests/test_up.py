@@ -150,9 +150,9 @@ def test_a_second_one_in_the_same_folder_says_so(up: Command, var: Path) -> None
     assert up.returncode == 0
 
 
-def in_a_second_shell(var: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def in_a_second_shell(var: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     shell = {**os.environ, **NOTHING_CONFIGURED, "VAR_DIR": str(var), **env}
-    command = [sys.executable, "manage.py", "dead_letters", "list"]
+    command = [sys.executable, "manage.py", *(arguments or ("dead_letters", "list"))]
     return subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=60)
 
 
@@ -171,6 +171,8 @@ def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
         assert "t[0]@7 NOT_JSON" in in_a_second_shell(var).stdout
         own = in_a_second_shell(var, DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/own")
         assert (own.returncode, own.stdout) == (1, "")
+        assert f":{up.port}/ws" in in_a_second_shell(var, "tail", "--help").stdout
+        assert ":7070/ws" in in_a_second_shell(var, "tail", "--help", PORT="7070").stdout
     finally:
         up.stop()
     assert not file.exists()

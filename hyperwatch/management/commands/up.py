@@ -78,6 +78,7 @@ class Command(BaseCommand):
     def tell_other_shells(self, brought: ExitStack) -> None:
         """What was brought is found in any case; this is what was given, perhaps to this shell alone."""
         var = settings.VAR_DIR
+        brought.enter_context(addresses.told(addresses.port_file(var), str(settings.SERVER_PORT)))
         if settings.DATABASE_URL:
             brought.enter_context(addresses.told(addresses.database_file(var), settings.DATABASE_URL))
         if settings.REDIS_URL:

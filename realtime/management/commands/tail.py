@@ -89,9 +89,9 @@ class Command(BaseCommand):
 
 
 def default_url() -> str:
-    """Where this machine's server listens, by the settings."""
+    """Where this machine's server listens, by the settings or by a running `up`."""
     host = EVERYWHERE.get(settings.SERVER_HOST, settings.SERVER_HOST)
-    return f"ws://{f'[{host}]' if ':' in host else host}:{settings.SERVER_PORT}/ws"
+    return f"ws://{f'[{host}]' if ':' in host else host}:{settings.RUNNING_PORT}/ws"
 
 
 def _params(channel: str, wanted: list[str], options: dict[str, Any]) -> dict[str, Any]:
