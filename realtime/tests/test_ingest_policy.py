@@ -7,16 +7,16 @@ from datetime import datetime
 
 import psycopg2
 import pytest
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection
 
 from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime import kafka
+from realtime import kafka, losses
 from realtime.decoding import Batch, decode_batch
-from realtime.due import Due
+from realtime.due import Due, Lost
 from realtime.ingest import Ingest
 from realtime.kafka import Consumer, Message
-from realtime.models import DeadLetter
+from realtime.models import DeadLetter, LostMessages
 from realtime.store import RefusedByDatabase, Store, Stored
 from realtime.tests.builders import transaction
 from realtime.tests.ingesting import Told, ingesting, send
@@ -86,6 +86,53 @@ class Standing(Consumer):
 
     def read(self, limit: int, wait: float) -> list[Message]:
         return [transaction(raw_data={"tid": tid}) for tid in range(4)]
+
+
+class Holed(Standing):
+    """Kafka removed the offsets from 11 to 19 while the group was at 9."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = [transaction(raw_data={"tid": offset})._replace(offset=offset) for offset in (9, 10, 20)]
+        self._due = Due(lambda _partition: 20)
+        self.done = list[str]()
+
+    def read(self, limit: int, wait: float) -> list[Message]:
+        messages, self._left = self._left, []
+        self._due.follow(messages)
+        return messages
+
+    def pass_over(self, lost: Sequence[Lost]) -> None:
+        self.done += [f"passed over {one.first} to {one.last}" for one in lost]
+        self.lost.clear()
+
+    def commit(self, batch: Sequence[Message]) -> None:
+        self.done.append(f"committed {batch[-1].offset}")
+
+
+def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop, consumer, keep = threading.Event(), Holed(), losses._keep
+
+    def store(_self: Store, _batch: Batch, _texts: object) -> list[Stored]:
+        consumer.done.append("stored")
+        return []
+
+    def keep_at_last(lost: Sequence[Lost]) -> None:
+        consumer.done.append("tried to tell")
+        if consumer.done.count("tried to tell") == 1:
+            # As a crash of the server is told of.
+            raise DatabaseError("server closed the connection unexpectedly")
+        keep(lost)
+        stop.set()
+
+    monkeypatch.setattr(Store, "store", store)
+    monkeypatch.setattr(losses, "_keep", keep_at_last)
+    Ingest(consumer, lambda _: None, stop).run(4)
+    told = ["tried to tell", "passed over 11 to 19"]
+    assert consumer.done == ["stored", "tried to tell", "committed 20", *told]
+    assert [(lost.first, lost.last) for lost in LostMessages.objects.all()] == [(11, 19)]
 
 
 @pytest.mark.parametrize("refusals", [1, 3])

@@ -1,19 +1,24 @@
 """Where reading needs a key: who gets in, and that no key is ever written down."""
 
+import asyncio
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from rest_framework_api_key.models import APIKey
 
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command, Start
 from hyperwatch.tests.services.postgres import Database
+from realtime.bearers import Bearers
+from realtime.protocol import CloseCode
 from realtime.tests.rawsocket import connected, request
 from realtime.tests.sockets import client
 from realtime.tests.test_limits import closed_with
@@ -83,6 +88,43 @@ def test_who_listens_by_a_key_is_sent_away_once_it_does_not_count_any_more(web: 
         expired.save()
         assert [closed_with(ws)[0] for ws in (one, two)] == [4401, 4401]
         assert three.ask(type="ping")["type"] == "pong"
+
+
+class Listening:
+    """A client that notes with what code it was sent away."""
+
+    outlet: Any = None
+    code: CloseCode | None = None
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    def go_away(self, code: CloseCode) -> None:
+        self.code = code
+        self.gone.set()
+
+
+def test_a_look_at_the_keys_that_a_crash_of_the_database_ends_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [DatabaseError("server closed the connection unexpectedly"), InterfaceError("connection already closed")]
+
+    def that_count(prefixes: Collection[str]) -> set[str]:
+        if looks:
+            raise looks.pop()
+        return set(prefixes) - {"revoked"}
+
+    async def listen() -> tuple[CloseCode | None, CloseCode | None]:
+        bearers, one, other = Bearers(), Listening(), Listening()
+        bearers.enter(one, "revoked.secret")
+        bearers.enter(other, "good.secret")
+        await asyncio.wait_for(one.gone.wait(), 10)
+        bearers.leave(one)
+        bearers.leave(other)
+        return one.code, other.code
+
+    monkeypatch.setattr("hyperwatch.api.keys._that_count", that_count)
+    monkeypatch.setattr("realtime.bearers.LOOK_SECONDS", 0.01)
+    assert asyncio.run(listen()) == (CloseCode.UNAUTHORISED, None)
+    assert looks == []
 
 
 def said_of_bad_requests(web: Command, key: str) -> str:
