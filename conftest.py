@@ -19,6 +19,8 @@ if settings.configured:
     raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: the tests bring an environment of their own")
 environment.isolate()
 django.setup()
+# As `serve` makes it.
+settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 pytest_plugins = ["hyperwatch.tests.services.fixtures"]
 

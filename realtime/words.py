@@ -30,7 +30,7 @@ ERRORS = {
     ErrorCode.INVALID_CHANNEL: "There is no such channel.",
     ErrorCode.INVALID_PARAMS: "A param is unknown to all of the channels, missing, or has a value that cannot be.",
     ErrorCode.UNAUTHORIZED: "A token is needed, or this one is not valid.",
-    ErrorCode.INTERNAL_ERROR: "The server cannot do it now; try again.",
+    ErrorCode.INTERNAL_ERROR: "The server cannot do it now; the message says what to do.",
     ErrorCode.RATE_LIMITED: "Too many frames in a short time.",
     ErrorCode.LIMIT_EXCEEDED: "More than one connection may have.",
 }

@@ -77,7 +77,7 @@ def allowed(importer: str) -> tuple[str, ...]:
     return ("hyperwatch", *FACE_FOR_ASSEMBLY)
 
 
-@pytest.mark.parametrize("path", sources(), ids=name_of)
+@pytest.mark.parametrize("path", list(sources()), ids=name_of)
 def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
     ours = {name for name in imports(path) if name.split(".")[0] in ROOMS}
     assert {name for name in ours if not is_in(name, allowed(name_of(path)))} == set()
