@@ -62,6 +62,8 @@ class Request(WebRequest):  # type: ignore[misc]
     def finish(self) -> None:
         if self.producer:
             self.unregisterProducer()
+        # Nothing more is to come, and nobody tells of room any more.
+        self._room.set()
         super().finish()
 
     def pauseProducing(self) -> None:  # noqa: N802

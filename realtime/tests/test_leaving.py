@@ -1,15 +1,19 @@
 """What is left in the server of those who have left."""
 
+import json
 import re
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
+from realtime.tests.builders import position, position_summary, stored
 from realtime.tests.sockets import client, metric
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
@@ -38,6 +42,25 @@ def test_who_has_left_is_gone_without_the_collector(server: Command) -> None:
         visits(server, 20)
         # A request of ours for the metrics leaves some fifty, and a visit left sixty.
         assert collected(server) < 200
+
+
+def test_an_answer_that_was_taken_leaves_no_task_whatever_its_size(server: Command) -> None:
+    """The transport may have been full when the last piece was given to it."""
+    sizes = {f"COIN{count}": count for count in range(300, 900, 100)}
+    stored(*(position_summary(coin, positions=held(count)) for coin, count in sizes.items()))
+    before = metric(server, "hyperwatch_tasks")
+    for coin, count in sizes.items():
+        assert len(fetch(server, f"/api/v1/positions?coin={coin}")["data"]["positions"]) == count
+    wait_until(lambda: metric(server, "hyperwatch_tasks") == before, "the answers' tasks to end", 5)
+
+
+def held(count: int) -> list[dict[str, Any]]:
+    return [position(user_address=f"0x{number:040x}") for number in range(count)]
+
+
+def fetch(server: Command, path: str) -> Any:
+    with urllib.request.urlopen(f"{server.url}{path}", timeout=20) as answer:  # noqa: S310 (http, ours)
+        return json.load(answer)
 
 
 def visits(server: Command, number: int) -> None:
