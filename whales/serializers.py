@@ -18,6 +18,8 @@ class WhaleSerializer(serializers.ModelSerializer[WhaleWatch]):
         model = WhaleWatch
         fields = ["id", "wallet_address", "alias", "description", "is_active", "created_at"]
         read_only_fields = ["id", "created_at"]
+        # What a browser's form begins with.
+        extra_kwargs = {"is_active": {"initial": True}}
 
     def validate_wallet_address(self, address: str) -> str:
         if self.instance is not None and address != self.instance.wallet_address:

@@ -76,7 +76,12 @@ def test_tail_prints_json_and_tells_of_gaps(server: Command, tmp_path: Path) -> 
         wait_until(lambda: "gap:" in tail.output(), "the gap")
         liquidate(4, 4)
         wait_until(lambda: len(tail.output().splitlines()) == 2, "the line")
-    gap, line = tail.output().splitlines()
+        told = tail.output()
+    with tailing(server, tmp_path / "again", "liquidations", "--snapshot", "1", "--json") as tail:
+        wait_until(lambda: tail.output().endswith("\n"), "the line of a snapshot")
+    (again,) = tail.output().splitlines()
+    gap, line = told.splitlines()
+    assert json.loads(again) == json.loads(line)
     assert gap == "gap: liquidations 1 to 3 will not come"
     event = json.loads(line)
     assert (event["channel"], event["seq"], event["data"]["liquidation_value_usd"]) == (

@@ -165,3 +165,8 @@ def wait_until_one_waits() -> None:
                 return
         time.sleep(0.01)
     raise AssertionError("nobody waits")
+
+
+def test_the_form_of_the_browsable_page_begins_with_a_whale_that_is_watched() -> None:
+    page = Client().get("/api/v1/whales", HTTP_ACCEPT="text/html", **bearer())  # type: ignore[arg-type]
+    assert "&quot;is_active&quot;: true" in page.content.decode()

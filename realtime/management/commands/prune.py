@@ -64,5 +64,9 @@ class Command(BaseCommand):
                     meter.at(rows)
                     if stop.is_set():
                         break
-        gone = f"{'would go' if is_dry else 'gone'}, up to seq {upto:,}" if rows else "to go"
-        self.stdout.write(f"{stream.name}: {rows:,} rows older than {cutoff:%Y-%m-%d %H:%M:%S} UTC {gone}")
+        older = f"older than {cutoff:%Y-%m-%d %H:%M:%S} UTC"
+        if rows:
+            gone = f"{'would go' if is_dry else 'gone'}, up to seq {upto:,}"
+            self.stdout.write(f"{stream.name}: {rows:,} rows {older} {gone}")
+        else:
+            self.stdout.write(f"{stream.name}: nothing to go: the oldest seq is not {older}")

@@ -80,11 +80,9 @@ class Command(BaseCommand):
         if isinstance(event, Gap):
             what = f"{event.missing_from} to {event.missing_to}"
             self.stderr.write(f"gap: {event.channel} {what} will not come")
-        elif as_json:
-            self.stdout.write(json.dumps(asdict(event), ensure_ascii=False))
         else:
-            for text in _lines(event):
-                self.stdout.write(text)
+            for fact in _facts(event):
+                self.stdout.write(_json(fact) if as_json else line(fact.channel, fact.seq, fact.timestamp, fact.data))
         self.stdout.flush()
 
 
@@ -114,8 +112,24 @@ def _takes(channel: str, name: Param) -> bool:
     return stream is None or name in stream.params
 
 
-def _lines(event: Fact | Snapshot) -> list[str]:
+def _json(fact: Fact) -> str:
+    return json.dumps(asdict(fact), ensure_ascii=False)
+
+
+def _facts(event: Fact | Snapshot) -> list[Fact]:
+    """A snapshot's rows are told as the facts that they were when they were new."""
     if isinstance(event, Fact):
-        return [line(event.channel, event.seq, event.timestamp, event.data)]
+        return [event]
     stream = channels().get(event.channel)
-    return [line(event.channel, row["seq"], str(row.get(stream.time if stream else "", "")), row) for row in event.data]
+    frame_type, time = (stream.frame_type or "", stream.time) if stream else ("", "")
+    return [
+        Fact(
+            channel=event.channel,
+            type=frame_type,
+            seq=row["seq"],
+            epoch=event.epoch,
+            timestamp=str(row.get(time, "")),
+            data=row,
+        )
+        for row in event.data
+    ]
