@@ -1,6 +1,7 @@
 """Questions to the database from an event loop, which must not wait for their answers."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,9 +29,16 @@ class DatabaseThreads:
         return await asyncio.get_running_loop().run_in_executor(self._executor, _answer, question, args)
 
     def end(self) -> None:
-        # Looked up over there: `connection` is another in each thread.
-        self._executor.submit(lambda: connection.close())
+        # Each thread closes its own, and waits for the others: so none of them takes two.
+        meeting = threading.Barrier(self._most)
+        for _ in range(self._most):
+            self._executor.submit(_close, meeting)
         self._executor.shutdown(wait=False)
+
+
+def _close(meeting: threading.Barrier) -> None:
+    connection.close()
+    meeting.wait()
 
 
 def _answer(question: Callable[..., T], args: tuple[Any, ...]) -> T:

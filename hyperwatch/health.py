@@ -20,9 +20,11 @@ from realtime.kafka import KafkaAway, existing_topics, topics
 from realtime.losses import lost_lately
 
 PATIENCE = 1.5
-# What was found is told again for so long; while somebody looks anew, a little longer.
+# What was found is told again for so long; while somebody looks anew, a little longer. Who comes later than that waits
+# for the one who looks, and not for ever: it takes a thread.
 FRESH_SECONDS = 1.0
 STALE_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 
 Check = dict[str, Any]
 
@@ -55,13 +57,16 @@ class Lookout:
 
     def checks(self) -> dict[str, Check]:
         """What each part says, found by a look that ended within FRESH_SECONDS, or by the one before it."""
-        if self._age() > FRESH_SECONDS and self._looking.acquire(blocking=self._age() > STALE_SECONDS):
+        wait = LOOK_SECONDS if self._age() > STALE_SECONDS else 0
+        if self._age() > FRESH_SECONDS and self._looking.acquire(timeout=wait):
             try:
                 if self._age() > FRESH_SECONDS:
                     self._found = {name: check() for name, check in CHECKS.items()}
                     self._found_at = time.monotonic()
             finally:
                 self._looking.release()
+        if self._age() > STALE_SECONDS:
+            return {**self._found, "database": {"status": "down", "error": "nothing is known: a look is not done yet"}}
         return self._found
 
     def _age(self) -> float:

@@ -96,11 +96,14 @@ class Feed(ABC):
         """Those who cannot go on from what is kept."""
         return [follower for lane in self._lanes for follower in lane.fallen_behind(self.ring.oldest)]
 
-    def raise_floor(self, floor: int) -> None:
-        """What retention removed before it came here cannot come any more: the followers are told of the gap."""
+    def raise_floor(self, floor: int) -> bool:
+        """What retention removed before it came here cannot come any more: the followers are told of the gap.
+
+        Returns whether something else may be a coin's newest now (StateFeed.restore).
+        """
         self.floor = floor
         if self.head >= floor:
-            return
+            return False
         before, self.head = self.head, floor
         gap = gap_frame(self.stream.name, before + 1, floor)
         self._early = {seq: event for seq, event in self._early.items() if seq > floor}
@@ -108,6 +111,7 @@ class Feed(ABC):
         for lane in self._lanes:
             lane.write(lane.chunk_of([gap]), before)
         self.offer(())
+        return False
 
     def join(self, client: Client, wanted: Filter, form: Form) -> Follower:
         """A place at the head, in the lane of all who want the same in the same form."""
@@ -158,7 +162,8 @@ class EventFeed(Feed):
     """Everything counts: whoever falls off the ring has to come back for it."""
 
     def newest(self, wanted: Filter, most: int) -> Sequence[Event] | None:
-        matching = (event for event in self.ring.newest_first() if wanted.wants(event.fact))
+        newest = self.ring.newest_first()
+        matching = (event for event in newest if event.seq > self.floor and wanted.wants(event.fact))
         found = list(islice(matching, most))
         is_all_kept = self.ring.oldest <= self.floor
         return found[::-1] if is_all_kept or len(found) == most else None
@@ -188,10 +193,19 @@ class StateFeed(Feed):
         matching = [event for event in self._newest.values() if wanted.wants(event.fact)]
         return sorted(matching, key=attrgetter("seq"))
 
-    def raise_floor(self, floor: int) -> None:
-        """What retention removed is nobody's newest any more."""
-        super().raise_floor(floor)
-        self._newest = {coin: event for coin, event in self._newest.items() if event.seq > floor}
+    def raise_floor(self, floor: int) -> bool:
+        """What retention removed is nobody's newest any more; an older one may be left that was stored later."""
+        left = {coin: event for coin, event in self._newest.items() if event.seq > floor}
+        has_lost = len(left) < len(self._newest)
+        self._newest = left
+        return super().raise_floor(floor) or has_lost
+
+    def restore(self, newest: Iterable[Event]) -> None:
+        """Takes the newest that the database knows of each coin, where what was kept here is gone."""
+        for event in newest:
+            # What is beyond the head comes by itself.
+            if event.seq <= self.head:
+                self._newest.setdefault(event.fact.coin, event)
 
     def _counts(self, event: Event) -> bool:
         """A fact that is older than its coin's newest comes too late: it is stored and not sent."""

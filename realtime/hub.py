@@ -26,7 +26,7 @@ from realtime.heads import Place, Standing, read_standing
 from realtime.protocol import CloseCode
 from realtime.streams import Stream, channels
 from realtime.subscriptions import Filter, Start, Subscription
-from realtime.tail import read_events, read_newest, read_start
+from realtime.tail import read_events, read_newest, read_start, read_states
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ JOIN_PATIENCE = 1.0
 MEND_ROWS = 1_000
 # A snapshot is looked for among so many of the newest first, which takes no time to speak of.
 LOOKED_THROUGH = 20_000
+LOOK_SECONDS = 1.0
 
 
 class HubAway(Exception):
@@ -51,8 +52,10 @@ class Hub:
     def __init__(self) -> None:
         self._membership = Membership(channels(), self._hear)
         self._database = DatabaseThreads("hub", seconds=None)
-        # Apart from it: mending must not wait for what clients ask for, nor what is found at once for what takes long.
-        self._questions = DatabaseThreads("hub-clients", seconds=settings.HTTP_STATEMENT_SECONDS)
+        # Apart from it: mending must not wait for what clients ask for, who resumes not for who wants a snapshot, and
+        # a snapshot that is found at once not for one that takes long.
+        self._resumes = DatabaseThreads("hub-resumes", seconds=settings.HTTP_STATEMENT_SECONDS)
+        self._looks = DatabaseThreads("hub-looks", seconds=LOOK_SECONDS)
         self._searches = DatabaseThreads("hub-searches", 2, seconds=settings.HTTP_STATEMENT_SECONDS)
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
@@ -99,7 +102,7 @@ class Hub:
         form = Form(subscription.is_batch, client.outlet.is_compressed)
         metrics.SUBSCRIPTIONS.labels(subscription.stream.name).inc()
         follower = self._feeds[subscription.stream.name].join(client, subscription.filter, form)
-        follower.is_resuming = subscription.start != Start()
+        follower.is_resuming = not subscription.start.is_at_head
         if before is not None and not before.is_current and not follower.is_resuming:
             follower.seq, follower.is_resuming = before.seq, before.is_resuming
         return follower
@@ -116,8 +119,10 @@ class Hub:
                 await self._snapshot(feed, follower, start.snapshot)
             elif start.since is not None:
                 await self._resume(feed, follower, start)
+        except TimeoutError as error:
+            raise HubAway(_too_long()) from error
         except (DatabaseError, InterfaceError) as error:
-            raise _away(error) from error
+            raise HubAway(_too_long()) if is_cancelled(error) else HubAway() from error
         follower.is_busy = False
         await self.catch_up(subscription.stream, follower)
 
@@ -153,7 +158,7 @@ class Hub:
     async def _read_for(self, feed: Feed, follower: Follower) -> None:
         """A page from the database; what retention has removed meanwhile is a gap."""
         upto = feed.head
-        events = await self._questions.ask(read_events, feed.stream, follower.seq, MEND_ROWS, upto)
+        events = await self._resumes.ask(read_events, feed.stream, follower.seq, MEND_ROWS, upto)
         if follower.is_gone:
             return
         first = events[0].seq if events else upto + 1
@@ -166,7 +171,8 @@ class Hub:
         head = follower.seq = feed.head
         events = feed.newest(follower.lane.wanted, most)
         if events is None:
-            events = await self._found(feed, follower.lane.wanted, head, most)
+            async with asyncio.timeout(settings.HTTP_STATEMENT_SECONDS):
+                events = await self._found(feed, follower.lane.wanted, head, most)
         # Hundreds of states are megabytes, which to join and compress would hold up everybody's frames.
         chunk = await asyncio.to_thread(_snapshot_chunk, feed.stream.name, head, events, follower.lane)
         if not follower.is_gone:
@@ -175,10 +181,14 @@ class Hub:
     async def _found(self, feed: Feed, wanted: Filter, head: int, most: int) -> list[Event]:
         """What matches may be rare, and then the whole stream is searched for it."""
         after = max(feed.floor, head - LOOKED_THROUGH)
-        events = await self._questions.ask(read_newest, feed.stream, wanted, after, head, most)
-        if len(events) < most and after > feed.floor:
-            events = await self._searches.ask(read_newest, feed.stream, wanted, feed.floor, head, most)
-        return events
+        try:
+            events = await self._looks.ask(read_newest, feed.stream, wanted, after, head, most)
+            if len(events) == most or after == feed.floor:
+                return events
+        except DatabaseError as error:
+            if not is_cancelled(error):
+                raise
+        return await self._searches.ask(read_newest, feed.stream, wanted, feed.floor, head, most)
 
     async def _resume(self, feed: Feed, follower: Follower, start: Start) -> None:
         """Puts the follower where it goes on, with a `gap` first where something is missing in between."""
@@ -235,7 +245,8 @@ class Hub:
                 task.cancel()
         self._membership.end()
         self._database.end()
-        self._questions.end()
+        self._resumes.end()
+        self._looks.end()
         self._searches.end()
 
     # What it hears
@@ -285,7 +296,8 @@ class Hub:
             return
         await asyncio.sleep(GRACE)
         for name, feed in self._feeds.items():
-            feed.raise_floor(standing.places[name].floor)
+            if feed.raise_floor(standing.places[name].floor) and isinstance(feed, StateFeed):
+                feed.restore(await self._database.ask(read_states, feed.stream))
         deaf = [feed for name, feed in self._feeds.items() if feed.head < standing.places[name].head]
         for feed in deaf:
             self._mend_soon(feed, "heads")
@@ -318,11 +330,8 @@ def _snapshot_chunk(channel: str, head: int, events: Sequence[Event], lane: Lane
     return lane.chunk_of([snapshot_frame(channel, head, events)])
 
 
-def _away(error: Exception) -> HubAway:
-    if is_cancelled(error):
-        seconds = settings.HTTP_STATEMENT_SECONDS
-        return HubAway(f"The database did not find it within {seconds:g} s; ask for less, or for no snapshot")
-    return HubAway()
+def _too_long() -> str:
+    return f"The database did not find it within {settings.HTTP_STATEMENT_SECONDS:g} s; ask again, or for less"
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -92,6 +92,10 @@ class Start(NamedTuple):
     since: int | None = None
     epoch: str | None = None
 
+    @property
+    def is_at_head(self) -> bool:
+        return self.snapshot is None and self.since is None
+
 
 class Subscription(NamedTuple):
     """A filter, the form, the start; and the params it was made from as a client is shown them."""

@@ -29,8 +29,13 @@ def read_start() -> tuple[Standing, dict[str, list[Event]]]:
     states = [stream for stream in channels().values() if stream.is_state]
     # A newest that is younger than the head would pass for late what comes next.
     with one_moment():
-        newest = {s.name: _events(s, _facts(s).filter(id__in=newest_seqs(s.name))) for s in states}
+        newest = {stream.name: read_states(stream) for stream in states}
         return read_standing(), newest
+
+
+def read_states(stream: Stream) -> list[Event]:
+    """The newest of each coin."""
+    return _events(stream, _facts(stream).filter(id__in=newest_seqs(stream.name)))
 
 
 def _facts(stream: Stream) -> QuerySet[Any]:

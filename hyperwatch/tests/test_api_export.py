@@ -198,7 +198,7 @@ def test_a_table_that_is_locked_cuts_exports_off_and_holds_up_nobody_who_comes_b
         ):
             cursor.execute("LOCK TABLE liquidations IN ACCESS EXCLUSIVE MODE")
             reading = [crowd.submit(broken_off, answer) for answer in answers]
-            wait_until(lambda: database.value(BUSY) == 3, "two exports to wait beside the one who locks")
+            wait_until(lambda: database.value(BUSY) == 5, "four exports to wait beside the one who locks")
             with client(f"{server.ws_url}?token={key}") as ws:
                 assert ws.ask(type="ping")["type"] == "pong"
             assert not any(read.done() for read in reading)

@@ -51,7 +51,7 @@ def test_an_answer_that_was_taken_leaves_no_task_whatever_its_size(server: Comma
     before = metric(server, "hyperwatch_tasks")
     for coin, count in sizes.items():
         assert len(fetch(server, f"/api/v1/positions?coin={coin}")["data"]["positions"]) == count
-    wait_until(lambda: metric(server, "hyperwatch_tasks") == before, "the answers' tasks to end", 5)
+    wait_until(lambda: metric(server, "hyperwatch_tasks") <= before, "the answers' tasks to end", 5)
 
 
 def held(count: int) -> list[dict[str, Any]]:

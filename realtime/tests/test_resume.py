@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
 from liquidations.models import Liquidation
 from realtime.models import StreamHead
+from realtime.retention import prune
+from realtime.streams import get_stream
 from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.sockets import Client, client
@@ -69,6 +72,31 @@ def test_a_snapshot_of_events_is_the_last_that_match_and_the_stream_goes_on_from
     liquidate(7, 8)
     ws.wait_for(2)
     assert ws.seqs("liquidations") == [7, 8]
+
+
+def test_a_coin_of_states_stays_in_a_snapshot_as_long_as_pruning_leaves_a_row_of_it(ws: Client) -> None:
+    rate(("LATE", 2), ("BTC", 5), ("LATE", 1), ("OLD", 0))
+    follow_to(ws, 4, "long_short_ratios")
+    cutoff = datetime(2026, 1, 10, 10, 3, tzinfo=UTC)
+    assert [pruned.rows for pruned in prune(get_stream("long_short_ratios"), cutoff)] == [1]
+
+    def shown() -> list[tuple[str, int]]:
+        ws.subscribe("long_short_ratios", snapshot=1)
+        return [(data["coin"], data["seq"]) for data in ws.snapshot()["data"]]
+
+    wait_until(lambda: shown() == [("BTC", 2), ("LATE", 3), ("OLD", 4)], "what is left of the coin")
+
+
+def test_what_was_pruned_is_in_no_snapshot_though_it_was_sent_lately(ws: Client) -> None:
+    liquidate(1, 3)
+    follow_to(ws, 3)
+    liquidate(4, 6, block_timestamp="2026-01-10T10:31:00Z")
+    follow_to(ws, 6)
+    cutoff = datetime(2026, 1, 10, 10, 31, tzinfo=UTC)
+    assert [pruned.rows for pruned in prune(get_stream("liquidations"), cutoff)] == [3]
+    wait_until(lambda: ws.ask(type="hello")["channels"]["liquidations"]["floor"] == 3, "the floor")
+    ws.subscribe("liquidations", snapshot=10)
+    assert [data["seq"] for data in ws.snapshot()["data"]] == [4, 5, 6]
 
 
 def test_a_snapshot_has_the_bytes_of_the_frames_data(ws: Client) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.test_api_export import INSERT as LIQUIDATIONS
 from realtime.tests.sockets import Client, client
 
 pytestmark = pytest.mark.slow
@@ -23,16 +24,18 @@ SELECT n, decode(md5(n::text), 'hex'), '0x' || repeat(md5(n::text), 2), n,
     '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 second', '0x' || repeat('a1', 20), 'BTC', 'LONG', 'ORDER',
     CASE n WHEN 1 THEN 1000 ELSE 1 END, 1000
 FROM generate_series(1, %s) n"""
-HEAD = "UPDATE streams SET head = %s WHERE name = 'transactions'"
+HEAD = "UPDATE streams SET head = %s WHERE name = %s"
 RARE = {"filters": {"min_value_usd": "900000"}}
-SEARCHERS = 24
+SEARCHERS = 40
 
 
 @pytest.fixture(scope="module")
 def filled(_migrated: Database) -> Iterator[Database]:
     database = _migrated.copy()
     database.query(INSERT, COUNT)
-    database.query(HEAD, COUNT)
+    database.query(HEAD, COUNT, "transactions")
+    database.query(LIQUIDATIONS, 1, 10)
+    database.query(HEAD, 10, "liquidations")
     database.query("VACUUM ANALYZE transactions")
     yield database
     database.drop()
@@ -62,18 +65,25 @@ def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(serv
         assert [found(ws) for ws in searching] == [[1]] * SEARCHERS
 
 
-def test_a_table_that_is_locked_is_told_of_and_the_connection_stays(server: Command, filled: Database) -> None:
-    with client(server.ws_url) as ws:
+def test_a_table_that_is_locked_is_told_of_and_the_connection_stays_and_nobody_else_waits(
+    server: Command, filled: Database
+) -> None:
+    with ExitStack() as stack:
+        ws, back, *others = (stack.enter_context(client(server.ws_url)) for _ in range(8))
         ws.subscribe("liquidations")
         with closing(psycopg2.connect(filled.url)) as other, other, other.cursor() as cursor:
             cursor.execute("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE")
-            ws.subscribe("transactions", snapshot=2)
-            told = ws.answer()
-            assert (told["type"], told["code"]) == ("error", "INTERNAL_ERROR")
-            assert told["message"] == (
-                "Not subscribed to transactions. The database did not find it within 2 s; ask for less, "
-                "or for no snapshot"
-            )
+            for waiting in (ws, *others):
+                waiting.subscribe("transactions", snapshot=2)
+            back.subscribe("liquidations", since=0)
+            assert [fact["seq"] for fact in back.wait_for(10)] == list(range(1, 11))
+            assert ws.silent_for(0)
+            for waiting in (ws, *others):
+                told = waiting.answer()
+                assert (told["type"], told["code"]) == ("error", "INTERNAL_ERROR")
+                assert told["message"] == (
+                    "Not subscribed to transactions. The database did not find it within 2 s; ask again, or for less"
+                )
         assert ws.ask(type="get_subscriptions")["channels"] == ["liquidations"]
         ws.subscribe("transactions", snapshot=2)
         assert found(ws) == [COUNT - 1, COUNT]

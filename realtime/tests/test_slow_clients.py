@@ -80,9 +80,12 @@ def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_wa
         server = start()
         for _ in range(5):
             with client(server.ws_url, max_queue=1) as slow:
+                epoch = slow.ask(type="hello")["epoch"]
                 slow.subscribe("liquidations", since=0)
-                for _ in range(10):
+                for _ in range(5):
                     slow.subscribe("liquidations", coins=["BTC"])
+                    # What begins at a place of the other channel has no place of this one.
+                    slow.subscribe("liquidations", "transactions", since={"transactions": 0}, epoch=epoch)
                 slow.wait_for(COUNT, timeout=10)
                 assert slow.seqs("liquidations") == list(range(1, COUNT + 1))
 
