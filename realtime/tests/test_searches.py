@@ -10,6 +10,7 @@ import pytest
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.waiting import wait_until
 from hyperwatch.tests.test_api_export import INSERT as LIQUIDATIONS
 from realtime.tests.sockets import Client, client
 
@@ -25,6 +26,7 @@ SELECT n, decode(md5(n::text), 'hex'), '0x' || repeat(md5(n::text), 2), n,
     CASE n WHEN 1 THEN 1000 ELSE 1 END, 1000
 FROM generate_series(1, %s) n"""
 HEAD = "UPDATE streams SET head = %s WHERE name = %s"
+CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 RARE = {"filters": {"min_value_usd": "900000"}}
 SEARCHERS = 40
 
@@ -51,7 +53,7 @@ def found(ws: Client) -> list[int]:
     return [data["seq"] for data in ws.snapshot()["data"]]
 
 
-def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(server: Command) -> None:
+def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(server: Command, filled: Database) -> None:
     with ExitStack() as stack:
         searching = [stack.enter_context(client(server.ws_url)) for _ in range(SEARCHERS)]
         back, newest = (stack.enter_context(client(server.ws_url)) for _ in range(2))
@@ -63,6 +65,8 @@ def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(serv
         assert found(newest) == [COUNT - 1, COUNT]
         assert searching[-1].silent_for(0)
         assert [found(ws) for ws in searching] == [[1]] * SEARCHERS
+    # With its last client the hub goes, and every connection of its threads.
+    wait_until(lambda: filled.value(CONNECTED) == 0, "the hub's connections to be closed")
 
 
 def test_a_table_that_is_locked_is_told_of_and_the_connection_stays_and_nobody_else_waits(
