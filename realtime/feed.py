@@ -96,14 +96,11 @@ class Feed(ABC):
         """Those who cannot go on from what is kept."""
         return [follower for lane in self._lanes for follower in lane.fallen_behind(self.ring.oldest)]
 
-    def raise_floor(self, floor: int) -> bool:
-        """What retention removed before it came here cannot come any more: the followers are told of the gap.
-
-        Returns whether something else may be a coin's newest now (StateFeed.restore).
-        """
+    def raise_floor(self, floor: int) -> None:
+        """What retention removed before it came here cannot come any more: the followers are told of the gap."""
         self.floor = floor
         if self.head >= floor:
-            return False
+            return
         before, self.head = self.head, floor
         gap = gap_frame(self.stream.name, before + 1, floor)
         self._early = {seq: event for seq, event in self._early.items() if seq > floor}
@@ -111,7 +108,6 @@ class Feed(ABC):
         for lane in self._lanes:
             lane.write(lane.chunk_of([gap]), before)
         self.offer(())
-        return False
 
     def join(self, client: Client, wanted: Filter, form: Form) -> Follower:
         """A place at the head, in the lane of all who want the same in the same form."""
@@ -178,6 +174,8 @@ class StateFeed(Feed):
     def __init__(self, stream: Stream, place: Place, ring_bytes: int, newest: Iterable[Event]) -> None:
         super().__init__(stream, place, ring_bytes)
         self._newest = {event.fact.coin: event for event in newest}
+        # Until `restore` has put in what is left.
+        self.has_lost_newest = False
 
     def after(self, seq: int) -> Due:
         kept = super().after(seq)
@@ -193,12 +191,12 @@ class StateFeed(Feed):
         matching = [event for event in self._newest.values() if wanted.wants(event.fact)]
         return sorted(matching, key=attrgetter("seq"))
 
-    def raise_floor(self, floor: int) -> bool:
+    def raise_floor(self, floor: int) -> None:
         """What retention removed is nobody's newest any more; an older one may be left that was stored later."""
         left = {coin: event for coin, event in self._newest.items() if event.seq > floor}
-        has_lost = len(left) < len(self._newest)
+        self.has_lost_newest |= len(left) < len(self._newest)
         self._newest = left
-        return super().raise_floor(floor) or has_lost
+        super().raise_floor(floor)
 
     def restore(self, newest: Iterable[Event]) -> None:
         """Takes the newest that the database knows of each coin, where what was kept here is gone."""
@@ -206,6 +204,7 @@ class StateFeed(Feed):
             # What is beyond the head comes by itself.
             if event.seq <= self.head:
                 self._newest.setdefault(event.fact.coin, event)
+        self.has_lost_newest = False
 
     def _counts(self, event: Event) -> bool:
         """A fact that is older than its coin's newest comes too late: it is stored and not sent."""

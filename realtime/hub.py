@@ -296,7 +296,8 @@ class Hub:
             return
         await asyncio.sleep(GRACE)
         for name, feed in self._feeds.items():
-            if feed.raise_floor(standing.places[name].floor) and isinstance(feed, StateFeed):
+            feed.raise_floor(standing.places[name].floor)
+            if isinstance(feed, StateFeed) and feed.has_lost_newest:
                 feed.restore(await self._database.ask(read_states, feed.stream))
         deaf = [feed for name, feed in self._feeds.items() if feed.head < standing.places[name].head]
         for feed in deaf:
