@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import psycopg2
 import pytest
 
-from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
@@ -44,17 +42,19 @@ def filled(_migrated: Database) -> Iterator[Database]:
 
 
 @pytest.fixture
-def serve(filled: Database, tmp_path: Path) -> Iterator[Start]:
-    with commands.running("serve", "PORT", tmp_path, **filled.env) as start:
-        yield start
+def fresh_database(filled: Database) -> Database:
+    """What `web_server` serves: nothing here writes to it."""
+    return filled
 
 
 def found(ws: Client) -> list[int]:
     return [data["seq"] for data in ws.snapshot()["data"]]
 
 
-def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(serve: Start, filled: Database) -> None:
-    server = serve()
+def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(
+    web_server: Start, filled: Database
+) -> None:
+    server = web_server()
     with ExitStack() as stack:
         searching = [stack.enter_context(client(server.ws_url)) for _ in range(SEARCHERS)]
         back, newest = (stack.enter_context(client(server.ws_url)) for _ in range(2))
@@ -71,9 +71,9 @@ def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(serv
 
 
 def test_a_table_that_is_locked_is_told_of_and_the_connection_stays_and_nobody_else_waits(
-    serve: Start, filled: Database
+    web_server: Start, filled: Database
 ) -> None:
-    server = serve(HTTP_STATEMENT_SECONDS="2")
+    server = web_server(HTTP_STATEMENT_SECONDS="2")
     with ExitStack() as stack:
         ws, back, *others = (stack.enter_context(client(server.ws_url)) for _ in range(8))
         ws.subscribe("liquidations")
