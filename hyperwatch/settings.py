@@ -290,7 +290,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Hyperwatch",
     "DESCRIPTION": "What happens on the Hyperliquid exchange: liquidations, long/short ratios, liquidation maps, "
     "positions, transactions and the activities of watched whales. A parameter that is not told here is refused, since "
-    "a misspelt one would find everything. [What comes live](/docs/ws) has a page of its own.",
+    "a misspelt one would find everything; so is a field of a body. [What comes live](/docs/ws) has a page of its own.",
     "VERSION": "v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",

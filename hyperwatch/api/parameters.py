@@ -5,7 +5,7 @@ either choice would silently drop what was asked for.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -34,12 +34,16 @@ def refused(name: str, reason: str) -> ValidationError:
     return ValidationError({name: [f"{name} {reason}"]})
 
 
-def refuse_unknown(query: QueryDict, known: Sequence[str], tolerated: Sequence[str] = ()) -> None:
-    """A 400 that names the parameters that are none of `known`: a misspelt filter would find everything."""
-    unknown = [name[:LONGEST_NAME] for name in query if name not in known and name not in tolerated][:MOST_NAMED]
+def refuse_unknown(given: Iterable[str], known: Sequence[str], tolerated: Container[str] = ()) -> None:
+    """A 400 that names what is none of `known`: a misspelt filter would find everything, a misspelt field be lost.
+
+    A name may be no Unicode: JSON can write half a character.
+    """
+    unknown = [name for name in given if name not in known and name not in tolerated][:MOST_NAMED]
     if unknown:
         listed = " and ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
-        raise ValidationError({name: [f"{name} is not known here, only {listed}"] for name in unknown})
+        named = [name[:LONGEST_NAME].encode(errors="replace").decode() for name in unknown]
+        raise ValidationError({name: [f"{name} is not known here, only {listed}"] for name in named})
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rest_framework.settings import api_settings
 from hyperwatch.api import envelope, tables
 from hyperwatch.api.filters import ParameterFilter
 from hyperwatch.api.parameters import Parameter
+from hyperwatch.api.serializers import BodySerializer
 
 EVERYWHERE = (400, 401, 429, 500, 503)
 OF_WRITES = (403,)
@@ -82,6 +83,11 @@ class EnvelopeSchema(AutoSchema):
     def get_operation_id(self) -> str:
         name = str(super().get_operation_id())
         return name.replace("_retrieve", "_list") if self.view.action == "list" else name
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        is_body = direction == "request" and isinstance(serializer, BodySerializer)
+        return {**schema, "additionalProperties": False} if is_body else schema
 
     def get_auth(self) -> list[dict[str, Any]]:
         """Reads need no key."""

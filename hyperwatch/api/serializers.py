@@ -1,13 +1,16 @@
 """Serializers for what the contract's formats are on the wire."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+from django.db.models import Model
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from hyperwatch import fields, formats
-from hyperwatch.api.parameters import ADDRESS
+from hyperwatch.api.parameters import ADDRESS, refuse_unknown
+
+M = TypeVar("M", bound=Model)
 
 DIGITS = ("max_digits", "decimal_places")
 
@@ -41,6 +44,16 @@ def checked(check: Callable[[object], str], value: object) -> str:
         return check(value)
     except ValueError as error:
         raise serializers.ValidationError(str(error)) from None
+
+
+class BodySerializer(serializers.ModelSerializer[M]):
+    """What a client sends. What was answered may be sent back whole: its read-only fields are passed over."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            written = [name for name, field in self.fields.items() if not field.read_only]
+            refuse_unknown(data, written, tolerated=self.fields)
+        return super().to_internal_value(data)
 
 
 class FactSerializer(serializers.ModelSerializer[Any]):

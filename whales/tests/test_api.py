@@ -76,6 +76,8 @@ def test_of_many_that_watch_one_wallet_at_once_one_succeeds_and_the_others_are_t
         ({"wallet_address": WALLET, "alias": None}, "alias"),
         ({"wallet_address": WALLET, "description": {}}, "description"),
         ({"wallet_address": WALLET, "is_active": "perhaps"}, "is_active"),
+        ({"wallet_address": WALLET, "aliass": "Fund"}, "aliass"),
+        ({"wallet_address": WALLET, "\ud800": 1}, "?"),
         ([], "non_field_errors"),
     ],
 )
@@ -83,6 +85,19 @@ def test_a_body_that_cannot_be_is_refused_with_the_field_at_fault(body: Any, fie
     told = write("POST", "/whales", body, 400)
     assert list(told["details"]) == [field]
     assert not WhaleWatch.objects.exists()
+
+
+def test_a_misspelt_field_is_refused_with_those_that_there_are() -> None:
+    path = f"/whales/{a_whale()['id']}"
+    told = write("PATCH", path, {"is_activ": False}, 400)
+    assert told["error"] == "is_activ is not known here, only wallet_address, alias, description and is_active"
+    assert get(path)["is_active"] is True
+
+
+def test_a_whale_may_be_sent_back_as_it_was_answered() -> None:
+    whale = a_whale()
+    path = f"/whales/{whale['id']}"
+    assert write("PATCH", path, {**whale, "alias": "Fund", "id": 7})["data"] == {**whale, "alias": "Fund"}
 
 
 def test_the_wallet_of_a_whale_cannot_change() -> None:
