@@ -23,6 +23,9 @@ Due = tuple[Sequence[Event], int]
 # So many numbers at most are written to one who catches up before it is asked again whether there is room.
 PAGE = 512
 
+# A ring holds so much beyond its bytes, of what is gone from it and not yet freed.
+SPARE = 1 / 8
+
 
 class Ring:
     """The newest events that were sent, bounded in bytes; the last one stays however large it is."""
@@ -46,7 +49,7 @@ class Ring:
             self._first += 1
             self.bytes -= len(gone.frame)
             self.oldest = gone.seq
-        if self._first > len(self):
+        if self._first > len(self) * SPARE:
             # Now and then, so that it costs next to nothing for each event.
             del self._events[: self._first]
             self._first = 0

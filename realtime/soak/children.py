@@ -20,7 +20,7 @@ HTTP_THREADS = 4
 TRACEBACK = "Traceback (most recent call last)"
 # Small where something is kept until it is full: what still fills up cannot be told from what leaks.
 LIMITS = {
-    "STREAM_RING_BYTES": "1048576",
+    "STREAM_RING_BYTES": "262144",
     "ANSWERS_KEPT_BYTES": "1048576",
     "HTTP_THREADS": str(HTTP_THREADS),
     "KAFKA_BATCH": "200",

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.feed import EventFeed, Feed, StateFeed
+from realtime.feed import EventFeed, Feed, Ring, StateFeed
 from realtime.followers import Chunk, Form, Outlet
 from realtime.frames import Event
 from realtime.groups import Membership, channel_layer
@@ -98,6 +99,17 @@ def test_an_event_feed_keeps_the_newest_within_its_bytes_and_always_the_last() -
     feed.offer([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
     assert feed.ring.bytes == 100
     assert feed.after(12) is not None
+
+
+def test_a_ring_holds_little_beyond_its_bytes() -> None:
+    ring = Ring(0, 10_000)
+    events = [Event(seq, Fact(time=START, coin="BTC"), b"x" * 100) for seq in range(1_000)]
+    ours, most = sys.getrefcount(events[0]), 0
+    for at in range(len(events)):
+        ring.extend(events[at : at + 1])
+        most = max(most, sum(sys.getrefcount(events[seq]) > ours for seq in range(at + 1)))
+    assert len(ring) == 100
+    assert 100 <= most <= 113
 
 
 def test_one_who_falls_off_the_ring_of_states_goes_on_with_the_newest_of_each_coin() -> None:
