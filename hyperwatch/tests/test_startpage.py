@@ -66,7 +66,14 @@ def test_the_newest_by_its_own_time_stands_first_and_ties_go_by_seq() -> None:
 
 @needs_node
 def test_what_the_api_refuses_is_told_in_its_own_words() -> None:
-    assert shown(ok=False, json={"error": "slow down"})["state"] == "slow down"
+    told = shown(ok=False, json={"error": "slow down"})
+    assert told["state"] == "slow down"
+    assert "none" not in told
+
+
+@needs_node
+def test_that_there_is_none_is_said_once_it_is_known() -> None:
+    assert shown()["none"] == "None yet."
 
 
 @pytest.mark.django_db

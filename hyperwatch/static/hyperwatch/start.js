@@ -5,6 +5,7 @@ const ASK_EVERY = 2000;
 
 const state = document.getElementById("state");
 const rows = document.getElementById("liquidations");
+const none = document.getElementById("none");
 let before = null;
 
 function cell(text, className) {
@@ -72,8 +73,12 @@ function showHeads(channels) {
 async function showRecent() {
   const answer = await fetch(`/api/v1/liquidations/recent?limit=${SHOWN}`);
   const body = await answer.json();
-  if (answer.ok) body.data.liquidations.forEach(show);
-  else state.textContent = body.error;
+  if (!answer.ok) {
+    state.textContent = body.error;
+    return;
+  }
+  none.textContent = "None yet.";
+  body.data.liquidations.forEach(show);
 }
 
 function connect(pause) {
