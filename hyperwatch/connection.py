@@ -17,7 +17,7 @@ from twisted.web import http as half_typed_http
 
 from hyperwatch.api.addresses import counted_as
 from hyperwatch.api.envelope import failure
-from hyperwatch.security import headers
+from hyperwatch.security import headers_of_refusal
 
 # Half of its types are told, which helps no subclass.
 http: Any = half_typed_http
@@ -134,8 +134,7 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
 
 def _answer(status: int, body: bytes) -> bytes:
     told = {
-        **headers("/api/"),
-        "Content-Type": "application/json",
+        **headers_of_refusal(),
         "Content-Length": str(len(body)),
         "Connection": "close",
         **({"Retry-After": "1"} if status == HTTPStatus.TOO_MANY_REQUESTS else {}),

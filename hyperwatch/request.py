@@ -8,7 +8,7 @@ from django.conf import settings
 
 from hyperwatch.api.envelope import failure
 from hyperwatch.connection import Connection
-from hyperwatch.security import headers
+from hyperwatch.security import headers_of_refusal
 
 
 class Request(WebRequest):  # type: ignore[misc]
@@ -45,8 +45,7 @@ class Request(WebRequest):  # type: ignore[misc]
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What daphne says by itself, which is a page, in the envelope of every other error."""
-        told = {**headers("/api/"), "Content-Type": "application/json"}
-        lines = [(name.encode(), value.encode()) for name, value in told.items()]
+        lines = [(name.encode(), value.encode()) for name, value in headers_of_refusal().items()]
         self.handle_reply({"type": "http.response.start", "status": status, "headers": lines})
         self.handle_reply({"type": "http.response.body", "body": failure(status, body)})
 

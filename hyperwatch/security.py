@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 # Scripts are files of ours, never a part of a page, and nothing comes from another host: text that slips into a page
@@ -32,6 +33,12 @@ class SecurityHeadersMiddleware:
         for name, value in headers(request.path).items():
             response.headers.setdefault(name, value)
         return response
+
+
+def headers_of_refusal() -> dict[str, str]:
+    """Of an error in its envelope that no middleware sees: what was asked for, and from where, may not be known."""
+    by_anybody = {"Access-Control-Allow-Origin": "*"} if settings.CORS_ALLOW_ALL_ORIGINS else {}
+    return {**headers("/api/"), **by_anybody, "Content-Type": "application/json"}
 
 
 def headers(path: str) -> dict[str, str]:

@@ -93,6 +93,15 @@ def test_too_much_is_refused_in_the_envelope_and_just_enough_is_not(web: Command
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(("origins", "told"), [("*", "*"), ("https://a.example", None)])
+def test_a_page_of_another_origin_reads_why_where_any_may(web_server: Start, origins: str, told: str | None) -> None:
+    web = web_server(CORS_ALLOWED_ORIGINS=origins, HTTP_BODY_BYTES=str(BODY))
+    with raw(web) as stranger:
+        stranger.send(request(POST, f"Content-Length: {BODY + 1}", "Origin: https://b.example"))
+        answer = stranger.answer()
+        assert (answer.status, answer.headers.get("access-control-allow-origin")) == (413, told)
+
+
 def test_who_is_refused_while_it_sends_reads_why_and_is_not_reset(web: Command) -> None:
     with raw(web) as stranger:
         stranger.socket.sendall(CHUNKED + chunk(b" " * 10_000) * 200)
