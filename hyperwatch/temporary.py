@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -27,6 +27,8 @@ from realtime.bench.process import Process, free_port
 from realtime.kafka import create_topics, delete_topics, topics
 
 GIVEN = "given"
+# What compose gives its PostgreSQL, and says why.
+AS_COMPOSE = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}
 Part = TypeVar("Part")
 
 
@@ -47,17 +49,20 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def cluster(var: Path, cores: set[int], keep: Path | None = None) -> Iterator[Service[EmbeddedPostgres]]:
-    """A PostgreSQL, with its URL. One that is brought along runs on `cores`, in `keep` where it stays."""
+def cluster(
+    var: Path, cores: set[int], options: Mapping[str, str] | None = None, keep: Path | None = None
+) -> Iterator[Service[EmbeddedPostgres]]:
+    """A PostgreSQL, with its URL. One that is brought along runs on `cores`, with `options`, in `keep` if it stays."""
     if settings.DATABASE_URL:
         yield Service(settings.DATABASE_URL, GIVEN)
         return
-    embedded = EmbeddedPostgres(keep or var)
+    embedded = EmbeddedPostgres(keep or var, options)
     with ExitStack() as stack:
         stack.callback(embedded.stop if keep else embedded.remove)
         with on_cores(cores):
             url = embedded.start()
-        yield Service(url, f"embedded, {embedded.major}", embedded)
+        what = [f"embedded, {embedded.major}", *(f"{name}={value}" for name, value in (options or {}).items())]
+        yield Service(url, ", ".join(what), embedded)
 
 
 class Databases:

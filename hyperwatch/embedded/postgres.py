@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -44,11 +45,13 @@ class EmbeddedPostgres:
     """The PostgreSQL of `var`, from `start` to `stop`; a context manager that gives its URL.
 
     As root its files are another account's. Where that account cannot enter `var` they are kept outside of it
-    (account.py): a folder for a test's data is best one that everyone may enter (0711), or is `remove`d.
+    (account.py): a folder for a test's data is best one that everyone may enter (0711), or is `remove`d. `options` are
+    settings of PostgreSQL's beside our own.
     """
 
-    def __init__(self, var: Path) -> None:
+    def __init__(self, var: Path, options: Mapping[str, str] | None = None) -> None:
         self.var = var.resolve()
+        self._options = options or {}
         self.major = 0
         self.home = self.var / "postgres"
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,7 +121,7 @@ class EmbeddedPostgres:
         account.own(socket_folder(self.var))
         # Every process of a server holds the log: since we could take it, whoever wrote this is gone.
         (data / "postmaster.pid").unlink(missing_ok=True)
-        command = _command(binaries.folder, data, socket_folder(self.var))
+        command = _command(binaries.folder, data, socket_folder(self.var), self._options)
         self._process = spawn(account, command, self._log)
         self._wait_until_ready()
 
@@ -159,8 +162,9 @@ def _initialise(account: Account, initdb: Path, data: Path) -> None:
     begun.rename(data)
 
 
-def _command(binaries: Path, data: Path, sockets: Path) -> list[str]:
+def _command(binaries: Path, data: Path, sockets: Path, options: Mapping[str, str]) -> list[str]:
     settings = {
+        **options,
         "unix_socket_directories": sockets,
         "unix_socket_permissions": "0700",
         "listen_addresses": "",

@@ -34,7 +34,10 @@ Bench = Callable[[Ground, dict[str, Any]], Report]
 
 
 class Command(BaseCommand):
-    """PostgreSQL and Redis are those of the settings, where they name some, else brought along and removed."""
+    """PostgreSQL and Redis are those of the settings, where they name some, else brought along and removed.
+
+    The PostgreSQL that is brought along is set as compose sets its own: what is measured is what is to be run.
+    """
 
     help = "Measures the server beside references: all of it on this machine, the loopback only."
 
@@ -74,7 +77,7 @@ class Command(BaseCommand):
             folder = brought.enter_context(temporary.folder())
             cores = machine.server_cores() if options["bench"] == "latency" else machine.client_cores()
             keep = options.get("keep")
-            cluster = brought.enter_context(temporary.cluster(folder, cores, keep))
+            cluster = brought.enter_context(temporary.cluster(folder, cores, temporary.AS_COMPOSE, keep))
             databases = temporary.Databases(brought, cluster.address, folder, is_kept=keep is not None)
             redis = brought.enter_context(temporary.redis(folder))
             services = {"PostgreSQL": cluster.what, "Redis": redis.what}
