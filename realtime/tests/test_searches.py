@@ -1,7 +1,7 @@
 """What a snapshot shows may be rare, and long to find: nobody else waits for it, and it ends."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 
 import psycopg2
 import pytest
@@ -25,6 +25,7 @@ SELECT n, decode(md5(n::text), 'hex'), '0x' || repeat(md5(n::text), 2), n,
 FROM generate_series(1, %s) n"""
 HEAD = "UPDATE streams SET head = %s WHERE name = %s"
 CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 RARE = {"filters": {"min_value_usd": "900000"}}
 SEARCHERS = 40
 
@@ -47,8 +48,28 @@ def fresh_database(filled: Database) -> Database:
     return filled
 
 
+@contextmanager
+def locked(database: Database, table: str) -> Iterator[None]:
+    with closing(psycopg2.connect(database.url)) as other, other, other.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
 def found(ws: Client) -> list[int]:
     return [data["seq"] for data in ws.snapshot()["data"]]
+
+
+def test_who_comes_back_does_not_wait_for_a_search_that_takes_long(web_server: Start, filled: Database) -> None:
+    server = web_server(HTTP_STATEMENT_SECONDS="300")
+    with ExitStack() as stack:
+        back, *searching = (stack.enter_context(client(server.ws_url)) for _ in range(4))
+        with locked(filled, "transactions"):
+            for ws in searching:
+                ws.subscribe("transactions", snapshot=2)
+            wait_until(lambda: filled.value(WAITING) >= 2, "a first look and a search to stand still")
+            back.subscribe("liquidations", since=0)
+            assert [fact["seq"] for fact in back.wait_for(10)] == list(range(1, 11))
+        assert [found(ws) for ws in searching] == [[COUNT - 1, COUNT]] * len(searching)
 
 
 def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(
@@ -77,8 +98,7 @@ def test_a_table_that_is_locked_is_told_of_and_the_connection_stays_and_nobody_e
     with ExitStack() as stack:
         ws, back, *others = (stack.enter_context(client(server.ws_url)) for _ in range(8))
         ws.subscribe("liquidations")
-        with closing(psycopg2.connect(filled.url)) as other, other, other.cursor() as cursor:
-            cursor.execute("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE")
+        with locked(filled, "transactions"):
             for waiting in (ws, *others):
                 waiting.subscribe("transactions", snapshot=2)
             back.subscribe("liquidations", since=0)
