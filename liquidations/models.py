@@ -9,6 +9,7 @@ from hyperwatch.fields import (
     HashField,
     JsonTextField,
     LeverageField,
+    hash_index,
     not_nan,
 )
 from hyperwatch.formats import Side
@@ -18,7 +19,7 @@ from realtime.models import StoredFact
 class Liquidation(StoredFact):
     """One liquidated position, or one fill of it."""
 
-    tx_hash = HashField(db_index=True)
+    tx_hash = HashField()
     block_number = models.BigIntegerField(null=True)
     block_timestamp = models.DateTimeField()
     user_address = AddressField()
@@ -36,9 +37,10 @@ class Liquidation(StoredFact):
         db_table = "liquidations"
         ordering = ("-block_timestamp", "-id")
         indexes = [
-            models.Index(fields=["-block_timestamp", "-id"], name="liquidations_time"),
-            models.Index(fields=["coin", "-block_timestamp", "-id"], name="liquidations_coin_time"),
-            models.Index(fields=["user_address", "-block_timestamp", "-id"], name="liquidations_user_time"),
+            models.Index(fields=["block_timestamp", "id"], name="liquidations_time"),
+            models.Index(fields=["coin", "block_timestamp", "id"], name="liquidations_coin_time"),
+            models.Index(fields=["user_address", "block_timestamp", "id"], name="liquidations_user_time"),
+            hash_index("liquidations_hash"),
             # With what it is asked together with, so that no row is fetched to be counted.
             models.Index(
                 fields=["liquidation_value_usd"], include=["id", "side", "coin"], name="liquidations_value_covering"
@@ -69,8 +71,8 @@ class LiquidationMap(StoredFact):
         db_table = "liquidation_map"
         ordering = ("-timestamp", "-id")
         indexes = [
-            models.Index(fields=["-timestamp", "-id"], name="liquidation_map_time"),
-            models.Index(fields=["coin", "-timestamp", "-id"], name="liquidation_map_coin_time"),
+            models.Index(fields=["timestamp", "id"], name="liquidation_map_time"),
+            models.Index(fields=["coin", "timestamp", "id"], name="liquidation_map_coin_time"),
         ]
 
     def __str__(self) -> str:

@@ -62,8 +62,8 @@ class LongShortRatio(StoredFact):
         db_table = "long_short_ratios"
         ordering = ("-timestamp", "-id")
         indexes = [
-            models.Index(fields=["-timestamp", "-id"], name="long_short_ratios_time"),
-            models.Index(fields=["coin", "-timestamp", "-id"], name="long_short_ratios_coin_time"),
+            models.Index(fields=["timestamp", "id"], name="long_short_ratios_time"),
+            models.Index(fields=["coin", "timestamp", "id"], name="long_short_ratios_coin_time"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -30,13 +30,25 @@ class Refused(Exception):
 
 
 class Incoming(NamedTuple):
-    """A row on its way into the store. `source` is the place of the fact that it derives from, in its stream."""
+    """A row on its way into the store. `source` is the place of the fact that it derives from, in its stream.
+
+    `key` is of its identity (`identity_key`).
+    """
 
     key: bytes
     row: Row
     fact: Fact
     source_stream: str | None = None
     source_ord: int | None = None
+
+    @property
+    def event_key(self) -> bytes:
+        """As it is stored: 4 bytes of the fact's time, in seconds, then 12 of the key.
+
+        So facts of one time have their places in the index beside each other, when they are stored, looked for and
+        pruned; those of keys alone are all over it.
+        """
+        return (int(self.fact.time.timestamp()) % 2**32).to_bytes(4, "big") + self.key[:12]
 
 
 class Letter(NamedTuple):
@@ -45,7 +57,7 @@ class Letter(NamedTuple):
     error: str
 
 
-# By stream and event key, in the order in which they came.
+# By stream and key, in the order in which they came.
 Rows = dict[str, dict[bytes, Incoming]]
 
 
@@ -67,7 +79,7 @@ class Batch:
             self.differing.append((stream, incoming.row))
 
 
-def event_key(identity: Iterable[object]) -> bytes:
+def identity_key(identity: Iterable[object]) -> bytes:
     """16 bytes of an identity: BLAKE2b (RFC 7693) over its texts, which contain no unit separator."""
     texts = [part if isinstance(part, str) else _key_text(part) for part in identity]
     return blake2b("\x1f".join(texts).encode(), digest_size=16).digest()
@@ -105,7 +117,7 @@ def _derive(stream: Stream, derive: Derive, rows: Rows) -> dict[bytes, Incoming]
     derived = {}
     for source, row in derive([Source(name, incoming.fact) for name, _, incoming in places]):
         name, place, incoming = places[source]
-        key = event_key((*stream.identity(row), name, incoming.key.hex()))
+        key = identity_key((*stream.identity(row), name, incoming.key.hex()))
         derived[key] = Incoming(key, row, stream.fact(row), name, place)
     return derived
 
@@ -180,7 +192,7 @@ def _readers(topic: str, value: bytes, routes: Routes) -> list[tuple[Stream, Dec
 def _incoming(stream: Stream, row: Row, now: datetime) -> Incoming:
     fact = stream.fact(row)
     _check_time(fact.time, now)
-    return Incoming(event_key(stream.identity(row)), row, fact)
+    return Incoming(identity_key(stream.identity(row)), row, fact)
 
 
 def _check_time(time: datetime, now: datetime) -> None:

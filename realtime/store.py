@@ -157,7 +157,7 @@ def _copy_text(stream: Stream, rows: Sequence[Incoming]) -> str:
     if not rows:
         return ""
     values = columns_of([incoming.row for incoming in rows], sql.row_columns(stream))
-    columns = [range(len(rows)), [incoming.key for incoming in rows], *values]
+    columns = [range(len(rows)), [incoming.event_key for incoming in rows], *values]
     if stream.derives_from:
         columns += [[incoming.source_stream for incoming in rows], [incoming.source_ord for incoming in rows]]
     return copy_lines(columns)

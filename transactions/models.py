@@ -13,6 +13,7 @@ from hyperwatch.fields import (
     HashField,
     JsonTextField,
     LeverageField,
+    hash_index,
     not_nan,
     wire,
 )
@@ -33,7 +34,7 @@ class Transaction(StoredFact):
 
     objects = TransactionQuerySet.as_manager()
 
-    tx_hash = HashField(db_index=True)
+    tx_hash = HashField()
     block_number = models.BigIntegerField(null=True)
     block_timestamp = models.DateTimeField()
     user_address = AddressField()
@@ -51,12 +52,13 @@ class Transaction(StoredFact):
         db_table = "transactions"
         ordering = ("-block_timestamp", "-id")
         indexes = [
-            models.Index(fields=["-block_timestamp", "-id"], name="transactions_time"),
-            models.Index(fields=["coin", "-block_timestamp", "-id"], name="transactions_coin_time"),
-            models.Index(fields=["user_address", "-block_timestamp", "-id"], name="transactions_user_time"),
+            models.Index(fields=["block_timestamp", "id"], name="transactions_time"),
+            models.Index(fields=["coin", "block_timestamp", "id"], name="transactions_coin_time"),
+            models.Index(fields=["user_address", "block_timestamp", "id"], name="transactions_user_time"),
+            hash_index("transactions_hash"),
             # Nearly all are orders: a list of those is soon full, and this index stays small.
             models.Index(
-                fields=["tx_type", "-block_timestamp", "-id"],
+                fields=["tx_type", "block_timestamp", "id"],
                 condition=~models.Q(tx_type=TransactionType.ORDER.value),
                 name="transactions_rare_type_time",
             ),
@@ -92,7 +94,7 @@ class PositionSummary(StoredFact):
         db_table = "position_summaries"
         verbose_name_plural = "position summaries"
         ordering = ("-timestamp", "-id")
-        indexes = [models.Index(fields=["coin", "-timestamp", "-id"], name="position_summaries_coin_time")]
+        indexes = [models.Index(fields=["coin", "timestamp", "id"], name="position_summaries_coin_time")]
 
     def __str__(self) -> str:
         return f"{self.coin} at {self.timestamp}"
@@ -150,7 +152,7 @@ class Position(models.Model):
             models.CheckConstraint(condition=models.Q(size__gte=0), name="positions_size_positive"),
             *not_nan(["size", "entry_price", "mark_price", "leverage", "margin", "unrealized_pnl"], "positions"),
         ]
-        indexes = [models.Index(fields=["user_address", "coin", "-timestamp"], name="positions_user_coin_time")]
+        indexes = [models.Index(fields=["user_address", "coin", "timestamp"], name="positions_user_coin_time")]
 
     def __str__(self) -> str:
         return f"{self.coin} {self.side} {self.size:f}"

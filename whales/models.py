@@ -45,11 +45,11 @@ class WhaleActivity(StoredFact):
         ordering = ("-timestamp", "-id")
         verbose_name_plural = "whale activities"
         indexes = [
-            models.Index(fields=["-timestamp", "-id"], name="whale_activities_time"),
+            models.Index(fields=["timestamp", "id"], name="whale_activities_time"),
             # By coin too, for what pruning leaves of each.
-            models.Index(fields=["coin", "-timestamp", "-id"], name="whale_activities_coin_time"),
+            models.Index(fields=["coin", "timestamp", "id"], name="whale_activities_coin_time"),
             models.Index(
-                fields=["whale_id", "-timestamp", "-id"],
+                fields=["whale_id", "timestamp", "id"],
                 include=["activity_type"],
                 name="whale_activities_whale_of_type",
             ),

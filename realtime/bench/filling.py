@@ -91,10 +91,13 @@ def _fill(session: Session, recipe: Recipe, rows: int, seed: int, say: Callable[
 
 
 def _insert(recipe: Recipe, table: str, seed: int, first: int, last: int, rows: int) -> str:
+    stream = get_stream(recipe.stream)
     columns = {name: text.format(seed=seed, rows=rows) for name, text in recipe.columns.items()}
+    seconds = f"substr(int8send(floor(extract(epoch FROM {columns[stream.time]}))::bigint), 5)"
+    key = f"{seconds} || substr(decode(md5('{seed} {recipe.stream} ' || n), 'hex'), 1, 12)"
     return (
         f"INSERT INTO {table} (id, event_key, {', '.join(columns)}) "
-        f"SELECT n, decode(md5('{seed} {recipe.stream} ' || n), 'hex'), {', '.join(columns.values())} "
+        f"SELECT n, {key}, {', '.join(columns.values())} "
         f"FROM {drawn(seed, str(first), str(last), rows)} drawn"
     )
 

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from hyperwatch.formats import isoformat
 from realtime.bench import population
-from realtime.bench.population import COINS, END, WALLETS
+from realtime.bench.population import COINS, END, FIRST_BLOCK, WALLETS
 from realtime.bench.process import CannotMeasureError
 from realtime.kafka import Message, Producer
 
@@ -47,12 +47,12 @@ class Offers:
     def one(self, coin: str) -> Offer:
         dice = self._dice
         self._made += 1
-        now = isoformat(END + self._made * STEP)
+        now, block = isoformat(END + self._made * STEP), FIRST_BLOCK + 100_000_000 + self._made
         value = population.value_above(1 - dice.random())
         price = dice.uniform(0.9, 1.1) * 100_000 / self._coins[coin] ** 2
         data = {
-            "tx_hash": f"0x{dice.getrandbits(256):064x}",
-            "block_number": 900_000_000 + self._made,
+            "tx_hash": f"0x{dice.getrandbits(80):020x}04{block:08x}{dice.getrandbits(136):034x}",
+            "block_number": block,
             "block_timestamp": now,
             "user_address": self._wallets[int(WALLETS * dice.random() ** 3)],
             "coin": coin,

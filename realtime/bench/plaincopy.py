@@ -27,7 +27,7 @@ def text(rows: Sequence[Incoming], first: int) -> io.StringIO:
     """Of the rows, with the ids from `first` on."""
     ids = range(first, first + len(rows))
     values = columns_of([incoming.row for incoming in rows], columns())
-    return io.StringIO(copy_lines([ids, [incoming.key for incoming in rows], *values]))
+    return io.StringIO(copy_lines([ids, [incoming.event_key for incoming in rows], *values]))
 
 
 def last_id(cursor: Any) -> int:

@@ -22,6 +22,8 @@ RARE = 20
 RARE_COIN = 1_000
 RARE_WALLET = 60_000
 
+FIRST_BLOCK = 800_000_000
+
 LEAST_VALUE = 100
 # Of the values' Pareto distribution.
 TAIL = 1.1
@@ -38,8 +40,9 @@ def wallet(number: int) -> str:
 
 
 def tx_hash(seed: int, number: int) -> str:
-    """Of the transactions `number` * 3 and the two behind it."""
-    return f"0x{_md5(f'{seed} {number}')}{_md5(f'{number} {seed}')}"
+    """Of the transactions `number` * 3 and the two behind it; made as the venue's are (hyperwatch/fields.py)."""
+    drawn = _md5(f"{seed} {number}")
+    return f"0x{drawn[:20]}04{FIRST_BLOCK + number:08x}02020000{_md5(f'{number} {seed}')[:26]}"
 
 
 def value_above(share: float) -> float:

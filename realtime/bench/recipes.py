@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from realtime.bench.population import END
+from realtime.bench.population import END, FIRST_BLOCK
 
 # Coins that ratios, maps and summaries come for, in turns; each turn is so many minutes after the one before.
 OF_RATIOS, OF_MAPS = 200, 50
@@ -45,11 +45,13 @@ def _turns(coins: int, minutes: int) -> dict[str, str]:
 
 
 def _hash(number: str) -> str:
-    return f"'0x' || md5('{{seed}} ' || {number}) || md5({number} || ' {{seed}}')"
+    """As `population.tx_hash`."""
+    block = f"'04' || lpad(to_hex({FIRST_BLOCK} + {number}), 8, '0') || '02020000'"
+    return f"'0x' || left(md5('{{seed}} ' || {number}), 20) || {block} || left(md5({number} || ' {{seed}}'), 26)"
 
 
 TRADED = {
-    "block_number": "800000000 + n",
+    "block_number": f"{FIRST_BLOCK} + n",
     "block_timestamp": "time",
     "user_address": "wallet",
     "coin": "coin",

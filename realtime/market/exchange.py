@@ -66,11 +66,13 @@ class Numbers:
         self._run = blake2b(run.encode(), digest_size=32)
         self._count = 0
 
-    def hash(self) -> str:
+    def hash(self, block: int) -> str:
+        """The block's number stands in it where it stands in the venue's (hyperwatch/fields.py)."""
         self._count += 1
         digest = self._run.copy()
         digest.update(self._count.to_bytes(8, "big"))
-        return "0x" + digest.hexdigest()
+        drawn = digest.hexdigest()
+        return f"0x{drawn[:20]}04{block % 2**32:08x}{drawn[20:54]}"
 
     def trade(self, tx_hash: str, taker_oid: int) -> Trade:
         self._count += 1
@@ -95,9 +97,9 @@ class Exchange:
     def wallet(self, address: str) -> Wallet:
         return self._by_address[address]
 
-    def order(self, book: Book, taker: Wallet, delta: Decimal) -> list[Fill]:
+    def order(self, book: Book, taker: Wallet, delta: Decimal, block: int) -> list[Fill]:
         """A market order of the signed size `delta`, filled by one to three makers."""
-        tx_hash, oid = self.numbers.hash(), self.numbers.oid()
+        tx_hash, oid = self.numbers.hash(block), self.numbers.oid()
         fills = []
         for part in self._parts(book, delta):
             trade = self.numbers.trade(tx_hash, oid)
@@ -105,10 +107,10 @@ class Exchange:
             fills += self._make(book, taker, -part, trade)
         return fills
 
-    def liquidate(self, book: Book, address: str) -> tuple[Liquidation, list[Fill]]:
+    def liquidate(self, book: Book, address: str, block: int) -> tuple[Liquidation, list[Fill]]:
         """Takes a position away: mostly by a market order, else the vault takes it over with its margin."""
         wallet, position = self.wallet(address), book.positions[address]
-        trade = self.numbers.trade(self.numbers.hash(), self.numbers.oid())
+        trade = self.numbers.trade(self.numbers.hash(block), self.numbers.oid())
         size, side, margin, leverage = position.size, position.side, position.margin, position.leverage
         pnl = position.trade(-size, book.mark).pnl
         book.settle(address)

@@ -108,7 +108,7 @@ class Market:
         yield from self._balance(wallet, block)
         delta = self._decide(wallet, book)
         if delta:
-            for fill in self.exchange.order(book, wallet, delta):
+            for fill in self.exchange.order(book, wallet, delta, block.number):
                 yield events.order(fill, block)
 
     def _move(self) -> Book:
@@ -120,7 +120,7 @@ class Market:
 
     def _liquidate(self, book: Book, block: Block) -> Iterator[Message]:
         for address in book.crossed():
-            taken, fills = self.exchange.liquidate(book, address)
+            taken, fills = self.exchange.liquidate(book, address, block.number)
             value = float(taken.size * taken.price)
             self._paths[book].push(-value if taken.side == "LONG" else value)
             by_transaction = self._rng.random() < 0.3
@@ -153,7 +153,7 @@ class Market:
         amount = min(abs(surplus), LARGEST_MOVEMENT).quantize(Decimal("0.01"))
         kind = Kind.DEPOSIT if surplus < 0 else Kind.WITHDRAW
         wallet.balance += amount if kind is Kind.DEPOSIT else -amount
-        yield events.movement(kind, wallet, amount, self.exchange.numbers.hash(), block)
+        yield events.movement(kind, wallet, amount, self.exchange.numbers.hash(block.number), block)
 
     def _warm_up(self) -> None:
         """Lets people take positions before the first message, so that there is something to see at once."""

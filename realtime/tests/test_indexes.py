@@ -1,0 +1,106 @@
+"""Where a fact goes in the indexes: beside the last one, so that ten million rows are as ten."""
+
+import random
+from importlib import import_module
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations import RunSQL
+
+from liquidations.models import Liquidation
+from realtime.streams import Stream, all_streams
+from realtime.tests.builders import (
+    HASH,
+    WALLET,
+    liquidation,
+    liquidation_map,
+    position_summary,
+    ratio,
+    stored,
+    transaction,
+)
+from transactions.models import Transaction
+from whales.models import WhaleWatch
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MIGRATIONS = [f"{place}_ascending" for place in (
+    "liquidations.migrations.0007", "ratios.migrations.0004", "transactions.migrations.0005", "whales.migrations.0005"
+)]  # fmt: skip
+COUNTS = {
+    "transactions": 5, "liquidations": 5, "long_short_ratios": 1, "liquidation_map": 1, "position_summaries": 1,
+    "whale_activities": 10,
+}  # fmt: skip
+
+
+def query(sql: str, *args: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, args or None)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def table(stream: Stream) -> str:
+    return stream.model._meta.db_table
+
+
+def test_no_index_of_a_streams_table_is_there_for_nobody() -> None:
+    tables = [table(stream) for stream in all_streams()]
+    defined = "SELECT tablename, substring(indexdef FROM 'USING.*') FROM pg_indexes WHERE tablename = ANY(%s)"
+    found = query(defined, tables)
+    assert len(found) == len(set(found)) > 20
+    # What comes newest last comes first where it is asked for: an index that descends fills its pages by half.
+    assert [one for one in found if "pattern_ops" in one[1] or "DESC" in one[1]] == []
+
+
+def test_keys_ascend_with_the_facts_times_whatever_they_are_of() -> None:
+    minutes = random.Random(3).sample(range(60), 60)
+    stored(*(transaction(block_timestamp=f"2026-01-10T10:{minute:02}:00Z") for minute in minutes))
+    times = query("SELECT block_timestamp FROM transactions ORDER BY event_key")
+    assert times == sorted(times)
+    assert len(times) == 60
+
+
+def test_facts_of_one_second_keep_apart_by_what_they_are() -> None:
+    stored(*(transaction(raw_data={"tid": tid}) for tid in range(500)))
+    assert query("SELECT count(DISTINCT event_key), count(DISTINCT substr(event_key, 1, 4)) FROM transactions") == [
+        (500, 1)
+    ]
+
+
+@pytest.mark.parametrize("model", [Transaction, Liquidation])
+def test_a_hash_is_found_by_the_part_that_ascends(model: Any) -> None:
+    other = HASH[:-1] + "0"
+    assert other[:46] == HASH[:46]
+    stored(
+        *(transaction(tx_hash=one, raw_data={"tid": tid}) for tid, one in enumerate((HASH, other, HASH))),
+        *(liquidation(tx_hash=one, raw_data={"tid": tid}) for tid, one in enumerate((HASH, other, HASH))),
+    )
+    assert [fact.id for fact in model.objects.filter(tx_hash=HASH).order_by("id")] == [1, 3]
+    query("SET enable_seqscan = off")
+    try:
+        plan = model.objects.filter(tx_hash=HASH).order_by().explain()
+    finally:
+        query("RESET enable_seqscan")
+    assert f"{model._meta.db_table}_hash" in plan
+
+
+def test_what_was_stored_before_keys_began_with_the_time_is_known_afterwards() -> None:
+    WhaleWatch.objects.create(wallet_address=WALLET)
+    times = [f"2026-01-10T10:30:0{second}.999999Z" for second in range(5)]
+    facts = [
+        *(transaction(block_timestamp=time) for time in times),
+        *(liquidation(block_timestamp=time) for time in times),
+        ratio(), liquidation_map(), position_summary(),
+    ]  # fmt: skip
+    assert {one.stream.name: len(one.rows) for one in stored(*facts)} == COUNTS
+    keys = [query(f"SELECT id, event_key FROM {table(stream)} ORDER BY id") for stream in all_streams()]
+    for stream in all_streams():
+        # Of what came first then, so much is in what comes last now.
+        query(f"UPDATE {table(stream)} SET event_key = substr(event_key, 5) || 'then'")
+    for name in MIGRATIONS:
+        for operation in import_module(name).Migration.operations:
+            if isinstance(operation, RunSQL):
+                query(str(operation.sql))
+    assert [query(f"SELECT id, event_key FROM {table(stream)} ORDER BY id") for stream in all_streams()] == keys
+    assert stored(*facts) == []
