@@ -18,7 +18,7 @@ from realtime.kafka import topics
 
 PATIENCE = 60.0
 # The mock lets a rebalance wait for it; with Apache's, held members must stay members while messages are laid out.
-MOCK_SESSION_MS, SESSION_MS = 4_000, 200_000
+MOCK_SESSION_MS, SESSION_MS = 10_000, 200_000
 # Which the mock cluster still has of each partition when they are read.
 MOCK_KEEPS = 20_000
 
