@@ -54,7 +54,12 @@ class Transaction(StoredFact):
         indexes = [
             models.Index(fields=["block_timestamp", "id"], name="transactions_time"),
             models.Index(fields=["coin", "block_timestamp", "id"], name="transactions_coin_time"),
-            models.Index(fields=["user_address", "block_timestamp", "id"], name="transactions_user_time"),
+            # With what it is asked together with: a busy wallet's rows are passed over in the index.
+            models.Index(
+                fields=["user_address", "block_timestamp", "id"],
+                include=["coin", "side"],
+                name="transactions_user_time",
+            ),
             hash_index("transactions_hash"),
             # Nearly all are orders: a list of those is soon full, and this index stays small.
             models.Index(

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='liquidation',
-            index=models.Index(fields=['user_address', 'block_timestamp', 'id'], name='liquidations_user_time'),
+            index=models.Index(fields=['user_address', 'block_timestamp', 'id'], include=('coin', 'side'), name='liquidations_user_time'),
         ),
         migrations.AddIndex(
             model_name='liquidation',

@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='transaction',
-            index=models.Index(fields=['user_address', 'block_timestamp', 'id'], name='transactions_user_time'),
+            index=models.Index(fields=['user_address', 'block_timestamp', 'id'], include=('coin', 'side'), name='transactions_user_time'),
         ),
         migrations.AddIndex(
             model_name='transaction',
