@@ -1,5 +1,7 @@
 """Waiting without guessing: a condition, a deadline, and what was waited for in the failure."""
 
+import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -19,10 +21,14 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = 10.0, pau
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on at this moment, and that no system gives away by itself.
+
+    Whoever stops there and starts again later finds it free: connections have theirs from 32768 on.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def listens(port: int) -> bool:
