@@ -122,6 +122,8 @@ LOOK = 1.0
 # would wait for it for five minutes. And what a broker has not answered after so long is asked again, not after one.
 MEMBER_MS = 15_000
 REQUEST_MS = 10_000
+# A rebalance waits until every member has heard of it, which is by its heartbeat.
+HEARTBEAT_MS = 3_000
 
 
 class Producer:
@@ -184,7 +186,7 @@ class Consumer:
                 **_connection(),
                 "group.id": settings.KAFKA_GROUP_ID,
                 "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
-                "heartbeat.interval.ms": settings.KAFKA_SESSION_TIMEOUT_MS // 4,
+                "heartbeat.interval.ms": min(HEARTBEAT_MS, settings.KAFKA_SESSION_TIMEOUT_MS // 4),
                 "max.poll.interval.ms": max(MEMBER_MS, settings.KAFKA_SESSION_TIMEOUT_MS),
                 "socket.timeout.ms": REQUEST_MS,
                 "auto.offset.reset": "earliest",

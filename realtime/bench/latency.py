@@ -5,19 +5,19 @@ processes and PostgreSQL are on the server's core; Kafka, Redis, the producer an
 """
 
 import asyncio
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
-from django.conf import settings
 
 from realtime.bench.clients import Clients
 from realtime.bench.content import CHANNEL
 from realtime.bench.ground import Ground
 from realtime.bench.load import Load, coin_of, number_of
 from realtime.bench.machine import server_cores
+from realtime.bench.members import members
 from realtime.bench.process import CannotMeasureError, Process
 from realtime.bench.receipts import Receipts, Spread, spread
 from realtime.bench.report import Figure, Report, figure
@@ -64,7 +64,7 @@ async def latency(ground: Ground, asked: Latency) -> Report:
     with hub.running() as serve, consumer(ground) as consume:
         async with Clients() as clients:
             await clients.connect(asked.clients, hub.port, subscribe=hub.subscribe)
-            whole = Whole(ground, clients, asked.clients, [serve, consume])
+            whole = Whole(ground, clients, asked.clients, {"hub": serve, "consume": consume})
             warm = await whole.run("warm", int(asked.rate * WARM_SECONDS), asked.rate)
             if not warm.complete:
                 raise CannotMeasureError(f"nothing comes through. `consume` said:\n{consume.last_words()}")
@@ -79,15 +79,17 @@ async def latency(ground: Ground, asked: Latency) -> Report:
     return report
 
 
-def consumer(ground: Ground) -> Process:
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "consume", "--port", "0"]
-    return Process("consume", command, ground.folder / "consume.log", ground.env, server_cores())
+@contextmanager
+def consumer(ground: Ground) -> Iterator[Process]:
+    """With all partitions, on the server's core."""
+    with members(ground, 1, cores=server_cores()) as group:
+        yield group.processes[0]
 
 
 class Whole:
     """The way and its two ends."""
 
-    def __init__(self, ground: Ground, clients: Clients, number: int, processes: Sequence[Process]) -> None:
+    def __init__(self, ground: Ground, clients: Clients, number: int, processes: Mapping[str, Process]) -> None:
         self._ground = ground
         self._clients = clients
         self._number = number
@@ -110,7 +112,7 @@ class Whole:
         return run
 
     def _cpu(self) -> dict[str, float]:
-        return {process.name: process.cpu_seconds for process in self._processes}
+        return {name: process.cpu_seconds for name, process in self._processes.items()}
 
     async def _outcome(
         self, part: str, sent: range, offered: float, told: dict[str, Any], cpu: dict[str, float]

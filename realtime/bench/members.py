@@ -18,7 +18,7 @@ from realtime.kafka import topics
 
 PATIENCE = 60.0
 # The mock lets a rebalance wait for it; with Apache's, held members must stay members while messages are laid out.
-MOCK_SESSION_MS, SESSION_MS = 10_000, 200_000
+MOCK_SESSION_MS, SESSION_MS = 6_000, 200_000
 # Which the mock cluster still has of each partition when they are read.
 MOCK_KEEPS = 20_000
 
@@ -56,7 +56,7 @@ class Members:
 
 
 @contextmanager
-def members(ground: Ground, number: int, words: Sequence[str] = ()) -> Iterator[Members]:
+def members(ground: Ground, number: int, words: Sequence[str] = (), cores: set[int] | None = None) -> Iterator[Members]:
     """So many, with all partitions among them: of `manage.py consume`, or of what Python is started with by `words`.
 
     In the words `{port}` is where its status is served, `{number}` which of them it is.
@@ -69,7 +69,7 @@ def members(ground: Ground, number: int, words: Sequence[str] = ()) -> Iterator[
         for which, port in enumerate(ports):
             command = [sys.executable, *(word.format(port=port, number=which) for word in words)]
             log = ground.folder / f"member-{which}.log"
-            process = Process(f"member {which}", command, log, env, client_cores())
+            process = Process(f"member {which}", command, log, env, cores or client_cores())
             processes.append(stack.enter_context(process))
         group = Members(processes)
         # One that is held hears no SIGTERM.
@@ -88,7 +88,10 @@ def _wait_until_assigned(group: Members, ports: Sequence[int]) -> None:
         if all(shares) and len(set().union(*shares)) == sum(map(len, shares)) == partitions:
             return
         if time.monotonic() > deadline:
-            raise CannotMeasureError(f"the partitions were not shared out: {shares}. They said:\n{group.last_words()}")
+            said = group.last_words()
+            raise CannotMeasureError(
+                f"after {PATIENCE:.0f} s the partitions are not shared out: {shares}. Said:\n{said}"
+            )
         time.sleep(0.1)
 
 

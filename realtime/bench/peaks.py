@@ -104,7 +104,7 @@ async def _crash(ground: Ground, url: str, asked: Crash) -> Peak:
     with hub.running() as serve, consumer(ground) as consume, Watch(url) as watch:
         async with Clients() as clients:
             await clients.connect(asked.clients, hub.port, subscribe=hub.subscribe)
-            whole = Whole(ground, clients, asked.clients, [serve, consume])
+            whole = Whole(ground, clients, asked.clients, {"hub": serve, "consume": consume})
             warm = await whole.run("warm", 200, 200)
             if not warm.complete:
                 raise CannotMeasureError(f"nothing comes through. `consume` said:\n{consume.last_words()}")

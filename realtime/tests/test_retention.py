@@ -98,10 +98,10 @@ def test_what_was_removed_does_not_come_back(settings: Settings) -> None:
 
 def test_what_has_just_become_too_old_is_refused_and_not_removed_for_an_hour(settings: Settings) -> None:
     hour = 1 / 24
-    liquidate(30 + 1.1 * hour, 30 + 0.9 * hour, 1)
+    liquidate(30 + 1.5 * hour, 30 + 0.5 * hour, 1)
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
     assert "1 rows older than" in run()
-    stored(liquidation(raw_data={"tid": 1}, block_timestamp=ago(30 + 0.9 * hour)), now=datetime.now(UTC))
+    stored(liquidation(raw_data={"tid": 1}, block_timestamp=ago(30 + 0.5 * hour)), now=datetime.now(UTC))
     assert read_places()["liquidations"] == (3, 1)
     assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
 
