@@ -9,6 +9,7 @@ import signal
 from typing import Any
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -19,6 +20,9 @@ if settings.configured:
     raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: the tests bring an environment of their own")
 environment.isolate()
 django.setup()
+# A machine with much to do is no fault of what is tested.
+hypothesis.settings.register_profile("here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("here")
 # As `serve` makes it.
 settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
