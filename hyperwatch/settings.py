@@ -192,7 +192,8 @@ DATABASES["default"]["OPTIONS"] = {
 DOMAINS = ["transactions", "liquidations", "ratios", "whales"]
 
 INSTALLED_APPS = [
-    "daphne",
+    # First: its `runserver` is the one that counts.
+    "hyperwatch",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -206,7 +207,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "channels",
-    "hyperwatch",
     "realtime",
     *DOMAINS,
 ]
