@@ -1,6 +1,6 @@
 """The way of a fact: read, decode, store and commit, publish, commit the offsets. In this order, here.
 
-While a batch is stored, the next one is read and decoded: the database works meanwhile.
+While a batch is stored, the next one is read and decoded, and the one before is told: the database works meanwhile.
 
 What is read is stored before it is told, and told before it counts as read. So whatever dies in between is
 made good by what is stored: a message that comes again is known, and a hub that was not told reads the heads.
@@ -9,6 +9,7 @@ made good by what is stored: a message that comes again is known, and a hub that
 import logging
 import threading
 from collections import Counter as Tally
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -46,13 +47,20 @@ class Stopped(Exception):
     """The stop came before the batch could be stored: whoever reads it again stores it."""
 
 
+class Outcome(NamedTuple):
+    """What was new in a batch, and what was refused."""
+
+    stored: Sequence[Stored]
+    letters: Sequence[Letter]
+
+
 class Underway(NamedTuple):
-    """A batch that is being stored and told, with the losses that were noticed when it was read; it comes to what was
-    refused."""
+    """A batch that is being stored and told, with the losses that were noticed when it was read."""
 
     messages: Sequence[Message]
     lost: Sequence[Lost]
-    letters: Future[Sequence[Letter]]
+    stored: Future[Outcome]
+    told: Future[None]
 
 
 class Ingest:
@@ -78,29 +86,37 @@ class Ingest:
 
     def run(self, batch_size: int) -> None:
         """Works until it is stopped. Raises what no policy covers; nothing is committed for that."""
-        with suppress(Stopped), ThreadPoolExecutor(1, "storing") as storing:
+        with (
+            suppress(Stopped),
+            ThreadPoolExecutor(1, "telling") as telling,
+            ThreadPoolExecutor(1, "storing") as storing,
+        ):
             try:
-                self._run(batch_size, storing)
+                self._run(batch_size, storing, telling)
             finally:
                 # Of that thread.
                 storing.submit(connections.close_all)
 
-    def _run(self, batch_size: int, storing: Executor) -> None:
-        underway: Underway | None = None
+    def _run(self, batch_size: int, storing: Executor, telling: Executor) -> None:
+        underway = deque[Underway]()
         while not self._stop.is_set():
             self._goes_on()
             messages = self._consumer.read(batch_size, wait=0 if underway else 0.2)
             batch = self._decode(messages) if messages else None
             texts = copy_texts(batch) if batch else {}
-            if underway:
-                self._finish(underway)
-            underway, lost = None, list(self._consumer.lost)
+            # Behind a full batch there is more: the database is to have the next one as soon as it is done with one.
+            ahead = 1 if len(messages) == batch_size and not self._consumer.lost else 0
+            while len(underway) > ahead:
+                self._finish(underway.popleft())
+            lost = list(self._consumer.lost)
             if batch:
-                underway = Underway(messages, lost, storing.submit(self._store_and_tell, messages, batch, texts))
+                before = underway[-1].stored if underway else None
+                stored = storing.submit(self._store_after, before, messages, batch, texts)
+                underway.append(Underway(messages, lost, stored, telling.submit(self._tell, stored)))
             else:
                 self._pass_over(lost)
-        if underway:
-            self._finish(underway)
+        for one in underway:
+            self._finish(one)
 
     def _decode(self, messages: Sequence[Message]) -> Batch:
         checkpoint("read")
@@ -108,31 +124,38 @@ class Ingest:
         checkpoint("decoded")
         return batch
 
-    def _store_and_tell(
-        self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None
-    ) -> Sequence[Letter]:
-        """Returns what was refused."""
+    def _store_after(
+        self, before: Future[Outcome] | None, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str]
+    ) -> Outcome:
+        """Raises what the batch before raised: no later one is stored without it."""
+        if before:
+            before.result()
+        return self._store_all(messages, batch, texts)
+
+    def _store_all(self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None) -> Outcome:
         try:
-            stored, letters = self._store_when_possible(messages, batch, texts)
+            return self._store_when_possible(messages, batch, texts)
         except RefusedByDatabase as refused:
             return self._halve(messages, refused)
+
+    def _tell(self, storing: Future[Outcome]) -> None:
+        stored = storing.result().stored
         checkpoint("stored")
         self._publish(stored)
         checkpoint("published")
-        return letters
 
     def _finish(self, underway: Underway) -> None:
         """Waits until the batch is stored and told, and commits its offsets."""
-        while not wait([underway.letters], PATIENCE).done:
+        while not wait([underway.told], PATIENCE).done:
             self._goes_on()
             self._consumer.stay()
-        letters = underway.letters.result()
+        underway.told.result()
         # A hole may lie behind messages of the batch: it is passed over once these are stored.
         self._pass_over(underway.lost)
         self._consumer.commit(underway.messages)
         checkpoint("committed")
         BATCHES.observe(len(underway.messages))
-        _tell_of(letters)
+        _tell_of(underway.stored.result().letters)
 
     def _pass_over(self, lost: Sequence[Lost]) -> None:
         if lost and tell_lost(lost):
@@ -140,17 +163,14 @@ class Ingest:
 
     def _store_when_possible(
         self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None
-    ) -> tuple[list[Stored], Sequence[Letter]]:
-        """What was new, and what was refused.
-
-        Raises Stopped where the stop comes first, so that no later part of a batch goes before it.
-        """
+    ) -> Outcome:
+        """Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
         pauses = chain(PAUSES, repeat(PAUSES[-1]))
         while True:
             if batch.judged_at is not None and self._now() - batch.judged_at > JUDGED_ANEW:
                 batch, texts = self._decode(messages), None
             try:
-                return self._store.store(batch, texts), batch.letters
+                return Outcome(self._store.store(batch, texts), batch.letters)
             except (OperationalError, InterfaceError) as error:
                 pause = next(pauses)
                 WAITS.inc()
@@ -159,15 +179,18 @@ class Ingest:
                 if self._stop.wait(pause):
                     raise Stopped from error
 
-    def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> Sequence[Letter]:
+    def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> Outcome:
         """Finds the message that the database does not take: its neighbours are stored, it is put aside."""
-        if len(messages) > 1:
-            middle = len(messages) // 2
-            halves = (messages[:middle], messages[middle:])
-            return [letter for half in halves for letter in self._store_and_tell(half, self._decode(half))]
-        letters = [Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))]
-        self._store_when_possible(messages, Batch(letters=letters))
-        return letters
+        if len(messages) == 1:
+            letter = Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))
+            return self._store_when_possible(messages, Batch(letters=[letter]))
+        middle = len(messages) // 2
+        stored, letters = list[Stored](), list[Letter]()
+        for half in (messages[:middle], messages[middle:]):
+            outcome = self._store_all(half, self._decode(half))
+            stored += outcome.stored
+            letters += outcome.letters
+        return Outcome(stored, letters)
 
 
 def _tell_of(letters: Sequence[Letter]) -> None:

@@ -76,6 +76,7 @@ class Standing(Consumer):
     def __init__(self) -> None:
         self.committed: list[Message] = []
         self.stayed = 0
+        self.reads = 0
         self._due = Due(lambda _partition: None)
 
     def commit(self, batch: Sequence[Message]) -> None:
@@ -85,6 +86,7 @@ class Standing(Consumer):
         self.stayed += 1
 
     def read(self, limit: int, wait: float) -> list[Message]:
+        self.reads += 1
         return [transaction(raw_data={"tid": tid}) for tid in range(4)]
 
 
@@ -135,6 +137,40 @@ def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_i
     assert [(lost.first, lost.last) for lost in LostMessages.objects.all()] == [(11, 19)]
 
 
+def test_a_batch_is_stored_while_the_one_before_is_told_and_no_further_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, consumer, stored, seen = threading.Event(), Standing(), list[Batch](), list[int]()
+
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+        stored.append(batch)
+        return []
+
+    def publish(_: Sequence[Stored]) -> None:
+        if not stop.is_set():
+            # It has read a third one, and waits.
+            wait_until(lambda: consumer.stayed, "the consumer to wait", 30)
+            seen.append(len(stored))
+            stop.set()
+
+    monkeypatch.setattr(Store, "store", store)
+    Ingest(consumer, publish, stop).run(4)
+    assert (seen, consumer.reads) == ([2], 3)
+    assert len(consumer.committed) == 4 * len(stored)
+
+
+def test_nothing_is_stored_behind_a_batch_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer, offered = Standing(), list[Batch]()
+
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+        offered.append(batch)
+        wait_until(lambda: consumer.reads == 3, "the next batch to be waiting", 30)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Store, "store", store)
+    with pytest.raises(ZeroDivisionError):
+        Ingest(consumer, lambda _: None, threading.Event()).run(4)
+    assert (len(offered), consumer.committed) == (1, [])
+
+
 @pytest.mark.parametrize("refusals", [1, 3])
 def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that_is_not_stored(
     monkeypatch: pytest.MonkeyPatch, refusals: int
@@ -171,7 +207,7 @@ def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.M
     Ingest(consumer, lambda _: None, stop).run(4)
     assert consumer.stayed
     # What was read meanwhile is stored too.
-    assert len(consumer.committed) == 8
+    assert len(consumer.committed) == 12
     assert not DeadLetter.objects.exists()
 
 
