@@ -49,6 +49,8 @@ class Due:
     def begin(self, committed: Mapping[Partition, int]) -> None:
         """Where the group stopped is what is due next, unless retention has passed that place meanwhile."""
         self._next = dict(committed)
+        # What is not told is not passed over either: it is noticed again, by us or by whose partition it is now.
+        self.lost.clear()
         for partition, due in committed.items():
             lowest = self._lowest(partition)
             if lowest is None:
@@ -62,14 +64,17 @@ class Due:
 
     def follow(self, messages: Iterable[Read]) -> None:
         """A hole in the offsets is a loss where Kafka begins behind it; there are others, a transaction's markers."""
+        open_holes = set[Partition]()
         for message in messages:
             partition, offset = (message.topic, message.partition), message.offset
             due = self._next.get(partition, offset)
             if due < offset:
-                lowest = self._lowest(partition)
+                # Where one question has no answer, each further one would be waited for as well.
+                lowest = None if open_holes else self._lowest(partition)
                 if lowest is None:
-                    # What follows is looked at with the next messages: the hole does not go away.
-                    return
+                    # It is looked at with the next messages: the hole does not go away.
+                    open_holes.add(partition)
+                    continue
                 self._note(partition, due, min(offset, lowest))
             self._next[partition] = offset + 1
 

@@ -202,13 +202,18 @@ class Consumer:
         self._may_be_paused = False
         self._last_error_at = 0.0
         self._due = Due(self._lowest)
+        # Assigned, and Kafka has not said yet where the group stopped in them.
+        self._unplaced: list[confluent_kafka.TopicPartition] = []
         self._lag: dict[Partition, int] = {}
         self._lag_noted_at = 0.0
         self._consumer.subscribe([topic.name for topic in topics()], on_assign=self._on_assign)
 
     def read(self, limit: int, wait: float) -> list[Message]:
         """What there is, at most `limit` messages of BATCH_BYTES or a few more; waits up to `wait` seconds for the
-        first, for no further one."""
+        first, for no further one. None until it is known where the group stopped: what lies between is lost."""
+        if not self._knows_places():
+            self.stay()
+            return []
         self._resume()
         read = self._consumer.consume(1, wait)
         size = len(read)
@@ -230,7 +235,7 @@ class Consumer:
 
     def pass_over(self, lost: Sequence[Lost]) -> None:
         """It was told: whoever takes over the partition is not to tell it again."""
-        self._consumer.commit(offsets=_places_behind(lost), asynchronous=True)
+        self._commit(lost)
         self.lost[:] = [other for other in self.lost if other not in lost]
 
     def commit(self, batch: Sequence[Message]) -> None:
@@ -238,7 +243,7 @@ class Consumer:
 
         Waits for no answer: without a broker none comes, and no signal would be seen meanwhile.
         """
-        self._consumer.commit(offsets=_places_behind(batch), asynchronous=True)
+        self._commit(batch)
 
     def stay(self) -> None:
         """Keeps the membership while the caller waits for something else: nothing is read, rebalances go on."""
@@ -263,6 +268,12 @@ class Consumer:
         """Leaves the group, so that others take over at once."""
         self._consumer.close()
 
+    def _commit(self, read: Iterable[Read]) -> None:
+        # Kafka takes a member's commit for any partition: it would put back the one whose it is now.
+        ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
+        if places := [place for place in _places_behind(read) if (place.topic, place.partition) in ours]:
+            self._consumer.commit(offsets=places, asynchronous=True)
+
     def _resume(self) -> None:
         if self._may_be_paused:
             self._may_be_paused = False
@@ -271,12 +282,24 @@ class Consumer:
     def _on_assign(self, _consumer: confluent_kafka.Consumer, places: list[confluent_kafka.TopicPartition]) -> None:
         # One that was paused when a rebalance took it comes back paused.
         self._may_be_paused = True
+        self._unplaced = places
+        self._knows_places()
+
+    def _knows_places(self) -> bool:
+        """Asks for them where they are not known."""
+        if not self._unplaced:
+            return True
         try:
-            committed = self._consumer.committed(places, LOOK)
+            committed = self._consumer.committed(self._unplaced, LOOK)
         except confluent_kafka.KafkaException as error:
             self._on_error(error.args[0])
-            committed = []
+            return False
+        if errors := [place.error for place in committed if place.error]:
+            self._on_error(errors[0])
+            return False
+        self._unplaced = []
         self._due.begin({(place.topic, place.partition): place.offset for place in committed if place.offset >= 0})
+        return True
 
     def _lowest(self, partition: Partition) -> int | None:
         """The oldest offset that Kafka still has, or that of the next message where it has none."""
