@@ -64,6 +64,33 @@ class Ring:
         return islice(reversed(self._events), len(self))
 
 
+class Early:
+    """Events that came before their turn, bounded in bytes: what finds no room is read from the database."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._events: dict[int, Event] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._events)
+
+    def put(self, event: Event) -> None:
+        if event.seq not in self._events and self._bytes < self._most_bytes:
+            self._events[event.seq] = event
+            self._bytes += len(event.frame)
+
+    def take(self, seq: int) -> Event | None:
+        event = self._events.pop(seq, None)
+        if event is not None:
+            self._bytes -= len(event.frame)
+        return event
+
+    def drop_upto(self, seq: int) -> None:
+        for early in [early for early in self._events if early <= seq]:
+            self.take(early)
+
+
 class Feed(ABC):
     """Puts the events of one stream into their order and hands each on once.
 
@@ -75,7 +102,7 @@ class Feed(ABC):
         self.head, self.floor = place
         self.ring = Ring(place.head, ring_bytes)
         self._lanes = Lanes(stream)
-        self._early: dict[int, Event] = {}
+        self._early = Early(ring_bytes)
 
     @property
     def has_hole(self) -> bool:
@@ -106,7 +133,7 @@ class Feed(ABC):
             return
         before, self.head = self.head, floor
         gap = gap_frame(self.stream.name, before + 1, floor)
-        self._early = {seq: event for seq, event in self._early.items() if seq > floor}
+        self._early.drop_upto(floor)
         self.ring = Ring(floor, self.ring.most_bytes)
         for lane in self._lanes:
             lane.write(lane.chunk_of([gap]), before)
@@ -142,19 +169,24 @@ class Feed(ABC):
 
     def _due(self, events: Iterable[Event]) -> list[Event]:
         """Those whose turn it is and that are to be sent; the others wait for what is missing before them."""
-        early, due = self._early, []
+        due = list(self._follow())
         for event in events:
-            if event.seq == self.head + 1 and not early:
+            if event.seq == self.head + 1:
                 self.head += 1
                 due.append(event)
+                if self._early:
+                    due += self._follow()
             elif event.seq > self.head:
-                early[event.seq] = event
-        while self.head + 1 in early:
-            self.head += 1
-            due.append(early.pop(self.head))
+                self._early.put(event)
         due = [event for event in due if self._counts(event)]
         self.ring.extend(due)
         return due
+
+    def _follow(self) -> Iterator[Event]:
+        """Those that came early and whose turn it is now."""
+        while event := self._early.take(self.head + 1):
+            self.head += 1
+            yield event
 
 
 class EventFeed(Feed):

@@ -61,6 +61,7 @@ class Hub:
         self._feeds: dict[str, Feed] = {}
         self._watching: asyncio.Task[None] | None = None
         self._mending: dict[str, asyncio.Task[None]] = {}
+        self._to_mend_again: set[str] = set()
         self.epoch = ""
         self._started = asyncio.ensure_future(self._start())
 
@@ -307,9 +308,20 @@ class Hub:
 
     def _mend_soon(self, feed: Feed, way: str) -> None:
         name = feed.stream.name
-        if name not in self._mending:
-            self._mending[name] = asyncio.ensure_future(self._mend(feed, way))
-            self._mending[name].add_done_callback(lambda _task: self._mending.pop(name, None))
+        if name in self._mending:
+            # Its last read may not have seen what opened this one.
+            self._to_mend_again.add(name)
+            return
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._mending[name]
+            is_due_again = name in self._to_mend_again
+            self._to_mend_again.discard(name)
+            if is_due_again and feed.has_hole and not task.cancelled():
+                self._mend_soon(feed, "hole")
+
+        self._mending[name] = asyncio.ensure_future(self._mend(feed, way))
+        self._mending[name].add_done_callback(ended)
 
     async def _mend(self, feed: Feed, way: str) -> None:
         await asyncio.sleep(GRACE)
@@ -320,10 +332,12 @@ class Hub:
 
     async def _read_on(self, feed: Feed, way: str) -> None:
         while feed.has_hole or way == "heads":
-            events = await self._database.ask(read_events, feed.stream, feed.head, MEND_ROWS)
+            before = feed.head
+            events = await self._database.ask(read_events, feed.stream, before, MEND_ROWS)
             metrics.MENDED.labels(feed.stream.name, way).inc(len(events))
             self._offer(feed, events)
-            if len(events) < MEND_ROWS:
+            # Where it does not go on, rows were pruned, which the next look at the heads tells.
+            if len(events) < MEND_ROWS or feed.head == before:
                 return
 
 

@@ -83,6 +83,7 @@ class Ingest:
         self._now = now
         self._goes_on = goes_on
         self._store = Store()
+        self._has_ended = threading.Event()
 
     def run(self, batch_size: int) -> None:
         """Works until it is stopped. Raises what no policy covers; nothing is committed for that."""
@@ -94,6 +95,7 @@ class Ingest:
             try:
                 self._run(batch_size, storing, telling)
             finally:
+                self._has_ended.set()
                 # Of that thread.
                 storing.submit(connections.close_all)
 
@@ -176,7 +178,7 @@ class Ingest:
                 WAITS.inc()
                 log.warning("the database does not store (%s); next try in %s s", str(error).strip(), pause)
                 connection.close()
-                if self._stop.wait(pause):
+                if self._stop.wait(pause) or self._has_ended.is_set():
                     raise Stopped from error
 
     def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> Outcome:

@@ -73,6 +73,16 @@ def test_a_hole_holds_back_what_comes_behind_it() -> None:
     assert (listening.frames, feed.has_hole, feed.head) == (["1", "2", "3"], False, 3)
 
 
+def test_what_waits_behind_a_hole_is_bounded_and_the_rest_is_taken_when_it_comes_again() -> None:
+    """A thousand bytes of frames that have three or four each, and the one that goes beyond."""
+    feed, listening = feed_of("liquidations")
+    feed.offer([event(seq) for seq in range(101, 1_001)])
+    feed.offer([event(seq) for seq in range(1, 101)])
+    assert (feed.head, feed.has_hole) == (434, False)
+    feed.offer([event(seq) for seq in range(201, 1_001)])
+    assert listening.frames == [str(seq) for seq in range(1, 1_001)]
+
+
 def test_of_a_state_only_what_is_newer_than_the_coins_newest_is_sent() -> None:
     feed, listening = feed_of("long_short_ratios", [event(0, "ETH", 5)])
     minutes = [("BTC", 1), ("BTC", 3), ("BTC", 2), ("ETH", 5), ("ETH", 6)]

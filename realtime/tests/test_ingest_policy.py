@@ -171,6 +171,37 @@ def test_nothing_is_stored_behind_a_batch_that_was_not(monkeypatch: pytest.Monke
     assert (len(offered), consumer.committed) == (1, [])
 
 
+def test_a_consumer_that_fails_ends_though_its_next_batch_waits_for_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop, consumer, offered, errors = threading.Event(), Standing(), list[Batch](), list[Exception]()
+
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+        offered.append(batch)
+        if len(offered) > 1:
+            raise OperationalError("away")
+        return []
+
+    def publish(_: Sequence[Stored]) -> None:
+        wait_until(lambda: len(offered) > 1, "the next batch", 30)
+        raise ZeroDivisionError
+
+    def run() -> None:
+        try:
+            Ingest(consumer, publish, stop).run(4)
+        except ZeroDivisionError as error:
+            errors.append(error)
+
+    monkeypatch.setattr(Store, "store", store)
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(30)
+    has_ended = not thread.is_alive()
+    stop.set()
+    thread.join()
+    assert (has_ended, len(errors), consumer.committed) == (True, 1, [])
+
+
 @pytest.mark.parametrize("refusals", [1, 3])
 def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that_is_not_stored(
     monkeypatch: pytest.MonkeyPatch, refusals: int
