@@ -19,7 +19,7 @@ run: .venv/run.stamp ## start everything; PORT=8081, DEMO=0 and every other sett
 	@$(BIN)/python manage.py up
 
 test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 mutate: .venv/test.stamp ## take each guard of the README's "What is tested" out, and see its test fail; ARGS="redis" chooses
 	@$(BIN)/python -m hyperwatch.tests.mutate $(ARGS)

@@ -213,6 +213,7 @@ class Consumer:
         first, for no further one. None until it is known where the group stopped: what lies between is lost."""
         if not self._knows_places():
             self.stay()
+            time.sleep(wait)
             return []
         self._resume()
         read = self._consumer.consume(1, wait)
@@ -271,8 +272,11 @@ class Consumer:
     def _commit(self, read: Iterable[Read]) -> None:
         # Kafka takes a member's commit for any partition: it would put back the one whose it is now.
         ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
-        if places := [place for place in _places_behind(read) if (place.topic, place.partition) in ours]:
-            self._consumer.commit(offsets=places, asynchronous=True)
+        places = _places_behind(read)
+        if kept := [place for place in places if (place.topic, place.partition) in ours]:
+            self._consumer.commit(offsets=kept, asynchronous=True)
+        if len(kept) < len(places):
+            log.warning("offsets not committed, their partitions have gone to another member: messages will come again")
 
     def _resume(self) -> None:
         if self._may_be_paused:
@@ -282,6 +286,7 @@ class Consumer:
     def _on_assign(self, _consumer: confluent_kafka.Consumer, places: list[confluent_kafka.TopicPartition]) -> None:
         # One that was paused when a rebalance took it comes back paused.
         self._may_be_paused = True
+        self._due.begin({})
         self._unplaced = places
         self._knows_places()
 

@@ -110,7 +110,7 @@ def test_what_was_removed_while_its_batch_waited_for_the_database_does_not_come_
     mock_kafka: MockKafka, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
-    liquidate(29.99)
+    liquidate(29.95)
     clock, store = [BEGAN], Store.store
 
     def away_for_hours(self: Store, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
@@ -122,7 +122,7 @@ def test_what_was_removed_while_its_batch_waited_for_the_database_does_not_come_
 
     stream, told = get_stream("liquidations"), Told()
     monkeypatch.setattr(Store, "store", away_for_hours)
-    send(liquidation(raw_data={"tid": tid}, block_timestamp=ago(days)) for tid, days in [(0, 29.99), (1, 1)])
+    send(liquidation(raw_data={"tid": tid}, block_timestamp=ago(days)) for tid, days in [(0, 29.95), (1, 1)])
     with ingesting(told, now=lambda: clock[0]):
         wait_until(lambda: told.seqs, "what is left of the batch", 30)
     assert told.seqs == {"liquidations": [2]}
