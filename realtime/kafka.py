@@ -236,15 +236,21 @@ class Consumer:
 
     def pass_over(self, lost: Sequence[Lost]) -> None:
         """It was told: whoever takes over the partition is not to tell it again."""
-        self._commit(lost)
+        self.commit(lost)
         self.lost[:] = [other for other in self.lost if other not in lost]
 
-    def commit(self, batch: Sequence[Message]) -> None:
-        """Commits the places behind `batch`; a place that another member has taken over is theirs to commit.
+    def commit(self, read: Sequence[Read]) -> None:
+        """Commits the places behind `read`; a place that another member has taken over is theirs to commit.
 
         Waits for no answer: without a broker none comes, and no signal would be seen meanwhile.
         """
-        self._commit(batch)
+        # Kafka takes a member's commit for any partition: it would put back the one whose it is now.
+        ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
+        places = _places_behind(read)
+        if kept := [place for place in places if (place.topic, place.partition) in ours]:
+            self._consumer.commit(offsets=kept, asynchronous=True)
+        if len(kept) < len(places):
+            log.warning("offsets not committed, their partitions have gone to another member: messages will come again")
 
     def stay(self) -> None:
         """Keeps the membership while the caller waits for something else: nothing is read, rebalances go on."""
@@ -268,15 +274,6 @@ class Consumer:
     def close(self) -> None:
         """Leaves the group, so that others take over at once."""
         self._consumer.close()
-
-    def _commit(self, read: Iterable[Read]) -> None:
-        # Kafka takes a member's commit for any partition: it would put back the one whose it is now.
-        ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
-        places = _places_behind(read)
-        if kept := [place for place in places if (place.topic, place.partition) in ours]:
-            self._consumer.commit(offsets=kept, asynchronous=True)
-        if len(kept) < len(places):
-            log.warning("offsets not committed, their partitions have gone to another member: messages will come again")
 
     def _resume(self) -> None:
         if self._may_be_paused:

@@ -35,7 +35,6 @@ CHECKS = [
 
 GENERATED = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )

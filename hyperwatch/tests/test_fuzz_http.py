@@ -20,7 +20,6 @@ pytestmark = pytest.mark.slow
 
 GENERATED = settings(
     max_examples=100,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
     database=None,

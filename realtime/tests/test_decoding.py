@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from realtime.decoding import AHEAD, Batch, decode_batch
@@ -133,7 +133,6 @@ near_the_edge = some.builds(
 anything = some.text(max_size=20)
 
 
-@settings(deadline=None)
 @given(text=plain | near_the_edge | anything)
 @example(text="9999999999999999999999.99999999")
 @example(text="10000000000000000000000")
@@ -152,7 +151,6 @@ def test_a_number_in_a_string_is_stored_exactly_or_refused(text: str) -> None:
 json_numbers = some.from_regex(r"\A-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,10})?([eE][+-]?[0-9]{1,9})?\Z")
 
 
-@settings(deadline=None)
 @given(literal=json_numbers)
 @example(literal="0.00000001")
 @example(literal="123456789.12345678")
@@ -178,7 +176,6 @@ def _check_number(built: Message, field: str, expected: Decimal | None, places: 
         assert len(text.partition(".")[2]) == places
 
 
-@settings(deadline=None)
 @given(size=some.decimals(0, 10**9, places=8), price=some.decimals(0, 10**9, places=8))
 @example(size=Decimal("0.00000001"), price=Decimal("0.5"))
 @example(size=Decimal("0.00000003"), price=Decimal("0.5"))

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.slow
 # The same ones in each run: what counts here is that all of them are accounted for.
 GENERATED = settings(
     max_examples=12,
-    deadline=None,
     derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

@@ -13,7 +13,7 @@ from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime import kafka, losses
 from realtime.decoding import Batch, decode_batch
-from realtime.due import Due, Lost
+from realtime.due import Due, Lost, Read
 from realtime.ingest import Ingest
 from realtime.kafka import Consumer, Message
 from realtime.models import DeadLetter, LostMessages
@@ -74,13 +74,13 @@ class Standing(Consumer):
     """A member whose messages are handed to it, and which keeps what it was told to commit."""
 
     def __init__(self) -> None:
-        self.committed: list[Message] = []
+        self.committed: list[Read] = []
         self.stayed = 0
         self.reads = 0
         self._due = Due(lambda _partition: None)
 
-    def commit(self, batch: Sequence[Message]) -> None:
-        self.committed += batch
+    def commit(self, read: Sequence[Read]) -> None:
+        self.committed += read
 
     def stay(self) -> None:
         self.stayed += 1
@@ -108,8 +108,8 @@ class Holed(Standing):
         self.done += [f"passed over {one.first} to {one.last}" for one in lost]
         self.lost.clear()
 
-    def commit(self, batch: Sequence[Message]) -> None:
-        self.done.append(f"committed {batch[-1].offset}")
+    def commit(self, read: Sequence[Read]) -> None:
+        self.done.append(f"committed {read[-1].offset}")
 
 
 def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_is_told(

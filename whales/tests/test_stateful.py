@@ -14,7 +14,6 @@ from whales.models import WhaleWatch
 GENERATED = settings(
     max_examples=6,
     stateful_step_count=12,
-    deadline=None,
     derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
