@@ -9,6 +9,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 COIN = re.compile(r"[A-Za-z0-9@/:._-]{1,32}", re.ASCII)
@@ -56,7 +58,8 @@ class Decimals(NamedTuple):
     @property
     def canonical(self) -> str:
         """Of the texts that `text` returns as they are, for Python's `re`: a zero has no sign."""
-        return rf"(?!-0\.0*\Z){self.pattern[1:-1]}\Z"
+        no_zero = r"(?!-0\.0*\Z)" if self.signed else ""
+        return rf"{no_zero}{self.pattern[1:-1]}\Z"
 
     def text(self, value: object) -> str:
         """`value` (a string or an int) exactly, with all places: `"45000.5"` is `"45000.50000000"`.
@@ -154,4 +157,5 @@ def utc(time: datetime) -> datetime:
 
 def isoformat(time: datetime) -> str:
     """ISO 8601 with `Z`; sub-seconds are kept when there are any."""
-    return utc(time).isoformat().removesuffix("+00:00") + "Z"
+    text: str = msgspec.to_builtins(utc(time))
+    return text

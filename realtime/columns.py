@@ -1,7 +1,8 @@
 """How a row travels between its struct, COPY and a query."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -10,9 +11,17 @@ import msgspec
 from django.db import models
 
 from hyperwatch.fields import wire
+from hyperwatch.formats import isoformat
 from realtime.streams import Row, Stream, get_stream
 
 SPECIAL = re.compile(r"[\\\t\n\r]")
+# Of the types whose own text is not as PostgreSQL reads it, or takes longer.
+TEXTS: dict[type, Callable[[Any], str]] = {
+    bytes: lambda value: "\\x" + value.hex(),
+    msgspec.Raw: lambda value: bytes(value).decode(),
+    datetime: isoformat,
+}
+NULLS = {type(None), msgspec.UnsetType}
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -27,28 +36,20 @@ def columns_of(rows: Iterable[Row], names: Sequence[str]) -> list[Sequence[Any]]
     return list(zip(*map(attrgetter(*names), rows), strict=True))
 
 
-def copy_lines(columns: Iterable[Iterable[Any]]) -> str:
+def copy_lines(columns: Iterable[Sequence[Any]]) -> str:
     """Rows in the text format of COPY, of their columns: hardly one has anything to escape."""
     rows = zip(*map(_copy_texts, columns), strict=True)
     return "".join(["\t".join(row) + "\n" for row in rows])
 
 
-def _copy_texts(column: Iterable[Any]) -> list[str]:
-    texts = [value if type(value) is str else _copy_text(value) for value in column]
-    if SPECIAL.search("".join(filter(None, texts))):
-        texts = [text and text.translate(ESCAPES) for text in texts]
-    return ["\\N" if text is None else text for text in texts]
-
-
-def _copy_text(value: Any) -> str | None:
-    """One value as PostgreSQL reads it; None is null."""
-    if value is None or value is msgspec.UNSET:
-        return None
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    if isinstance(value, msgspec.Raw):
-        return bytes(value).decode()
-    return str(value)
+def _copy_texts(column: Sequence[Any]) -> Sequence[str]:
+    kinds = set(map(type, column))
+    texts = column if kinds == {str} else [TEXTS.get(type(value), str)(value) for value in column]
+    if SPECIAL.search("".join(texts)):
+        texts = [text.translate(ESCAPES) for text in texts]
+    if kinds.isdisjoint(NULLS):
+        return texts
+    return ["\\N" if type(value) in NULLS else text for value, text in zip(column, texts, strict=True)]
 
 
 class Reader:

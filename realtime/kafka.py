@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -225,7 +225,7 @@ class Consumer:
             size += sum(len(raw.value() or b"") for raw in more)
             read += more
         self._note_lag()
-        messages = [self._message(raw) for raw in read if self._is_data(raw)]
+        messages = [_message(raw) for raw in read if self._is_data(raw)]
         self._due.follow(messages)
         return messages
 
@@ -259,7 +259,8 @@ class Consumer:
         raw = self._consumer.poll(0)
         if raw is not None and self._is_data(raw):
             # A partition that came in a rebalance is not paused: put its message back.
-            place = confluent_kafka.TopicPartition(_topic(raw), _partition(raw), _offset(raw))
+            topic, partition, offset = _message(raw)[:3]
+            place = confluent_kafka.TopicPartition(topic, partition, offset)
             self._consumer.seek(place)
             self._consumer.pause([place])
 
@@ -344,32 +345,10 @@ class Consumer:
         else:
             log.warning("offsets not committed, their messages will come again: %s", error)
 
-    @staticmethod
-    def _message(raw: confluent_kafka.Message) -> Message:
-        return Message(
-            _topic(raw),
-            _partition(raw),
-            _offset(raw),
-            _bytes(raw.key()),
-            _bytes(raw.value()),
-            raw.timestamp()[1],
-        )
 
-
-def _topic(raw: confluent_kafka.Message) -> str:
-    return raw.topic() or ""
-
-
-def _partition(raw: confluent_kafka.Message) -> int:
-    return raw.partition() or 0
-
-
-def _offset(raw: confluent_kafka.Message) -> int:
-    return raw.offset() or 0
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
+def _message(raw: Any) -> Message:
+    """Of a message that was read: what its type allows beside, only one that is to be sent may have."""
+    return Message(raw.topic(), raw.partition(), raw.offset(), raw.key(), raw.value(), raw.timestamp()[1])
 
 
 def _places_behind(batch: Iterable[Read]) -> list[confluent_kafka.TopicPartition]:

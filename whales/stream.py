@@ -11,9 +11,9 @@ from whales import events, models
 
 def derive(sources: Sequence[Source]) -> Iterable[tuple[int, events.WhaleActivity]]:
     """The activities of the wallets that are watched at this moment."""
-    addresses = list({source.fact.address for source in sources})
-    # As one array: a parameter for each of a batch's wallets costs more than the query.
-    asked = RawSQL("SELECT unnest(%s::text[])", [addresses])
+    addresses = {source.fact.address for source in sources if source.fact.address}
+    # As one text: to quote each of a batch's wallets costs more than the query.
+    asked = RawSQL("SELECT unnest(string_to_array(%s, ','))", [",".join(addresses)])
     watches = models.WhaleWatch.objects.filter(is_active=True, wallet_address__in=asked)
     whales = {
         address: events.Whale(whale_id, alias)
