@@ -27,7 +27,7 @@ from realtime.kafka import Consumer, Message
 from realtime.losses import tell_lost
 from realtime.models import Reason
 from realtime.retention import MARGIN
-from realtime.store import RefusedByDatabase, Store, Stored, copy_texts
+from realtime.store import RefusedByDatabase, Store, Stored
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +76,14 @@ class Ingest:
         stop: threading.Event,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         goes_on: Callable[[], None] = lambda: None,
+        store: Store | None = None,
     ) -> None:
         self._consumer = consumer
         self._publish = publish
         self._stop = stop
         self._now = now
         self._goes_on = goes_on
-        self._store = Store()
+        self._store = store or Store()
         self._has_ended = threading.Event()
 
     def run(self, batch_size: int) -> None:
@@ -105,7 +106,7 @@ class Ingest:
             self._goes_on()
             messages = self._consumer.read(batch_size, wait=0 if underway else 0.2)
             batch = self._decode(messages) if messages else None
-            texts = copy_texts(batch) if batch else {}
+            texts = self._store.texts(batch) if batch else {}
             # Behind a full batch there is more: the database is to have the next one as soon as it is done with one.
             ahead = 1 if len(messages) == batch_size and not self._consumer.lost else 0
             while len(underway) > ahead:

@@ -80,10 +80,14 @@ class Store:
     def __init__(self) -> None:
         self._session: object = None
 
+    def texts(self, batch: Batch) -> dict[str, str]:
+        """What COPY takes of the batch, by stream; for any thread."""
+        return {name: _copy_text(get_stream(name), list(rows.values())) for name, rows in batch.rows.items()}
+
     def store(self, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
         """Stores what is new in `batch`, and its dead letters; returns what was new, by stream, in `seq` order.
 
-        `texts` are `copy_texts` of the batch, where they were made already.
+        `texts` are those of the batch, where they were made already.
 
         Raises RefusedByDatabase, or what the database raises; then nothing is stored. Where the connection
         breaks in the commit, it is open whether it was: storing again stores nothing twice.
@@ -146,11 +150,6 @@ def _offered(rows: Rows) -> Offered:
     """The rows by stream; a stream comes after those it derives from."""
     names = [stream.name for stream in sorted(all_streams(), key=lambda stream: bool(stream.derives_from))]
     return {name: list(rows[name].values()) for name in names if rows.get(name)}
-
-
-def copy_texts(batch: Batch) -> dict[str, str]:
-    """What COPY takes of the batch, by stream."""
-    return {name: _copy_text(get_stream(name), list(rows.values())) for name, rows in batch.rows.items()}
 
 
 def _copy_text(stream: Stream, rows: Sequence[Incoming]) -> str:

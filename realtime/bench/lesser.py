@@ -1,23 +1,23 @@
 """References: members of the group that do less than `manage.py consume`, each in a process of its own.
 
-copy    only decodes, checks and copies into the same table (plaincopy.py), with ids of its own
+copy    the same consumer, which only decodes, checks and copies into the same table (plaincopy.py), with ids of its own
 silent  stores as `consume` does, and tells nobody
 """
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from realtime.bench import plaincopy
-from realtime.decoding import decode_batch
+from realtime.decoding import Batch
 from realtime.ingest import Ingest
 from realtime.kafka import Consumer
 from realtime.status import serve_status
+from realtime.store import Store, Stored
 
 # How far the copying is: a row for each batch, in its transaction.
 PROGRESS = "bench_progress"
@@ -26,23 +26,37 @@ IDS = 10**8
 
 
 def silent(port: int, _number: int) -> None:
-    with _member(port) as (consumer, stop):
-        Ingest(consumer, lambda _stored: None, stop).run(settings.KAFKA_BATCH)
+    _run(port, Store())
 
 
 def copy(port: int, number: int) -> None:
-    with _member(port) as (consumer, stop), connection.cursor() as cursor:
-        last = plaincopy.last_id(cursor) + number * IDS
-        while not stop.is_set():
-            messages = consumer.read(settings.KAFKA_BATCH, wait=0.2)
-            if not messages:
-                continue
-            rows = list(decode_batch(messages, datetime.now(UTC)).rows[plaincopy.CHANNEL].values())
-            with transaction.atomic():
-                cursor.copy_expert(plaincopy.statement(), plaincopy.text(rows, last + 1))
-                cursor.execute(f"INSERT INTO {PROGRESS} VALUES (%s)", [len(rows)])
-            last += len(rows)
-            consumer.commit(messages)
+    _run(port, PlainCopy(number))
+
+
+class PlainCopy(Store):
+    """Of member `number`. The ids are given where the texts are made: a batch that fails ends the measurement."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        with connection.cursor() as cursor:
+            self._last = plaincopy.last_id(cursor) + number * IDS
+
+    def texts(self, batch: Batch) -> dict[str, str]:
+        rows = list(batch.rows[plaincopy.CHANNEL].values())
+        first, self._last = self._last + 1, self._last + len(rows)
+        return {plaincopy.CHANNEL: plaincopy.text(rows, first)}
+
+    def store(self, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
+        text = (texts or self.texts(batch))[plaincopy.CHANNEL]
+        with transaction.atomic(), connection.cursor() as cursor:
+            plaincopy.copy(cursor, text)
+            cursor.execute(f"INSERT INTO {PROGRESS} VALUES (%s)", [len(batch.rows[plaincopy.CHANNEL])])
+        return []
+
+
+def _run(port: int, store: Store) -> None:
+    with _member(port) as (consumer, stop):
+        Ingest(consumer, lambda _stored: None, stop, store=store).run(settings.KAFKA_BATCH)
 
 
 @contextmanager

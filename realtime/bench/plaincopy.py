@@ -19,15 +19,18 @@ def columns() -> list[str]:
     return table_columns(get_stream(CHANNEL))
 
 
-def statement() -> str:
-    return f"COPY {table()} (id, event_key, {', '.join(columns())}) FROM STDIN"
-
-
-def text(rows: Sequence[Incoming], first: int) -> io.StringIO:
+def text(rows: Sequence[Incoming], first: int) -> str:
     """Of the rows, with the ids from `first` on."""
     ids = range(first, first + len(rows))
     values = columns_of([incoming.row for incoming in rows], columns())
-    return io.StringIO(copy_lines([ids, [incoming.event_key for incoming in rows], *values]))
+    return copy_lines([ids, [incoming.event_key for incoming in rows], *values])
+
+
+def copy(cursor: Any, text: str) -> None:
+    """In one piece, as the store does it."""
+    cursor.copy_expert(
+        f"COPY {table()} (id, event_key, {', '.join(columns())}) FROM STDIN", io.StringIO(text), len(text)
+    )
 
 
 def last_id(cursor: Any) -> int:

@@ -112,7 +112,7 @@ class Storing:
         text = plaincopy.text(list(batch.rows[plaincopy.CHANNEL].values()), before + 1)
         with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
             server, began = self._time.read(), time.monotonic()
-            cursor.copy_expert(plaincopy.statement(), text)
+            plaincopy.copy(cursor, text)
             connection.commit()
             seconds, taken = time.monotonic() - began, self._time.read().since(server)
         return self._run("text", 1, before, (len(offers), len(offers)), Spent(seconds, 0.0, *taken))
