@@ -16,7 +16,7 @@ INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 
 # From the newest ratio to the newest before its interval, and on: one step into the index an interval, and none
 # for intervals without a ratio. By time and number, so that they are read from the coin's index and not one by one from
 # pages on which every other coin is.
-LAST_OF_EACH = """
+IS_LAST = """
 (timestamp, id) IN (WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), last AS (
     (SELECT id, timestamp FROM of_coin ORDER BY timestamp DESC, id DESC LIMIT 1)
     UNION ALL
@@ -40,7 +40,7 @@ class RatioQuerySet(models.QuerySet["LongShortRatio"]):
         except EmptyResultSet:
             return self.none()
         # Django made the inner text; what a client sent is in the parameters.
-        text = LAST_OF_EACH.format(ratios=ratios)
+        text = IS_LAST.format(ratios=ratios)
         is_last = RawSQL(text, (*params, INTERVALS[interval], most), models.BooleanField())  # noqa: S611
         return self.filter(is_last)
 

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from hyperwatch.api import clock
 from hyperwatch.tests.asking import get, walk
@@ -47,6 +49,22 @@ def test_history_gives_the_newest_thousand_intervals_that_have_a_ratio() -> None
     assert data["pagination"]["total_exact"] is True
     assert len(walk(HISTORY)) == 1_000
     assert len(walk(f"{HISTORY}&start_time=2020-01-01")) == 1_010
+
+
+def test_history_is_read_from_the_coins_own_index_whatever_lies_beside_it_in_the_table() -> None:
+    newest = datetime.fromisoformat(TIME)
+    minutes = [(newest - timedelta(minutes=number)).isoformat() for number in range(200)]
+    stored(*(ratio(coin=coin, timestamp=minute) for minute in minutes for coin in ("BTC", *"ABCDEFGHI")))
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE long_short_ratios")
+        with CaptureQueriesContext(connection) as asked:
+            assert len(get(f"{HISTORY}&interval=1m&page_size=100")["items"]) == 100
+        (statement,) = [query["sql"] for query in asked if '"total_position_value"' in query["sql"]]
+        cursor.execute(f"EXPLAIN (COSTS OFF) {statement}")
+        cursor.execute(f"EXPLAIN (COSTS OFF) {statement}")
+        scans = [line for (line,) in cursor.fetchall() if " on long_short_ratios" in line]
+    assert len(scans) == 3
+    assert [scan for scan in scans if "Index Only Scan" not in scan] == []
 
 
 def test_history_walked_by_cursor_stays_with_what_was_there_when_it_began() -> None:
