@@ -14,7 +14,7 @@ from hyperwatch.formats import isoformat
 from realtime import retention
 from realtime.kafka import Message
 from realtime.models import Reason
-from realtime.streams import Decode, Derive, Fact, Row, Source, Stream, Topic, all_streams
+from realtime.streams import Decode, Derive, Fact, Row, Stream, Topic, all_streams
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(minutes=10)
@@ -109,15 +109,10 @@ def derive(rows: Rows) -> Rows:
 
 
 def _derive(stream: Stream, derive: Derive, rows: Rows) -> dict[bytes, Incoming]:
-    places = [
-        (name, place, incoming)
-        for name in stream.derives_from
-        for place, incoming in enumerate(rows.get(name, {}).values())
-    ]
+    offered = {name: list(rows[name].values()) for name in stream.derives_from if name in rows}
     derived = {}
-    for source, row in derive([Source(name, incoming.fact) for name, _, incoming in places]):
-        name, place, incoming = places[source]
-        key = identity_key((*stream.identity(row), name, incoming.key.hex()))
+    for name, place, row in derive({name: [one.fact for one in incoming] for name, incoming in offered.items()}):
+        key = identity_key((*stream.identity(row), name, offered[name][place].key.hex()))
         derived[key] = Incoming(key, row, stream.fact(row), name, place)
     return derived
 

@@ -79,13 +79,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, seq=seq, **self._unset)
 
 
-class Source(NamedTuple):
-    """A fact that another may derive from, and its stream."""
-
-    stream: str
-    fact: Fact
-
-
 class Counted(NamedTuple):
     """The columns by which facts are counted in minutes, hours and days, besides coin and time; None where none is."""
 
@@ -102,8 +95,9 @@ class Counted(NamedTuple):
 
 
 Decode = Callable[[bytes], Sequence[Row]]
-# Each derived row comes with the place of its source in what was offered; it is stored if the source is new.
-Derive = Callable[[Sequence[Source]], Iterable[tuple[int, Row]]]
+# From facts by stream. Each derived row comes with the stream of its source and the place there; it is stored if the
+# source is new.
+Derive = Callable[[Mapping[str, Sequence[Fact]]], Iterable[tuple[str, int, Row]]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple, Self
 import msgspec
 from msgspec import Meta, Raw
 
-from realtime.streams import Fact, Row, Source
+from realtime.streams import Fact, Row
 from realtime.texts import AddressText, AmountText, CoinText, HashText, JsonOf, Number, Time
 
 
@@ -52,10 +52,9 @@ class Whale(NamedTuple):
     alias: str
 
 
-def activities(source: Source, whale: Whale, large_trade_usd: Decimal) -> list[WhaleActivity]:
-    """What a fact of a watched wallet comes to; `large_trade_usd` is where a trade begins to be large."""
-    fact = source.fact
-    if source.stream == "liquidations":
+def activities(stream: str, fact: Fact, whale: Whale, large_trade_usd: Decimal) -> list[WhaleActivity]:
+    """What a stream's fact of a watched wallet comes to; `large_trade_usd` is where a trade begins to be large."""
+    if stream == "liquidations":
         return [_activity(ActivityType.LIQUIDATION, fact, whale)]
     if fact.kind == "LIQUIDATION":
         return []

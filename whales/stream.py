@@ -1,17 +1,18 @@
 """What the whales room stores and pushes: all of it derived from what other rooms store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from django.conf import settings
 from django.db.models.expressions import RawSQL
 
-from realtime.streams import Param, Source, Stream, register
+from realtime.streams import Fact, Param, Stream, register
 from whales import events, models
 
 
-def derive(sources: Sequence[Source]) -> Iterable[tuple[int, events.WhaleActivity]]:
+def derive(facts: Mapping[str, Sequence[Fact]]) -> Iterable[tuple[str, int, events.WhaleActivity]]:
     """The activities of the wallets that are watched at this moment."""
-    addresses = {source.fact.address for source in sources if source.fact.address}
+    addresses = {fact.address for fact in chain.from_iterable(facts.values()) if fact.address}
     # As one text: to quote each of a batch's wallets costs more than the query.
     asked = RawSQL("SELECT unnest(string_to_array(%s, ','))", [",".join(addresses)])
     watches = models.WhaleWatch.objects.filter(is_active=True, wallet_address__in=asked)
@@ -19,11 +20,12 @@ def derive(sources: Sequence[Source]) -> Iterable[tuple[int, events.WhaleActivit
         address: events.Whale(whale_id, alias)
         for whale_id, address, alias in watches.values_list("id", "wallet_address", "alias")
     }
-    for place, source in enumerate(sources):
-        whale = whales.get(source.fact.address or "")
-        if whale is not None:
-            for activity in events.activities(source, whale, settings.WHALE_LARGE_TRADE_USD):
-                yield place, activity
+    for stream in facts:
+        for place, fact in enumerate(facts[stream]):
+            whale = whales.get(fact.address or "")
+            if whale is not None:
+                for activity in events.activities(stream, fact, whale, settings.WHALE_LARGE_TRADE_USD):
+                    yield stream, place, activity
 
 
 def follow(wallets: Sequence[tuple[str, str]]) -> None:
