@@ -6,9 +6,10 @@ rows, stores and commits, so that the server never waits for this client while t
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
@@ -41,15 +42,14 @@ Offered = dict[str, list[Incoming]]
 class Outcome(NamedTuple):
     """What became of the rows that were offered to a stream, by their places.
 
-    The `new` ones are numbered in this order, from `first` on; those that are `differing` are known with other values.
+    The `new` ones have their `seq`, ascending; those that are `differing` are known with other values.
     """
 
-    first: int | None
-    new: list[int]
+    new: dict[int, int]
     differing: list[int]
 
 
-NOTHING_NEW = Outcome(None, [], [])
+NOTHING_NEW = Outcome({}, [])
 
 # Errors that lie in the data, by SQLSTATE: no number, no text, out of range; a null or a check; too large or deep.
 DATA_ERRORS = ("22", "23502", "23514", "54")
@@ -100,7 +100,7 @@ class Store:
                 _copy(cursor, stream, (texts or {}).get(name) or _copy_text(stream, rows))
             checkpoint("copied")
             cursor.execute(sql.store_and_commit([get_stream(name) for name in offered]))
-            outcomes = {stream: Outcome(*became) for stream, *became in cursor.fetchall()}
+            outcomes = _outcomes(cursor.fetchall())
         _count(batch, offered, outcomes)
         return _stored(offered, outcomes, batch.sent_ms)
 
@@ -187,6 +187,19 @@ def _time_of(message: Message) -> datetime | None:
         return None
 
 
+def _outcomes(runs: Iterable[tuple[str, int | None, int, int]]) -> dict[str, Outcome]:
+    """Of runs (stream, first `seq`, first place, last place); there is no `seq` where the rows differ."""
+    outcomes: dict[str, Outcome] = {}
+    for stream, seq, first, last in runs:
+        new, differing = outcomes.setdefault(stream, Outcome({}, []))
+        places = range(first, last + 1)
+        if seq is None:
+            differing += places
+        else:
+            new.update(zip(places, count(seq), strict=False))
+    return outcomes
+
+
 def _count(batch: Batch, offered: Offered, outcomes: Mapping[str, Outcome]) -> None:
     differing = batch.differing.copy()
     for name, rows in offered.items():
@@ -213,9 +226,9 @@ def _tell_differing(differing: Sequence[tuple[str, Row]]) -> None:
 def _stored(offered: Offered, outcomes: Mapping[str, Outcome], sent_ms: int) -> list[Stored]:
     stored = []
     for name, incoming in offered.items():
-        first, places, _ = outcomes.get(name, NOTHING_NEW)
-        if first is not None:
-            new = [incoming[place] for place in places]
-            rows = [one.row.numbered(seq) for seq, one in enumerate(new, first)]
-            stored.append(Stored(get_stream(name), rows, [one.fact for one in new], sent_ms))
+        new = outcomes.get(name, NOTHING_NEW).new
+        if new:
+            rows = [incoming[place].row.numbered(seq) for place, seq in new.items()]
+            facts = [incoming[place].fact for place in new]
+            stored.append(Stored(get_stream(name), rows, facts, sent_ms))
     return stored

@@ -17,10 +17,10 @@ ALL_TIME = 0
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
 CREATE_STORED = "CREATE TEMPORARY TABLE IF NOT EXISTS stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
 BEGIN = "BEGIN; TRUNCATE stored"
+# What is new comes in runs, most often all of a batch in one; each that is known with other values is one for itself.
 COMMIT = """COMMIT;
-SELECT stream, min(seq), coalesce(array_agg(ord ORDER BY ord) FILTER (WHERE seq > 0), '{}'),
-    coalesce(array_agg(ord) FILTER (WHERE seq IS NULL), '{}')
-FROM stored GROUP BY stream"""
+SELECT stream, min(seq), min(ord), max(ord) FROM stored
+GROUP BY stream, seq IS NULL, coalesce(seq, 0) - ord ORDER BY 1, 3"""
 KEEP_LETTERS = """
 INSERT INTO dead_letters (topic, partition, "offset", key, bytes, reason, error, sent_at)
 VALUES %s ON CONFLICT DO NOTHING"""
