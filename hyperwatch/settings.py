@@ -184,8 +184,8 @@ DATABASES["default"]["OPTIONS"] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
-    # Ours are short: to compile a statement takes longer than to run it.
-    "options": "-c jit=off",
+    # Ours are short: to compile a statement, or to start processes for it, takes longer than to run it.
+    "options": "-c jit=off -c max_parallel_workers_per_gather=0",
     **DATABASES["default"].get("OPTIONS", {}),
 }
 
