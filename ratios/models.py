@@ -14,8 +14,8 @@ from realtime.models import StoredFact
 INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "1 day"}
 
 # From the newest ratio to the newest before its interval, and on: one step into the index an interval, and none
-# for intervals without a ratio. By time and number, so that they are read from the coin's index and not one by one from
-# pages on which every other coin is.
+# for intervals without a ratio. By time and number they are found in the coin's index again, and not each on a page of
+# the table, where every other coin is.
 IS_LAST = """
 (timestamp, id) IN (WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), last AS (
     (SELECT id, timestamp FROM of_coin ORDER BY timestamp DESC, id DESC LIMIT 1)
@@ -65,20 +65,7 @@ class LongShortRatio(StoredFact):
         ordering = ("-timestamp", "-id")
         indexes = [
             models.Index(fields=["timestamp", "id"], name="long_short_ratios_time"),
-            models.Index(
-                fields=["coin", "timestamp", "id"],
-                # All that goes out: of a coin's own ratios, each lies on another page of the table.
-                include=[
-                    "long_ratio",
-                    "short_ratio",
-                    "long_position_value",
-                    "short_position_value",
-                    "total_position_value",
-                    "long_accounts",
-                    "short_accounts",
-                ],
-                name="long_short_ratios_coin_time",
-            ),
+            models.Index(fields=["coin", "timestamp", "id"], name="long_short_ratios_coin_time"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
@@ -5,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hyperwatch.api.envelope import Age
+from hyperwatch.api.filters import Query
 from ratios import filters, serializers
 from realtime.reading import StreamViewSet
 
@@ -34,3 +37,17 @@ class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
     stream = "long_short_ratios"
     serializer_class = serializers.RatioSerializer
     filterset_class = filters.HistoryFilter
+    _found: list[int] | None = None
+
+    def matching(self, queryset: Query) -> int:
+        return len(self._last_of_each(queryset))
+
+    def newest(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
+        ids = self._last_of_each(queryset)[begin : begin + most]
+        return self.rows(queryset.model._default_manager.filter(id__in=ids))
+
+    def _last_of_each(self, queryset: Query) -> list[int]:
+        """Looked for once, for the total and for the page."""
+        if self._found is None:
+            self._found = list(queryset.values_list("id", flat=True))
+        return self._found
