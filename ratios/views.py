@@ -40,14 +40,11 @@ class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
     _found: list[int] | None = None
 
     def matching(self, queryset: Query) -> int:
-        return len(self._last_of_each(queryset))
+        self._found = list(queryset.values_list("id", flat=True))
+        return len(self._found)
 
     def newest(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
-        ids = self._last_of_each(queryset)[begin : begin + most]
-        return self.rows(queryset.model._default_manager.filter(id__in=ids))
-
-    def _last_of_each(self, queryset: Query) -> list[int]:
-        """Looked for once, for the total and for the page."""
         if self._found is None:
-            self._found = list(queryset.values_list("id", flat=True))
-        return self._found
+            return super().newest(queryset, most, begin)
+        # They were found with the total.
+        return self.rows(queryset.model._default_manager.filter(id__in=self._found[begin : begin + most]))
