@@ -1,5 +1,6 @@
 """How a row travels between its struct, COPY and a query."""
 
+import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -15,6 +16,7 @@ from hyperwatch.formats import isoformat
 from realtime.streams import Row, Stream, get_stream
 
 SPECIAL = re.compile(r"[\\\t\n\r]")
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 # Of the types whose own text is not as PostgreSQL reads it, or takes longer.
 TEXTS: dict[type, Callable[[Any], str]] = {
     bytes: lambda value: "\\x" + value.hex(),
@@ -22,7 +24,6 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     datetime: isoformat,
 }
 NULLS = {type(None), msgspec.UnsetType}
-ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def table_columns(stream: Stream) -> list[str]:
@@ -50,6 +51,12 @@ def _copy_texts(column: Sequence[Any]) -> Sequence[str]:
     if kinds.isdisjoint(NULLS):
         return texts
     return ["\\N" if type(value) in NULLS else text for value, text in zip(column, texts, strict=True)]
+
+
+def copy_in(cursor: Any, statement: str, lines: str) -> None:
+    """What `copy_lines` made, by a COPY … FROM STDIN."""
+    # In one piece: between two of them another thread takes the interpreter, and keeps it for a while.
+    cursor.copy_expert(statement, io.StringIO(lines), len(lines))
 
 
 class Reader:

@@ -4,7 +4,6 @@ COPY goes first and holds no lock: a client that stalls in it stops nobody. Then
 rows, stores and commits, so that the server never waits for this client while the lock is held.
 """
 
-import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from psycopg2.extras import execute_values
 from hyperwatch.away import told_when_away
 from realtime import store_sql as sql
 from realtime.checkpoints import checkpoint
-from realtime.columns import columns_of, copy_lines
+from realtime.columns import columns_of, copy_in, copy_lines
 from realtime.decoding import Batch, Incoming, Letter, Rows, derive
 from realtime.heads import ensure_streams
 from realtime.kafka import Message
@@ -97,7 +96,7 @@ class Store:
             _keep_letters(cursor, batch.letters)
             for name, rows in offered.items():
                 stream = get_stream(name)
-                _copy(cursor, stream, (texts or {}).get(name) or _copy_text(stream, rows))
+                copy_in(cursor, sql.copy_in(stream), (texts or {}).get(name) or _copy_text(stream, rows))
             checkpoint("copied")
             cursor.execute(sql.store_and_commit([get_stream(name) for name in offered]))
             outcomes = _outcomes(cursor.fetchall())
@@ -160,11 +159,6 @@ def _copy_text(stream: Stream, rows: Sequence[Incoming]) -> str:
     if stream.derives_from:
         columns += [[incoming.source_stream for incoming in rows], [incoming.source_ord for incoming in rows]]
     return copy_lines(columns)
-
-
-def _copy(cursor: Any, stream: Stream, text: str) -> None:
-    # In one piece: between two of them another thread takes the interpreter, and keeps it for a while.
-    cursor.copy_expert(sql.copy_in(stream), io.StringIO(text), len(text))
 
 
 def _keep_letters(cursor: Any, letters: Sequence[Letter]) -> None:

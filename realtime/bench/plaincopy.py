@@ -1,10 +1,9 @@
 """The least that a row costs: COPY into the table itself, with nobody who looks, numbers, counts or locks."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from realtime.columns import columns_of, copy_lines, table_columns
+from realtime.columns import columns_of, copy_in, copy_lines, table_columns
 from realtime.decoding import Incoming
 from realtime.streams import get_stream
 
@@ -27,10 +26,7 @@ def text(rows: Sequence[Incoming], first: int) -> str:
 
 
 def copy(cursor: Any, text: str) -> None:
-    """In one piece, as the store does it."""
-    cursor.copy_expert(
-        f"COPY {table()} (id, event_key, {', '.join(columns())}) FROM STDIN", io.StringIO(text), len(text)
-    )
+    copy_in(cursor, f"COPY {table()} (id, event_key, {', '.join(columns())}) FROM STDIN", text)
 
 
 def last_id(cursor: Any) -> int:
