@@ -347,7 +347,7 @@ class Consumer:
 
 
 def _message(raw: Any) -> Message:
-    """Of a message that was read: what its type allows beside, only one that is to be sent may have."""
+    """`raw` was read: its place is there and its bytes are bytes, which confluent_kafka's types leave open."""
     return Message(raw.topic(), raw.partition(), raw.offset(), raw.key(), raw.value(), raw.timestamp()[1])
 
 

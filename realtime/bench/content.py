@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from hyperwatch.formats import isoformat
 from realtime.bench.process import CannotMeasureError
 from realtime.frames import Event
 from realtime.streams import Fact
@@ -51,7 +52,7 @@ def as_stock_does(content: Any) -> bytes:
 
 
 def _frame(seq: int, dice: random.Random) -> dict[str, Any]:
-    time = _time(seq).isoformat().replace("+00:00", "Z")
+    time = isoformat(_time(seq))
     return {
         "type": "liquidation",
         "channel": CHANNEL,
