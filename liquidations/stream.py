@@ -20,7 +20,7 @@ LIQUIDATIONS = register(
         },
         params={Param.COINS: None, Param.SIDE: Side, Param.MIN_VALUE_USD: None},
         columns={"side": "side", "value": "liquidation_value_usd"},
-        counted=Counted("side", "liquidation_value_usd"),
+        counted=Counted("side", Side, "liquidation_value_usd"),
     )
 )
 

@@ -1,19 +1,22 @@
 """Counts and sums over any window, exact, without reading what lies in it.
 
 Whole minutes, hours and days come from the counters that are kept where facts are stored; what is left at the ends of
-the window, less than a minute each, from the rows.
+the window, half a minute each at most, from the rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
 
-from realtime.store_sql import ALL_TIME, PERIODS
+from realtime.counting import ALL_TIME, PERIODS, cells
 from realtime.streams import Counted, Stream
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime.max.replace(tzinfo=UTC)
+# A column's name, what it is of rows and what of counters, as SQL.
+Columns = Mapping[str, tuple[str, str]]
 
 
 class Window(NamedTuple):
@@ -32,110 +35,129 @@ class Tally(NamedTuple):
     value: str
 
 
-class Wanted(NamedTuple):
-    """Of each piece: the columns of rows and of counters, the counters of all coins, how rows are put together."""
-
-    rows: str
-    counters: str
-    all_coins: str
-    grouped: str = ""
-
-
 class Part(NamedTuple):
-    """A piece of a window that one kind of counter covers, by its length; None is the rows themselves."""
+    """A piece of a window that one kind of counter covers, by its length; None is the rows themselves.
+
+    It `is_beyond` where it lies outside of the window, and other parts have it in them.
+    """
 
     seconds: int | None
     window: Window
+    is_beyond: bool = False
 
 
-def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> list[Tally]:
+def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> list[Tally]:
     """Of each coin, then of each side; of all coins where none are named, as the venue writes them."""
-    by = stream.counted or Counted()
-    rows = f"coin, {by.side_sql} AS side, count(*) AS count, {by.value_sql} AS value"
-    counters = "coin, side, count, value"
-    pieces, values = _pieces(stream, window, coins, side, Wanted(rows, counters, "coin <> ''", " GROUP BY 1, 2"))
+    by = _counted(stream)
+    columns = {cell.name: (cell.of_facts, cell.kept) for cell in cells(by)}
+    pieces, values = _pieces(stream, window, columns, coins, by_coin=True)
     if not pieces:
         return []
+    summed = ", ".join(f"sum({name}) AS {name}" for name in columns)
+    sides = ", ".join(
+        f"('{side.value}', counts_{place}, {f'sums_{place}' if by.value else 0})"
+        for place, side in enumerate(by.sides, 1)
+    )
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT coin, side, sum(count)::bigint, sum(value)::text FROM ({pieces}) AS pieces "
-            "GROUP BY GROUPING SETS ((coin), (side)) ORDER BY 1, 2",
+            f"SELECT coin, side, sum(facts)::bigint, sum(value)::text "
+            f"FROM (SELECT coin, {summed} FROM ({pieces}) AS pieces GROUP BY coin) AS of_coin, "
+            f"LATERAL (VALUES {sides}) AS of_side (side, facts, value) "
+            "GROUP BY GROUPING SETS ((coin), (side)) HAVING sum(facts) > 0 ORDER BY 1, 2",
             values,
         )
         return [Tally(*row) for row in cursor.fetchall()]
 
 
 def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> int:
-    """The facts of all of `tallies`; it reads one counter for all coins, and of the rows no more than an index has."""
-    pieces, values = _pieces(stream, window, coins, side, Wanted("count(*) AS count", "count", "coin = ''"))
+    """How many facts there are; it reads one counter for all coins, and of the rows no more than an index has."""
+    places = [place for place, known in enumerate(_counted(stream).sides, 1) if side in (None, known)]
+    columns = {"facts": ("count(*)", f"({' + '.join(f'counts[{place}]' for place in places)})")}
+    pieces, values = _pieces(stream, window, columns, coins, side)
     if not pieces:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT coalesce(sum(count), 0)::bigint FROM ({pieces}) AS pieces", values)
+        cursor.execute(f"SELECT coalesce(sum(facts), 0)::bigint FROM ({pieces}) AS pieces", values)
         counted: int = cursor.fetchone()[0]
         return counted
 
 
 def parts(window: Window) -> Iterator[Part]:
-    """The window in as few pieces as there are: rows at the ends, then minutes, hours, and days in the middle."""
+    """The window in few pieces: rows at the ends, then minutes, hours, and days in the middle.
+
+    An end goes to the nearest border of a longer period, be it within the window or beyond it, where that is shorter
+    than the window itself.
+    """
     if window == Window():
         yield Part(ALL_TIME, window)
         return
-    lengths = (None, *PERIODS)
     left, right = window
-    for shorter, longer in zip(lengths, PERIODS, strict=False):
-        inner_left, inner_right = left and _up(left, longer), right and _down(right, longer)
-        if inner_left is not None and inner_right is not None and inner_left >= inner_right:
+    for shorter, longer in zip((None, *PERIODS), PERIODS, strict=False):
+        inner_left, inner_right = left and _nearest(left, longer), right and _nearest(right, longer)
+        at_ends = [*_between(shorter, left, inner_left), *_between(shorter, inner_right, right)]
+        if left is not None and right is not None and right - left <= sum(map(_length, at_ends), timedelta()):
             yield Part(shorter, Window(left, right))
             return
-        if left != inner_left:
-            yield Part(shorter, Window(left, inner_left))
-        if right != inner_right:
-            yield Part(shorter, Window(inner_right, right))
+        yield from at_ends
         left, right = inner_left, inner_right
     yield Part(PERIODS[-1], Window(left, right))
 
 
-def _down(time: datetime, seconds: int) -> datetime:
-    return time - (time - EPOCH) % timedelta(seconds=seconds)
+def _nearest(time: datetime, seconds: int) -> datetime:
+    period = timedelta(seconds=seconds)
+    behind = (time - EPOCH) % period
+    is_up = behind > period / 2 and LATEST - time > period
+    return time - behind + period * is_up
 
 
-def _up(time: datetime, seconds: int) -> datetime:
-    return -(-(time - EPOCH) // timedelta(seconds=seconds)) * timedelta(seconds=seconds) + EPOCH
+def _between(seconds: int | None, begin: datetime | None, end: datetime | None) -> Iterator[Part]:
+    """From `begin` to `end` of a window's way inwards: where they are the other way round, it lies beyond."""
+    if begin is not None and end is not None and begin != end:
+        yield Part(seconds, Window(min(begin, end), max(begin, end)), is_beyond=end < begin)
+
+
+def _length(part: Part) -> timedelta:
+    start, end = part.window
+    return end - start if start and end else timedelta.max
+
+
+def _counted(stream: Stream) -> Counted:
+    if stream.counted is None:
+        raise ValueError(f"{stream.name} are not counted")
+    return stream.counted
 
 
 def _pieces(
-    stream: Stream, window: Window, coins: Sequence[str] | None, side: str | None, wanted: Wanted
+    stream: Stream,
+    window: Window,
+    columns: Columns,
+    coins: Sequence[str] | None,
+    side: str | None = None,
+    *,
+    by_coin: bool = False,
 ) -> tuple[str, list[Any]]:
     """SQL and its values; empty where the window is."""
     if window.start is not None and window.end is not None and window.start >= window.end:
         return "", []
     queries, values = [], list[Any]()
-    counted = stream.counted or Counted()
     for part in parts(window):
         is_rows = part.seconds is None
         time = stream.time if is_rows else "start"
-        # By sides, all of them too, the index has the counters of a coin in order of time.
-        sides = [side] if side else None if is_rows else _sides(stream)
         given = {
             "stream = %s": None if is_rows else stream.name,
             "seconds = %s": part.seconds,
             f"{time} >= %s": part.window.start,
             f"{time} < %s": part.window.end,
             "coin = ANY(%s::text[])": None if coins is None else list(coins),
-            f"{counted.side if is_rows else 'side'} = ANY(%s::text[])": sides,
+            f"{_counted(stream).side} = %s": side if is_rows else None,
         }
         where = [text for text, value in given.items() if value is not None]
         if coins is None and not is_rows:
-            where.append(wanted.all_coins)
-        columns, table = (wanted.rows, stream.model._meta.db_table) if is_rows else (wanted.counters, "period_counts")
-        queries.append(f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)}{wanted.grouped if is_rows else ''}")
+            where.append("coin <> ''" if by_coin else "coin = ''")
+        sign = "-" if part.is_beyond else ""
+        shown = ["coin"] * by_coin + [f"{sign}{of[not is_rows]} AS {name}" for name, of in columns.items()]
+        table = stream.model._meta.db_table if is_rows else "period_counts"
+        grouped = " GROUP BY coin" if by_coin and is_rows else ""
+        queries.append(f"SELECT {', '.join(shown)} FROM {table} WHERE {' AND '.join(where)}{grouped}")
         values += [value for value in given.values() if value is not None]
     return " UNION ALL ".join(queries), values
-
-
-def _sides(stream: Stream) -> list[str]:
-    if stream.counted is None or stream.counted.side is None:
-        return [""]
-    side: Any = stream.model._meta.get_field(stream.counted.side)
-    return [value for value, _ in side.choices]

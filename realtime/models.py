@@ -2,6 +2,7 @@
 
 import secrets
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import MD5, Lower, Now
 
@@ -53,27 +54,27 @@ class NewestOfCoin(models.Model):
 
 
 class PeriodCount(models.Model):
-    """How many facts of one coin and side a stream has in one minute, hour or day, and their value in USD.
+    """How many facts of each side a stream has of one coin in one minute, hour or day, and their values in USD.
 
     Kept in the storing transaction, and in the pruning one: it always equals a count of the rows. The coin "" is all
-    coins together, `seconds` 0 all time; `side` is "" where the stream knows none, `value` 0 where it is not summed.
+    coins together, `seconds` 0 all time; the sides are in the order of the stream's `counted`, and `sums` is empty
+    where nothing is summed.
     """
 
-    pk = models.CompositePrimaryKey("stream", "seconds", "coin", "side", "start")
+    pk = models.CompositePrimaryKey("stream", "seconds", "coin", "start")
     stream = models.CharField(max_length=40)
     seconds = models.IntegerField(help_text="the length of the period")
     coin = CoinField(blank=True)
-    side = models.CharField(max_length=5, blank=True)
     start = models.DateTimeField()
-    count = models.BigIntegerField()
-    value = models.DecimalField(max_digits=48, decimal_places=8)
+    counts = ArrayField(models.BigIntegerField())
+    sums = ArrayField(models.DecimalField(max_digits=48, decimal_places=8))
 
     class Meta:
         db_table = "period_counts"
         indexes = [models.Index(fields=["stream", "seconds", "start"], name="period_counts_start")]
 
     def __str__(self) -> str:
-        return f"{self.count} of {self.stream} in {self.seconds} s from {self.start}"
+        return f"{sum(self.counts)} of {self.stream} in {self.seconds} s from {self.start}"
 
 
 def new_epoch() -> str:

@@ -31,7 +31,7 @@ from realtime.counters import Tally, Window, count, tallies
 from realtime.exporting import Export
 from realtime.fetching import fetched, fetched_among_newest, finished
 from realtime.models import NewestOfCoin, StreamHead
-from realtime.streams import Stream, get_stream
+from realtime.streams import get_stream
 
 # With several coins the newest of each are merged, up to so many rows: no index has several coins in order of time.
 MOST_MERGED = 50_000
@@ -190,21 +190,22 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         return {str(filters[name].field_name) for name in self.scattered if self.parameters.get(name) is not None}
 
     def tallies(self) -> list[Tally]:
-        """How many there are of each coin and side of what is asked for, by counters."""
-        return tallies(*self._counted)
+        """How many there are of each coin, and of each side, of what is asked for, by counters."""
+        return tallies(get_stream(self.stream), *self._window)
 
     def total(self) -> int | None:
         """How many rows are asked for, where the counters know; None where they do not."""
         given = {name for name, value in self.parameters.items() if value is not None}
-        if get_stream(self.stream).counted is None or not given <= COUNTED_BY:
+        stream = get_stream(self.stream)
+        if stream.counted is None or not given <= COUNTED_BY:
             return None
-        return count(*self._counted)
+        return count(stream, *self._window, self.parameters.get("side"))
 
     @property
-    def _counted(self) -> tuple[Stream, Window, Sequence[str] | None, str | None]:
+    def _window(self) -> tuple[Window, Sequence[str] | None]:
+        """With the coins that are asked for in it."""
         asked = self.parameters
-        window = Window(asked.get("start_time"), asked.get("end_time"))
-        return get_stream(self.stream), window, asked.get("coin"), asked.get("side")
+        return Window(asked.get("start_time"), asked.get("end_time")), asked.get("coin")
 
     def answer(self, **data: Any) -> Response:
         return Response({**data, **self.snapshot._asdict()})

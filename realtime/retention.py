@@ -12,7 +12,8 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from realtime.store_sql import by_minute, by_period, lock
+from realtime.counting import KEY, by_minute, by_period, changed
+from realtime.store_sql import lock
 from realtime.streams import Stream, all_streams
 
 BATCH = 2_000
@@ -103,7 +104,7 @@ WITH removed AS (
 UPDATE newest_of_coin n SET time = removed.time, seq = removed.seq FROM removed
 WHERE n.stream = %(name)s AND n.coin = removed.coin AND removed.seq IS NOT NULL"""
 
-_SAME = "(p.stream, p.seconds, p.coin, p.side, p.start) = (less.stream, less.seconds, less.coin, less.side, less.start)"
+_SAME = " AND ".join(f"known.{column} = less.{column}" for column in KEY.split(", "))
 
 
 def _prune_sql(stream: Stream) -> str:
@@ -113,13 +114,13 @@ def _prune_sql(stream: Stream) -> str:
         f"gone AS (DELETE FROM {table} t USING stop WHERE t.id > stop.floor AND t.id <= stop.seq RETURNING t.*)",
         "moved AS (UPDATE streams SET floor = stop.seq FROM stop WHERE name = %(name)s AND stop.seq > stop.floor)",
     ]
-    if stream.counted is not None:
+    if by := stream.counted:
         pieces += [
-            f"by_minute AS ({by_minute(stream, 'gone')})",
-            f"less AS ({by_period(stream)})",
-            "uncounted AS (UPDATE period_counts p SET count = p.count - less.count, value = p.value - less.value "
-            f"FROM less WHERE {_SAME} AND p.count > less.count)",
-            f"emptied AS (DELETE FROM period_counts p USING less WHERE {_SAME} AND p.count <= less.count)",
+            f"by_minute AS ({by_minute(stream, by, 'gone')})",
+            f"less AS ({by_period(stream, by)})",
+            f"uncounted AS (UPDATE period_counts known SET {changed(by, 'known.{cell.kept} - less.{cell.kept}')} "
+            f"FROM less WHERE {_SAME} AND known.counts <> less.counts)",
+            f"emptied AS (DELETE FROM period_counts known USING less WHERE {_SAME} AND known.counts = less.counts)",
         ]
     if stream.gone:
         pieces.append(f"also_gone AS ({stream.gone})")

@@ -8,11 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from hyperwatch.fields import JsonTextField
 from realtime.columns import table_columns
-from realtime.streams import Counted, Stream
-
-# A minute, an hour, a day, in seconds: each is whole ones of the one before, from 1970 on. 0 is all the time there is.
-PERIODS = (60, 3_600, 86_400)
-ALL_TIME = 0
+from realtime.counting import KEY, by_minute, by_period, changed
+from realtime.streams import Stream
 
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
 CREATE_STORED = "CREATE TEMPORARY TABLE IF NOT EXISTS stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
@@ -104,44 +101,16 @@ UNION ALL SELECT '{stream.name}', ord, NULL FROM probed WHERE differs"""
 
 
 def _counted(stream: Stream) -> str:
-    if stream.counted is None:
+    by = stream.counted
+    if by is None:
         return ""
     return f""", by_minute AS MATERIALIZED (
-    {by_minute(stream, "fresh")}
+    {by_minute(stream, by, "fresh")}
 ), counted AS (
-    INSERT INTO period_counts AS known (stream, seconds, coin, side, start, count, value)
-    {by_period(stream)}
-    ON CONFLICT (stream, seconds, coin, side, start)
-    DO UPDATE SET count = known.count + excluded.count, value = known.value + excluded.value
+    INSERT INTO period_counts AS known ({KEY}, counts, sums)
+    {by_period(stream, by)}
+    ON CONFLICT ({KEY}) DO UPDATE SET {changed(by, "known.{cell.kept} + excluded.{cell.kept}")}
 )"""
-
-
-def by_minute(stream: Stream, facts: str) -> str:
-    """Groups of `facts`: (coin, side, start, count, value), and with "" for the coin those of all coins together.
-
-    What many rows have in common is added up once.
-    """
-    by = stream.counted or Counted()
-    return (
-        f"SELECT coalesce(coin, '') AS coin, side, start, sum(count) AS count, sum(value) AS value FROM ("
-        f"SELECT coin, {by.side_sql} AS side, date_bin('1 minute', {stream.time}, 'epoch') AS start, "
-        f"count(*) AS count, {by.value_sql} AS value FROM {facts} GROUP BY 1, 2, 3"
-        ") AS of_coin GROUP BY GROUPING SETS ((coin, side, start), (side, start))"
-    )
-
-
-def by_period(stream: Stream) -> str:
-    """The same groups, from `by_minute`, for every length of period."""
-    periods = ", ".join(f"({seconds})" for seconds in (ALL_TIME, *PERIODS))
-    begin = (
-        f"CASE seconds WHEN {ALL_TIME} THEN timestamptz 'epoch' "
-        "ELSE date_bin(make_interval(secs => seconds), start, 'epoch') END"
-    )
-    return (
-        f"SELECT '{stream.name}' AS stream, seconds, coin, side, {begin} AS start, "
-        "sum(count) AS count, sum(value) AS value "
-        f"FROM by_minute, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4, 5"
-    )
 
 
 def store_and_commit(streams: Sequence[Stream]) -> str:

@@ -80,18 +80,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(NamedTuple):
-    """The columns by which facts are counted in minutes, hours and days, besides coin and time; None where none is."""
+    """By what facts are counted in minutes, hours and days, besides coin and time.
 
-    side: str | None = None
+    side    the column of a fact's side
+    sides   all that there are: counters are kept in this order, so a further one goes to the end
+    value   the column that is summed; None: none is
+    """
+
+    side: str
+    sides: type[StrEnum]
     value: str | None = None
-
-    @property
-    def side_sql(self) -> str:
-        return self.side or "''::text"
-
-    @property
-    def value_sql(self) -> str:
-        return f"sum({self.value})" if self.value else "0::numeric"
 
 
 Decode = Callable[[bytes], Sequence[Row]]

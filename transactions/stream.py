@@ -30,7 +30,7 @@ TRANSACTIONS = register(
             "kind": "tx_type",
             "value": F("size") * F("price"),
         },
-        counted=Counted("side"),
+        counted=Counted("side", TransactionSide),
     )
 )
 

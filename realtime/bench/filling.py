@@ -13,7 +13,7 @@ from realtime.bench.interruptible import Session
 from realtime.bench.population import drawn
 from realtime.bench.process import CannotMeasureError
 from realtime.bench.recipes import RECIPES, Recipe
-from realtime.store_sql import by_minute, by_period
+from realtime.counting import KEY, by_minute, by_period
 from realtime.streams import Stream, get_stream
 
 CHUNK = 250_000
@@ -109,12 +109,11 @@ def _beside(stream: Stream) -> Iterator[str]:
         f"INSERT INTO newest_of_coin (stream, coin, time, seq) "
         f"SELECT DISTINCT ON (coin) '{stream.name}', coin, {time}, id FROM {table} ORDER BY coin, {time} DESC, id DESC"
     )
-    if stream.counted is not None:
+    if by := stream.counted:
         # In the order in which they would have begun: what lies together in time lies together on disk.
         yield (
-            f"WITH by_minute AS MATERIALIZED ({by_minute(stream, table)}) "
-            f"INSERT INTO period_counts (stream, seconds, coin, side, start, count, value) "
-            f"{by_period(stream)} ORDER BY start, seconds DESC"
+            f"WITH by_minute AS MATERIALIZED ({by_minute(stream, by, table)}) "
+            f"INSERT INTO period_counts ({KEY}, counts, sums) {by_period(stream, by)} ORDER BY start, seconds DESC"
         )
 
 

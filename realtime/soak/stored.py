@@ -24,7 +24,10 @@ HEADS = "SELECT name, head, floor FROM streams ORDER BY name"
 NUMBERS = "SELECT count(*), coalesce(min(id), 1), coalesce(max(id), 0) FROM {table}"
 LETTERS = "SELECT reason, bytes FROM dead_letters"
 NEWEST = "SELECT DISTINCT ON (coin) coin, id FROM long_short_ratios ORDER BY coin, timestamp DESC, id DESC"
-COUNTED = "SELECT seconds, coin, side, start, count, value FROM period_counts WHERE stream = '{stream}'"
+COUNTED = """
+SELECT seconds, coin, side, start, counts[side], coalesce(sums[side], 0)
+FROM period_counts, generate_subscripts(counts, 1) AS side
+WHERE stream = '{stream}' AND (counts[side] <> 0 OR sums[side] <> 0)"""
 RECOUNTED = """
 SELECT seconds, coalesce(coin, ''), side, start, count(*), {value}
 FROM (SELECT coin, {time} AS time, {side} AS side{and_value} FROM {table}) facts,
@@ -83,7 +86,7 @@ class Stored:
         found = {}
         for stream in all_streams():
             counted = set(self._rows(COUNTED.format(stream=stream.name)))
-            if differing := counted ^ (set(self._rows(_recount(stream))) if stream.counted else set()):
+            if differing := counted ^ (set(self._rows(_recount(stream, by))) if (by := stream.counted) else set()):
                 found[stream.name] = len(differing)
         return found
 
@@ -130,12 +133,12 @@ class Stored:
             yield from cursor
 
 
-def _recount(stream: Stream) -> str:
-    by = stream.counted or Counted()
+def _recount(stream: Stream, by: Counted) -> str:
+    sides = ", ".join(f"'{side.value}'" for side in by.sides)
     return RECOUNTED.format(
         table=stream.model._meta.db_table,
         time=stream.time,
-        side=by.side_sql,
-        value=by.value_sql,
+        side=f"array_position(ARRAY[{sides}], {by.side}::text)",
+        value=f"sum({by.value})" if by.value else "0",
         and_value=f", {by.value}" if by.value else "",
     )

@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -113,19 +114,76 @@ def test_totals_and_sums_over_any_window_are_those_of_the_rows_also_when_some_ar
                 assert (pagination["total"], pagination["total_exact"]) == (len(rows(table, asked)), True)
 
 
+@pytest.mark.parametrize("path", ["/liquidations/stats", "/liquidations", "/transactions"])
+def test_a_window_may_reach_from_the_first_to_the_last_time_there_is(path: str) -> None:
+    stored(liquidation(), transaction())
+    for first, last, found in (
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", 1),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z", 0),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:01Z", 0),
+    ):
+        told = get(f"{path}?start_time={first}&end_time={last}")
+        assert (told["pagination"]["total"] if "pagination" in told else told["total_liquidations"]) == found
+
+
+def cut(begin: str, end: str) -> set[tuple[Any, ...]]:
+    """The parts of a window in a January: how long their periods are, from when, until when, whether beyond."""
+    window = Window(*(datetime.fromisoformat(f"2026-01-{text}+00:00") for text in (begin, end)))
+    return {
+        (part.seconds, *(f"{time:%d %H:%M:%S}" for time in part.window if time), part.is_beyond)
+        for part in parts(window)
+    }
+
+
 def test_a_window_is_cut_into_rows_at_its_ends_and_ever_longer_periods() -> None:
-    start, end = datetime(2026, 1, 1, 22, 58, 30, tzinfo=UTC), datetime(2026, 1, 4, 1, 1, 0, tzinfo=UTC)
-    cut = [(part.seconds, part.window.start, part.window.end) for part in parts(Window(start, end))]
-    at = [datetime(2026, 1, day, hour, minute, tzinfo=UTC) for day, hour, minute in
-          ((1, 22, 59), (1, 23, 0), (2, 0, 0), (4, 0, 0), (4, 1, 0))]  # fmt: skip
-    assert sorted(cut, key=lambda part: part[1] or start) == [
-        (None, start, at[0]),
-        (60, at[0], at[1]),
-        (3_600, at[1], at[2]),
-        (86_400, at[2], at[3]),
-        (3_600, at[3], at[4]),
-        (60, at[4], end),
-    ]
-    assert [part.seconds for part in parts(Window(start, start + timedelta(seconds=20)))] == [None]
+    assert cut("01 22:58:40", "04 01:01:20") == {
+        (None, "01 22:58:40", "01 22:59:00", False),
+        (60, "01 22:59:00", "01 23:00:00", False),
+        (3_600, "01 23:00:00", "02 00:00:00", False),
+        (86_400, "02 00:00:00", "04 00:00:00", False),
+        (3_600, "04 00:00:00", "04 01:00:00", False),
+        (60, "04 01:00:00", "04 01:01:00", False),
+        (None, "04 01:01:00", "04 01:01:20", False),
+    }
     assert [(part.seconds, *part.window) for part in parts(Window())] == [(0, None, None)]
-    assert [(part.seconds, *part.window) for part in parts(Window(at[2]))] == [(86_400, at[2], None)]
+    midnight = datetime(2026, 1, 2, tzinfo=UTC)
+    assert [(part.seconds, *part.window) for part in parts(Window(midnight))] == [(86_400, midnight, None)]
+
+
+def test_what_is_nearer_from_beyond_the_window_is_subtracted() -> None:
+    assert cut("01 02:10:10", "03 23:59:50") == {
+        (86_400, "01 00:00:00", "04 00:00:00", False),
+        (3_600, "01 00:00:00", "01 02:00:00", True),
+        (60, "01 02:00:00", "01 02:10:00", True),
+        (None, "01 02:10:00", "01 02:10:10", True),
+        (None, "03 23:59:50", "04 00:00:00", True),
+    }
+
+
+def test_a_window_shorter_than_its_ways_to_longer_periods_is_not_cut() -> None:
+    assert cut("01 02:10:10", "01 02:10:30") == {(None, "01 02:10:10", "01 02:10:30", False)}
+    assert cut("01 02:20:00", "01 02:50:00") == {(60, "01 02:20:00", "01 02:50:00", False)}
+    assert cut("01 02:40:00", "01 03:20:00") == {(60, "01 02:40:00", "01 03:20:00", False)}
+    assert cut("01 11:00:00", "01 23:00:00") == {
+        (3_600, "01 11:00:00", "01 23:00:00", False),
+    }
+    assert cut("01 10:00:00", "02 00:00:00") == {
+        (86_400, "01 00:00:00", "02 00:00:00", False),
+        (3_600, "01 00:00:00", "01 10:00:00", True),
+    }
+
+
+@pytest.mark.parametrize(
+    "migration",
+    ["liquidations.migrations.0008_counters_of_all_sides", "transactions.migrations.0006_counters_of_all_sides"],
+)
+def test_what_was_stored_before_is_counted_as_it_would_be_now(migration: str) -> None:
+    store_some(random.Random(5), 40)
+    ask = f"SELECT * FROM period_counts WHERE stream = '{migration.partition('.')[0]}' ORDER BY seconds, coin, start"
+    with connection.cursor() as cursor:
+        cursor.execute(ask)
+        kept = cursor.fetchall()
+        cursor.execute(import_module(migration).Migration.operations[0].reverse_sql)
+        cursor.execute(import_module(migration).COUNT)
+        cursor.execute(ask)
+        assert cursor.fetchall() == kept != []

@@ -12,6 +12,7 @@ FROM transactions, (VALUES (0), (60), (3600), (86400)) AS period (seconds), LATE
 
 class Migration(migrations.Migration):
     dependencies = [("transactions", "0001_initial"), ("realtime", "0002_counters")]
+    run_before = [("realtime", "0005_counters_of_all_sides")]
 
     operations = [
         migrations.RunSQL(COUNT, "DELETE FROM period_counts WHERE stream = 'transactions'"),

@@ -1,0 +1,20 @@
+from django.db import migrations
+
+COUNT = """
+INSERT INTO period_counts (stream, seconds, coin, start, counts, sums)
+SELECT 'liquidations', seconds, coalesce(coin, ''), start,
+    ARRAY[count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT')],
+    ARRAY[coalesce(sum(liquidation_value_usd) FILTER (WHERE side = 'LONG'), 0),
+          coalesce(sum(liquidation_value_usd) FILTER (WHERE side = 'SHORT'), 0)]
+FROM liquidations, (VALUES (0), (60), (3600), (86400)) AS period (seconds), LATERAL (
+    SELECT CASE seconds WHEN 0 THEN timestamptz 'epoch'
+           ELSE date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') END AS start
+) begin GROUP BY GROUPING SETS ((seconds, coin, start), (seconds, start))"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("liquidations", "0007_ascending"), ("realtime", "0005_counters_of_all_sides")]
+
+    operations = [
+        migrations.RunSQL(COUNT, "DELETE FROM period_counts WHERE stream = 'liquidations'"),
+    ]

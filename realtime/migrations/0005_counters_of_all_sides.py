@@ -1,0 +1,47 @@
+import django.contrib.postgres.fields
+from django.db import migrations, models
+
+import hyperwatch.fields
+
+
+class Migration(migrations.Migration):
+    """One counter for all sides of a coin in place of one each; the rooms that are counted count anew."""
+
+    dependencies = [("realtime", "0004_lost_messages")]
+
+    operations = [
+        migrations.DeleteModel("PeriodCount"),
+        migrations.CreateModel(
+            name="PeriodCount",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "stream",
+                        "seconds",
+                        "coin",
+                        "start",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("stream", models.CharField(max_length=40)),
+                ("seconds", models.IntegerField(help_text="the length of the period")),
+                ("coin", hyperwatch.fields.CoinField(blank=True, max_length=32)),
+                ("start", models.DateTimeField()),
+                ("counts", django.contrib.postgres.fields.ArrayField(models.BigIntegerField())),
+                (
+                    "sums",
+                    django.contrib.postgres.fields.ArrayField(models.DecimalField(decimal_places=8, max_digits=48)),
+                ),
+            ],
+            options={
+                "db_table": "period_counts",
+                "indexes": [models.Index(fields=["stream", "seconds", "start"], name="period_counts_start")],
+            },
+        ),
+        # Of the counters of now each batch changes some: with room on its page a change touches no index.
+        migrations.RunSQL("ALTER TABLE period_counts SET (fillfactor = 80)", migrations.RunSQL.noop),
+    ]
