@@ -1,7 +1,7 @@
 """Counts and sums over any window, exact, without reading what lies in it.
 
-Whole minutes, hours and days come from the counters that are kept where facts are stored; what is left at the ends of
-the window, half a minute each at most, from the rows.
+Whole minutes, hours, days and thirty days come from the counters that are kept where facts are stored; what is left
+at the ends of the window, half a minute each at most, from the rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from realtime.counting import ALL_TIME, PERIODS, cells
+from realtime.counting import PERIODS, cells
 from realtime.streams import Counted, Stream
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime.max.replace(tzinfo=UTC)
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 # A column's name, what it is of rows and what of counters, as SQL.
 Columns = Mapping[str, tuple[str, str]]
 
@@ -83,14 +83,11 @@ def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, si
 
 
 def parts(window: Window) -> Iterator[Part]:
-    """The window in few pieces: rows at the ends, then minutes, hours, and days in the middle.
+    """The window in few pieces: rows at the ends, then minutes, hours, days, and thirty days in the middle.
 
     An end goes to the nearest border of a longer period, be it within the window or beyond it, where that is shorter
     than the window itself.
     """
-    if window == Window():
-        yield Part(ALL_TIME, window)
-        return
     left, right = window
     for shorter, longer in zip((None, *PERIODS), PERIODS, strict=False):
         inner_left, inner_right = left and _nearest(left, longer), right and _nearest(right, longer)
@@ -105,9 +102,11 @@ def parts(window: Window) -> Iterator[Part]:
 
 def _nearest(time: datetime, seconds: int) -> datetime:
     period = timedelta(seconds=seconds)
-    behind = (time - EPOCH) % period
-    is_up = behind > period / 2 and LATEST - time > period
-    return time - behind + period * is_up
+    since = (time - EPOCH) % period
+    until = period - since
+    # The calendar may end before the border.
+    is_next_nearer = time - EARLIEST < since or (until < since and until < LATEST - time)
+    return time + until if is_next_nearer else time - since
 
 
 def _between(seconds: int | None, begin: datetime | None, end: datetime | None) -> Iterator[Part]:

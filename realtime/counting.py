@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from realtime.streams import Counted, Stream
 
-# A minute, an hour, a day, in seconds: each is whole ones of the one before, from 1970 on. 0 is all the time there is.
-PERIODS = (60, 3_600, 86_400)
-ALL_TIME = 0
+# A minute, an hour, a day, thirty days, in seconds: each is whole ones of the one before, from 1970 on.
+PERIODS = (60, 3_600, 86_400, 2_592_000)
 
 KEY = "stream, seconds, coin, start"
 
@@ -57,14 +56,11 @@ def by_minute(stream: Stream, by: Counted, facts: str) -> str:
 
 def by_period(stream: Stream, by: Counted) -> str:
     """Counters of every length of period, from `by_minute`: the columns of KEY, `counts` and `sums`."""
-    periods = ", ".join(f"({seconds})" for seconds in (ALL_TIME, *PERIODS))
-    begin = (
-        f"CASE seconds WHEN {ALL_TIME} THEN timestamptz 'epoch' "
-        "ELSE date_bin(make_interval(secs => seconds), start, 'epoch') END"
-    )
+    periods = ", ".join(f"({seconds})" for seconds in PERIODS)
     arrays = ", ".join(f"{made} AS {array}" for array, made in _arrays(by, "sum({cell.name})").items())
     return (
-        f"SELECT '{stream.name}' AS stream, seconds, coin, {begin} AS start, {arrays} "
+        f"SELECT '{stream.name}' AS stream, seconds, coin, "
+        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, {arrays} "
         f"FROM by_minute, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4"
     )
 

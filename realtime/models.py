@@ -54,11 +54,10 @@ class NewestOfCoin(models.Model):
 
 
 class PeriodCount(models.Model):
-    """How many facts of each side a stream has of one coin in one minute, hour or day, and their values in USD.
+    """How many facts of each side a stream has of one coin in one minute, hour, day or thirty days, and their values.
 
     Kept in the storing transaction, and in the pruning one: it always equals a count of the rows. The coin "" is all
-    coins together, `seconds` 0 all time; the sides are in the order of the stream's `counted`, and `sums` is empty
-    where nothing is summed.
+    coins together; the sides are in the order of the stream's `counted`; `sums`, in USD, is empty where nothing is.
     """
 
     pk = models.CompositePrimaryKey("stream", "seconds", "coin", "start")

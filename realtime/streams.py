@@ -80,7 +80,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(NamedTuple):
-    """By what facts are counted in minutes, hours and days, besides coin and time.
+    """By what facts are counted in periods, besides coin and time.
 
     side    the column of a fact's side
     sides   all that there are: counters are kept in this order, so a further one goes to the end

@@ -6,9 +6,8 @@ SELECT 'liquidations', seconds, coalesce(coin, ''), start,
     ARRAY[count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT')],
     ARRAY[coalesce(sum(liquidation_value_usd) FILTER (WHERE side = 'LONG'), 0),
           coalesce(sum(liquidation_value_usd) FILTER (WHERE side = 'SHORT'), 0)]
-FROM liquidations, (VALUES (0), (60), (3600), (86400)) AS period (seconds), LATERAL (
-    SELECT CASE seconds WHEN 0 THEN timestamptz 'epoch'
-           ELSE date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') END AS start
+FROM liquidations, (VALUES (60), (3600), (86400), (2592000)) AS period (seconds), LATERAL (
+    SELECT date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') AS start
 ) begin GROUP BY GROUPING SETS ((seconds, coin, start), (seconds, start))"""
 
 

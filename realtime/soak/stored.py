@@ -31,9 +31,8 @@ WHERE stream = '{stream}' AND (counts[side] <> 0 OR sums[side] <> 0)"""
 RECOUNTED = """
 SELECT seconds, coalesce(coin, ''), side, start, count(*), {value}
 FROM (SELECT coin, {time} AS time, {side} AS side{and_value} FROM {table}) facts,
-(VALUES (0), (60), (3600), (86400)) AS period (seconds), LATERAL (
-    SELECT CASE seconds WHEN 0 THEN timestamptz 'epoch'
-           ELSE date_bin(make_interval(secs => seconds), facts.time, 'epoch') END AS start
+(VALUES (60), (3600), (86400), (2592000)) AS period (seconds), LATERAL (
+    SELECT date_bin(make_interval(secs => seconds), facts.time, 'epoch') AS start
 ) begin GROUP BY GROUPING SETS ((seconds, coin, side, start), (seconds, side, start))"""
 
 

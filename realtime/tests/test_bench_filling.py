@@ -13,9 +13,8 @@ DEFINED = "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public
 CONSTRAINTS = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint ORDER BY 1, 2"
 RECOUNT = """
 SELECT '{stream}', seconds, coalesce(coin, ''), start, {}
-FROM {stream}, (VALUES (0), (60), (3600), (86400)) AS period (seconds), LATERAL (
-    SELECT CASE seconds WHEN 0 THEN timestamptz 'epoch'
-           ELSE date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') END AS start
+FROM {stream}, (VALUES (60), (3600), (86400), (2592000)) AS period (seconds), LATERAL (
+    SELECT date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') AS start
 ) begin GROUP BY GROUPING SETS ((seconds, coin, start), (seconds, start)) ORDER BY 2, 3, 4"""
 COUNTED = "SELECT * FROM period_counts WHERE stream = '{stream}' ORDER BY 2, 3, 4"
 OF_SIDES = {

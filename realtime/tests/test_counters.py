@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from hyperwatch.tests.asking import get
-from realtime.counters import Window, parts
+from realtime.counters import EPOCH, Window, parts
 from realtime.retention import prune
 from realtime.streams import get_stream
 from realtime.tests.builders import liquidation, stored, transaction
@@ -24,10 +24,10 @@ SIDES = ("LONG", "SHORT")
 
 
 def random_time(chance: random.Random) -> datetime:
-    """Within some days, most of them close together, some on the borders of periods."""
-    back = timedelta(seconds=chance.choice([60, 3_600, 86_400, 5 * 86_400]) * chance.random())
+    """Within some months, most of them close together, some on the borders of periods."""
+    back = timedelta(seconds=chance.choice([60, 3_600, 86_400, 5 * 86_400, 90 * 86_400]) * chance.random())
     time = NOW - back
-    border = chance.choice([None, None, None, 60, 3_600, 86_400])
+    border = chance.choice([None, None, None, 60, 3_600, 86_400, 30 * 86_400])
     if border is not None:
         time -= (time - datetime(1970, 1, 1, tzinfo=UTC)) % timedelta(seconds=border)
     return time
@@ -101,7 +101,7 @@ def exact_sum(values: Sequence[Decimal]) -> Decimal:
 def test_totals_and_sums_over_any_window_are_those_of_the_rows_also_when_some_are_pruned(seed: int) -> None:
     chance = random.Random(seed)
     store_some(chance, 150)
-    for days in (None, 4, 1, 0.1):
+    for days in (None, 50, 4, 1, 0.1):
         if days is not None:
             for name in ("liquidations", "transactions"):
                 for _ in prune(get_stream(name), NOW - timedelta(days=days)):
@@ -145,9 +145,20 @@ def test_a_window_is_cut_into_rows_at_its_ends_and_ever_longer_periods() -> None
         (60, "04 01:00:00", "04 01:01:00", False),
         (None, "04 01:01:00", "04 01:01:20", False),
     }
-    assert [(part.seconds, *part.window) for part in parts(Window())] == [(0, None, None)]
-    midnight = datetime(2026, 1, 2, tzinfo=UTC)
-    assert [(part.seconds, *part.window) for part in parts(Window(midnight))] == [(86_400, midnight, None)]
+
+
+def test_an_open_window_has_its_longest_periods_without_end() -> None:
+    thirty = 2_592_000
+    assert list(parts(Window())) == [(thirty, (None, None), False)]
+    border, day = EPOCH + timedelta(days=30 * 700), timedelta(days=1)
+    assert list(parts(Window(border + day))) == [
+        (86_400, (border, border + day), True),
+        (thirty, (border, None), False),
+    ]
+    assert list(parts(Window(None, border - day))) == [
+        (86_400, (border - day, border), True),
+        (thirty, (None, border), False),
+    ]
 
 
 def test_what_is_nearer_from_beyond_the_window_is_subtracted() -> None:

@@ -6,9 +6,8 @@ SELECT 'transactions', seconds, coalesce(coin, ''), start,
     ARRAY[count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT'),
           count(*) FILTER (WHERE side = 'OPEN'), count(*) FILTER (WHERE side = 'CLOSE')],
     ARRAY[]::numeric[]
-FROM transactions, (VALUES (0), (60), (3600), (86400)) AS period (seconds), LATERAL (
-    SELECT CASE seconds WHEN 0 THEN timestamptz 'epoch'
-           ELSE date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') END AS start
+FROM transactions, (VALUES (60), (3600), (86400), (2592000)) AS period (seconds), LATERAL (
+    SELECT date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') AS start
 ) begin GROUP BY GROUPING SETS ((seconds, coin, start), (seconds, start))"""
 
 
