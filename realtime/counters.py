@@ -27,11 +27,12 @@ class Window(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How many facts of a coin, or of a side, there are, and their value in USD as it goes out; the other is None."""
+    """Of a coin, or of all of them (None): how many facts of each side there are, the sides in the stream's order, and
+    their values in USD as they go out; `value` is what these come to."""
 
     coin: str | None
-    side: str | None
-    facts: int
+    counts: Sequence[int]
+    values: Sequence[str]
     value: str
 
 
@@ -47,26 +48,25 @@ class Part(NamedTuple):
 
 
 def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> list[Tally]:
-    """Of each coin, then of each side; of all coins where none are named, as the venue writes them."""
-    by = _counted(stream)
-    columns = {cell.name: (cell.of_facts, cell.kept) for cell in cells(by)}
+    """Of each coin of which there is a fact, then of all together; none where there is no fact.
+
+    `coins` as the venue writes them; all where none are named. The stream's facts have a value.
+    """
+    columns = {cell.name: (cell.of_facts, cell.kept) for cell in cells(_counted(stream))}
     pieces, values = _pieces(stream, window, columns, coins, by_coin=True)
     if not pieces:
         return []
-    summed = ", ".join(f"sum({name}) AS {name}" for name in columns)
-    sides = ", ".join(
-        f"('{side.value}', counts_{place}, {f'sums_{place}' if by.value else 0})"
-        for place, side in enumerate(by.sides, 1)
-    )
+    counts = [f"sum({name})" for name in columns if name.startswith("counts")]
+    sums = [f"sum({name})" for name in columns if name.startswith("sums")]
+    shown = [f"{count}::bigint" for count in counts] + [f"({value})::text" for value in (*sums, " + ".join(sums))]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT coin, side, sum(facts)::bigint, sum(value)::text "
-            f"FROM (SELECT coin, {summed} FROM ({pieces}) AS pieces GROUP BY coin) AS of_coin, "
-            f"LATERAL (VALUES {sides}) AS of_side (side, facts, value) "
-            "GROUP BY GROUPING SETS ((coin), (side)) HAVING sum(facts) > 0 ORDER BY 1, 2",
+            f"SELECT coin, {', '.join(shown)} FROM ({pieces}) AS pieces "
+            f"GROUP BY GROUPING SETS ((coin), ()) HAVING {' + '.join(counts)} > 0 ORDER BY 1",
             values,
         )
-        return [Tally(*row) for row in cursor.fetchall()]
+        sides = len(counts)
+        return [Tally(row[0], row[1 : sides + 1], row[sides + 1 : -1], row[-1]) for row in cursor.fetchall()]
 
 
 def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> int:

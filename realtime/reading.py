@@ -190,7 +190,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         return {str(filters[name].field_name) for name in self.scattered if self.parameters.get(name) is not None}
 
     def tallies(self) -> list[Tally]:
-        """How many there are of each coin, and of each side, of what is asked for, by counters."""
+        """How many there are of what is asked for, by coin and side, from counters."""
         return tallies(get_stream(self.stream), *self._window)
 
     def total(self) -> int | None:
