@@ -53,7 +53,7 @@ def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None) 
     `coins` as the venue writes them; all where none are named. The stream's facts have a value.
     """
     columns = {cell.name: (cell.of_facts, cell.kept) for cell in cells(_counted(stream))}
-    pieces, values = _pieces(stream, window, columns, coins, by_coin=True)
+    pieces, values = _Question(stream, window, columns, coins, is_by_coin=True).pieces()
     if not pieces:
         return []
     counts = [f"sum({name})" for name in columns if name.startswith("counts")]
@@ -73,7 +73,7 @@ def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, si
     """How many facts there are; it reads one counter for all coins, and of the rows no more than an index has."""
     places = [place for place, known in enumerate(_counted(stream).sides, 1) if side in (None, known)]
     columns = {"facts": ("count(*)", f"({' + '.join(f'counts[{place}]' for place in places)})")}
-    pieces, values = _pieces(stream, window, columns, coins, side)
+    pieces, values = _Question(stream, window, columns, coins, side).pieces()
     if not pieces:
         return 0
     with connection.cursor() as cursor:
@@ -126,37 +126,46 @@ def _counted(stream: Stream) -> Counted:
     return stream.counted
 
 
-def _pieces(
-    stream: Stream,
-    window: Window,
-    columns: Columns,
-    coins: Sequence[str] | None,
-    side: str | None = None,
-    *,
-    by_coin: bool = False,
-) -> tuple[str, list[Any]]:
-    """SQL and its values; empty where the window is."""
-    if window.start is not None and window.end is not None and window.start >= window.end:
-        return "", []
-    queries, values = [], list[Any]()
-    for part in parts(window):
-        is_rows = part.seconds is None
-        time = stream.time if is_rows else "start"
+class _Question(NamedTuple):
+    """`columns` are put together for each coin where it `is_by_coin`, else for all of `coins`."""
+
+    stream: Stream
+    window: Window
+    columns: Columns
+    coins: Sequence[str] | None
+    side: str | None = None
+    is_by_coin: bool = False
+
+    def pieces(self) -> tuple[str, list[Any]]:
+        """The columns of each part, as SQL and its values; empty where the window is."""
+        start, end = self.window
+        if start is not None and end is not None and start >= end:
+            return "", []
+        pieces = [self._rows(part) if part.seconds is None else self._counters(part) for part in parts(self.window)]
+        return " UNION ALL ".join(text for text, _ in pieces), [value for _, values in pieces for value in values]
+
+    def _rows(self, part: Part) -> tuple[str, list[Any]]:
+        table, side = self.stream.model._meta.db_table, {f"{_counted(self.stream).side} = %s": self.side}
+        text, values = self._select(part, 0, table, self.stream.time, side)
+        return text + " GROUP BY coin" * self.is_by_coin, values
+
+    def _counters(self, part: Part) -> tuple[str, list[Any]]:
+        of_them = {"stream = %s": self.stream.name, "seconds = %s": part.seconds}
+        text, values = self._select(part, 1, "period_counts", "start", of_them)
+        together = "" if self.coins is not None else f" AND coin {'<>' if self.is_by_coin else '='} ''"
+        return text + together, values
+
+    def _select(
+        self, part: Part, column: int, table: str, time: str, which: Mapping[str, Any]
+    ) -> tuple[str, list[Any]]:
+        sign = "-" if part.is_beyond else ""
+        shown = ["coin"] * self.is_by_coin + [f"{sign}{of[column]} AS {name}" for name, of in self.columns.items()]
         given = {
-            "stream = %s": None if is_rows else stream.name,
-            "seconds = %s": part.seconds,
+            **which,
             f"{time} >= %s": part.window.start,
             f"{time} < %s": part.window.end,
-            "coin = ANY(%s::text[])": None if coins is None else list(coins),
-            f"{_counted(stream).side} = %s": side if is_rows else None,
+            "coin = ANY(%s::text[])": None if self.coins is None else list(self.coins),
         }
-        where = [text for text, value in given.items() if value is not None]
-        if coins is None and not is_rows:
-            where.append("coin <> ''" if by_coin else "coin = ''")
-        sign = "-" if part.is_beyond else ""
-        shown = ["coin"] * by_coin + [f"{sign}{of[not is_rows]} AS {name}" for name, of in columns.items()]
-        table = stream.model._meta.db_table if is_rows else "period_counts"
-        grouped = " GROUP BY coin" if by_coin and is_rows else ""
-        queries.append(f"SELECT {', '.join(shown)} FROM {table} WHERE {' AND '.join(where)}{grouped}")
-        values += [value for value in given.values() if value is not None]
-    return " UNION ALL ".join(queries), values
+        given = {text: value for text, value in given.items() if value is not None}
+        where = " AND ".join(["true", *given])
+        return f"SELECT {', '.join(shown)} FROM {table} WHERE {where}", list(given.values())
