@@ -6,11 +6,6 @@ from hyperwatch.api.parameters import one_of
 from ratios.models import INTERVALS
 from realtime.reading import CoinFilter, CoinsFilter
 
-INTERVAL = "1h"
-# The newest intervals, and as many as a window of time may give.
-NEWEST = 1_000
-MOST = 10_000
-
 
 class CurrentFilter(StrictFilterSet):
     coin = CoinsFilter()
@@ -25,9 +20,3 @@ class HistoryFilter(StrictFilterSet):
     start_time = start_time("timestamp")
     end_time = end_time("timestamp")
     interval = ViewParameter(one_of(INTERVALS))
-
-    @classmethod
-    def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
-        most = MOST if asked["start_time"] or asked["end_time"] else NEWEST
-        ratios: Query = super().narrowed(queryset, asked)
-        return ratios.last_of_each(asked["interval"] or INTERVAL, most)

@@ -1,9 +1,9 @@
 """How the market is positioned: long against short."""
 
-from typing import Self
+from typing import Any, Self
 
 from django.core.exceptions import EmptyResultSet
-from django.db import models
+from django.db import connection, models
 from django.db.models.expressions import RawSQL
 
 from hyperwatch.fields import AmountField, CoinField, RatioField, not_nan
@@ -11,22 +11,31 @@ from realtime.heads import newest_ids
 from realtime.models import StoredFact
 
 # What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.
-INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "1 day"}
+INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "24 hours"}
 
-# From the newest ratio to the newest before its interval, and on: one step into the index an interval, and none
-# for intervals without a ratio. By time and number they are found in the coin's index again, and not each on a page of
-# the table, where every other coin is.
-IS_LAST = """
-(timestamp, id) IN (WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), last AS (
-    (SELECT id, timestamp FROM of_coin ORDER BY timestamp DESC, id DESC LIMIT 1)
+# From the newest ratio back: one look into the coin's index an interval, a stretch of them at a time. A stretch is
+# twice as many as the one before had ratios in, and begins at the next ratio that there is: so no more than two looks
+# are in vain for one that finds.
+LONGEST_STRETCH = 64
+LAST_OF_EACH = """
+WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), stretches AS (
+    SELECT NULL::timestamptz[] AS times, NULL::bigint[] AS ids, 'infinity'::timestamptz AS before, 1 AS intervals
     UNION ALL
-    SELECT earlier.id, earlier.timestamp FROM last, LATERAL (
-        SELECT id, timestamp FROM of_coin
-        WHERE timestamp < date_bin(%s::interval, last.timestamp, 'epoch'::timestamptz)
-        ORDER BY timestamp DESC, id DESC LIMIT 1
-    ) earlier
+    SELECT found.times, found.ids, newest.start - (intervals - 1) * {interval},
+        least(2 * cardinality(found.ids), {longest})
+    FROM stretches, LATERAL (
+        SELECT date_bin({interval}, timestamp, 'epoch'::timestamptz) AS start FROM of_coin
+        WHERE timestamp < before ORDER BY timestamp DESC, id DESC LIMIT 1
+    ) newest, LATERAL (
+        SELECT array_agg(timestamp ORDER BY back) AS times, array_agg(id ORDER BY back) AS ids
+        FROM generate_series(0, intervals - 1) AS back, LATERAL (
+            SELECT timestamp, id FROM of_coin
+            WHERE timestamp >= start - back * {interval} AND timestamp < start - (back - 1) * {interval}
+            ORDER BY timestamp DESC, id DESC LIMIT 1
+        ) last
+    ) found
 )
-SELECT timestamp, id FROM last LIMIT %s)"""
+SELECT unnest(times) AS timestamp, unnest(ids) AS id FROM stretches LIMIT {most}"""
 
 
 class RatioQuerySet(models.QuerySet["LongShortRatio"]):
@@ -36,13 +45,27 @@ class RatioQuerySet(models.QuerySet["LongShortRatio"]):
     def last_of_each(self, interval: str, most: int) -> Self:
         """The last of each of the `most` newest intervals that have one."""
         try:
-            ratios, params = self.order_by().values("id", "timestamp").query.sql_with_params()
+            text, params = self._last_of_each(interval, most)
         except EmptyResultSet:
             return self.none()
+        # By time and id they are found in the coin's index again, and not each on a page of the table.
+        return self.filter(RawSQL(f"(timestamp, id) IN ({text})", params, models.BooleanField()))  # noqa: S611
+
+    def ids_of_last_of_each(self, interval: str, most: int) -> list[int]:
+        """The ids of the same, the newest first, without finding them again."""
+        try:
+            text, params = self._last_of_each(interval, most)
+        except EmptyResultSet:
+            return []
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT id FROM ({text}) AS last", params)
+            return [id_ for (id_,) in cursor.fetchall()]
+
+    def _last_of_each(self, interval: str, most: int) -> tuple[str, tuple[Any, ...]]:
         # Django made the inner text; what a client sent is in the parameters.
-        text = IS_LAST.format(ratios=ratios)
-        is_last = RawSQL(text, (*params, INTERVALS[interval], most), models.BooleanField())  # noqa: S611
-        return self.filter(is_last)
+        ratios, params = self.order_by().values("id", "timestamp").query.sql_with_params()
+        length = f"'{INTERVALS[interval]}'::interval"
+        return LAST_OF_EACH.format(ratios=ratios, interval=length, longest=LONGEST_STRETCH, most=most), params
 
 
 class LongShortRatio(StoredFact):

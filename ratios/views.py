@@ -30,6 +30,12 @@ class RatioViewSet(StreamViewSet):
         return self.answer(ratios=ratios)
 
 
+INTERVAL = "1h"
+# The newest intervals, and as many as a window of time may give.
+NEWEST = 1_000
+MOST = 10_000
+
+
 class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
     """The last ratio of each interval that has one, the newest first: the newest 1,000 intervals, or in a window
     of time the newest 10,000."""
@@ -37,14 +43,24 @@ class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
     stream = "long_short_ratios"
     serializer_class = serializers.RatioSerializer
     filterset_class = filters.HistoryFilter
+    _ratios: Query = None
     _found: list[int] | None = None
 
+    def filter_queryset(self, queryset: Query) -> Query:
+        self._ratios = super().filter_queryset(queryset)
+        return self._ratios.last_of_each(*self._wanted)
+
+    @property
+    def _wanted(self) -> tuple[str, int]:
+        """The length of the intervals, and how many of them at most."""
+        asked = self.parameters
+        return asked["interval"] or INTERVAL, MOST if asked["start_time"] or asked["end_time"] else NEWEST
+
     def matching(self, queryset: Query) -> int:
-        self._found = list(queryset.values_list("id", flat=True))
+        self._found = self._ratios.ids_of_last_of_each(*self._wanted)
         return len(self._found)
 
     def newest(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
-        if self._found is None:
-            return super().newest(queryset, most, begin)
-        # They were found with the total.
-        return self.rows(queryset.model._default_manager.filter(id__in=self._found[begin : begin + most]))
+        # Those that were found with the total, or in the index alone: of the others nothing is read.
+        ids = queryset.values("id")[:most] if self._found is None else self._found[begin : begin + most]
+        return self.rows(queryset.model._default_manager.filter(id__in=ids))

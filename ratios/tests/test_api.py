@@ -1,6 +1,9 @@
 """The ratios as rest.md tells them."""
 
-from datetime import datetime, timedelta
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -14,6 +17,9 @@ from realtime.tests.builders import TIME, ratio, stored
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HISTORY = "/long-short-ratios/history?coin=BTC"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# In seconds.
+INTERVALS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": 86_400}
 
 
 def test_current_is_the_newest_of_each_coin_by_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +73,32 @@ def test_history_is_looked_for_once_in_the_coins_own_index_whatever_lies_beside_
         scans = [line for (line,) in cursor.fetchall() if " on long_short_ratios" in line]
     assert data["pagination"]["total"] == 200
     assert [datetime.fromisoformat(item["timestamp"]).isoformat() for item in data["items"]] == minutes[80:160]
-    assert len(scans) == 3
+    assert len(scans) == 2
     assert [scan for scan in scans if "Index Only Scan" not in scan] == []
+
+
+@pytest.mark.parametrize("interval", ["1m", "5m", "15m", "1h", "1d"])
+def test_history_has_the_last_of_each_interval_however_many_there_are_and_however_long_the_gaps(interval: str) -> None:
+    chance, newest = random.Random(interval), datetime.fromisoformat(TIME)
+    # Some close together, on borders too, and the longer ago, the longer the gaps.
+    backs = {int(chance.choice([1, 60, 900, 3_600]) * chance.randrange(1, 300)) for _ in range(400)}
+    backs |= {int(3_600 * 1.2**number) for number in range(60)}
+    times = sorted(newest - timedelta(seconds=back) for back in backs if back < 5 * 365 * 86_400)
+    stored(*(ratio(timestamp=time.isoformat()) for time in times))
+    length = timedelta(seconds=INTERVALS[interval])
+    last = {(time - EPOCH) // length: time for time in times}
+    expected = [last[number] for number in sorted(last, reverse=True)]
+    asked = f"{HISTORY}&interval={interval}"
+    assert moments(walk(asked)) == expected
+    assert get(asked)["pagination"]["total"] == len(expected)
+    start, end = times[50], times[-20]
+    window = f"{asked}&start_time={start:%FT%TZ}&end_time={end:%FT%TZ}"
+    last = {(time - EPOCH) // length: time for time in times if start <= time < end}
+    assert moments(get(f"{window}&page_size=100")["items"]) == sorted(last.values(), reverse=True)[:100]
+
+
+def moments(rows: Sequence[Any]) -> list[datetime]:
+    return [datetime.fromisoformat(row["timestamp"]) for row in rows]
 
 
 def test_history_walked_by_cursor_stays_with_what_was_there_when_it_began() -> None:
