@@ -83,7 +83,7 @@ class Counted(NamedTuple):
     """By what facts are counted in periods, besides coin and time.
 
     side    the column of a fact's side
-    sides   all that there are: counters are kept in this order, so a further one goes to the end
+    sides   all that there are, in the order in which counters keep them: with another one they are counted anew
     value   the column that is summed; None: none is
     """
 
