@@ -52,12 +52,12 @@ def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None) 
 
     `coins` as the venue writes them; all where none are named. The stream's facts have a value.
     """
-    columns = {cell.name: (cell.of_facts, cell.kept) for cell in cells(_counted(stream))}
+    columns = {cell.name: (cell.of_facts, cell.name) for cell in cells(_counted(stream))}
     pieces, values = _Question(stream, window, columns, coins, is_by_coin=True).pieces()
     if not pieces:
         return []
-    counts = [f"sum({name})" for name in columns if name.startswith("counts")]
-    sums = [f"sum({name})" for name in columns if name.startswith("sums")]
+    counts = [f"sum({name})" for name in columns if name.startswith("count")]
+    sums = [f"sum({name})" for name in columns if name.startswith("sum")]
     shown = [f"{count}::bigint" for count in counts] + [f"({value})::text" for value in (*sums, " + ".join(sums))]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -72,7 +72,7 @@ def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None) 
 def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> int:
     """How many facts there are; it reads one counter for all coins, and of the rows no more than an index has."""
     places = [place for place, known in enumerate(_counted(stream).sides, 1) if side in (None, known)]
-    columns = {"facts": ("count(*)", f"({' + '.join(f'counts[{place}]' for place in places)})")}
+    columns = {"facts": ("count(*)", f"({' + '.join(f'count_{place}' for place in places)})")}
     pieces, values = _Question(stream, window, columns, coins, side).pieces()
     if not pieces:
         return 0

@@ -15,29 +15,24 @@ KEY = "stream, seconds, coin, start"
 
 
 class Cell(NamedTuple):
-    """An element of a counter's `counts` or `sums`: what it is of facts, as SQL."""
+    """A column of a counter, and what it is of facts, as SQL."""
 
-    array: str
-    place: int
+    name: str
     of_facts: str
-
-    @property
-    def name(self) -> str:
-        """As a column."""
-        return f"{self.array}_{self.place}"
-
-    @property
-    def kept(self) -> str:
-        return f"{self.array}[{self.place}]"
 
 
 def cells(by: Counted) -> Iterator[Cell]:
-    """Those of each side, in their order."""
+    """`count_1` and `sum_1` are of the first side, and so on; there are no sums where nothing is summed."""
     for place, side in enumerate(by.sides, 1):
         of_side = f"FILTER (WHERE {by.side} = '{side.value}')"
-        yield Cell("counts", place, f"count(*) {of_side}")
+        yield Cell(f"count_{place}", f"count(*) {of_side}")
         if by.value:
-            yield Cell("sums", place, f"coalesce(sum({by.value}) {of_side}, 0)")
+            yield Cell(f"sum_{place}", f"coalesce(sum({by.value}) {of_side}, 0)")
+
+
+def columns(by: Counted) -> str:
+    """In the order in which `by_period` gives them."""
+    return ", ".join([KEY, *(cell.name for cell in cells(by))])
 
 
 def by_minute(stream: Stream, by: Counted, facts: str) -> str:
@@ -46,33 +41,32 @@ def by_minute(stream: Stream, by: Counted, facts: str) -> str:
     What many rows have in common is added up once.
     """
     of_facts = ", ".join(f"{cell.of_facts} AS {cell.name}" for cell in cells(by))
-    together = ", ".join(f"sum({cell.name}) AS {cell.name}" for cell in cells(by))
     return (
-        f"SELECT coalesce(coin, '') AS coin, start, {together} FROM ("
+        f"SELECT coalesce(coin, '') AS coin, start, {_summed(by)} FROM ("
         f"SELECT coin, date_bin('1 minute', {stream.time}, 'epoch') AS start, {of_facts} FROM {facts} GROUP BY 1, 2"
         ") AS of_coin GROUP BY GROUPING SETS ((coin, start), (start))"
     )
 
 
 def by_period(stream: Stream, by: Counted) -> str:
-    """Counters of every length of period, from `by_minute`: the columns of KEY, `counts` and `sums`."""
+    """Counters of every length of period, from `by_minute`."""
     periods = ", ".join(f"({seconds})" for seconds in PERIODS)
-    arrays = ", ".join(f"{made} AS {array}" for array, made in _arrays(by, "sum({cell.name})").items())
     return (
         f"SELECT '{stream.name}' AS stream, seconds, coin, "
-        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, {arrays} "
+        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, {_summed(by)} "
         f"FROM by_minute, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4"
     )
 
 
-def changed(by: Counted, change: str) -> str:
-    """What an UPDATE sets; `change` is the new value of each `{cell.kept}`."""
-    return ", ".join(f"{array} = {made}" for array, made in _arrays(by, change).items())
+def changed(by: Counted, sign: str, other: str) -> str:
+    """What an UPDATE of counters `known` sets, by those of `other`."""
+    return ", ".join(f"{cell.name} = known.{cell.name} {sign} {other}.{cell.name}" for cell in cells(by))
 
 
-def _arrays(by: Counted, each: str) -> dict[str, str]:
-    elements: dict[str, list[str]] = {"counts": [], "sums": []}
-    for cell in cells(by):
-        elements[cell.array].append(each.format(cell=cell))
-    kinds = {"counts": "bigint[]", "sums": "numeric[]"}
-    return {array: f"ARRAY[{', '.join(made)}]::{kinds[array]}" for array, made in elements.items()}
+def counts(by: Counted, table: str) -> str:
+    """Of all sides, as a row to compare."""
+    return f"({', '.join(f'{table}.{cell.name}' for cell in cells(by) if cell.name.startswith('count'))})"
+
+
+def _summed(by: Counted) -> str:
+    return ", ".join(f"sum({cell.name}) AS {cell.name}" for cell in cells(by))

@@ -2,7 +2,6 @@
 
 import secrets
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import MD5, Lower, Now
 
@@ -57,7 +56,8 @@ class PeriodCount(models.Model):
     """How many facts of each side a stream has of one coin in one minute, hour, day or thirty days, and their values.
 
     Kept in the storing transaction, and in the pruning one: it always equals a count of the rows. The coin "" is all
-    coins together; the sides are in the order of the stream's `counted`; `sums`, in USD, is empty where nothing is.
+    coins together. The sides are in the order of the stream's `counted`; sums are in USD. A side or a sum that the
+    stream does not have is null, and takes no room: an array of those it has would take a third more.
     """
 
     pk = models.CompositePrimaryKey("stream", "seconds", "coin", "start")
@@ -65,15 +65,21 @@ class PeriodCount(models.Model):
     seconds = models.IntegerField(help_text="the length of the period")
     coin = CoinField(blank=True)
     start = models.DateTimeField()
-    counts = ArrayField(models.BigIntegerField())
-    sums = ArrayField(models.DecimalField(max_digits=48, decimal_places=8))
+    count_1 = models.BigIntegerField(null=True)
+    count_2 = models.BigIntegerField(null=True)
+    count_3 = models.BigIntegerField(null=True)
+    count_4 = models.BigIntegerField(null=True)
+    sum_1 = models.DecimalField(max_digits=48, decimal_places=8, null=True)
+    sum_2 = models.DecimalField(max_digits=48, decimal_places=8, null=True)
+    sum_3 = models.DecimalField(max_digits=48, decimal_places=8, null=True)
+    sum_4 = models.DecimalField(max_digits=48, decimal_places=8, null=True)
 
     class Meta:
         db_table = "period_counts"
         indexes = [models.Index(fields=["stream", "seconds", "start"], name="period_counts_start")]
 
     def __str__(self) -> str:
-        return f"{sum(self.counts)} of {self.stream} in {self.seconds} s from {self.start}"
+        return f"{self.stream} of {self.coin or 'all coins'} in {self.seconds} s from {self.start}"
 
 
 def new_epoch() -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from realtime.counting import KEY, by_minute, by_period, changed
+from realtime.counting import KEY, by_minute, by_period, changed, counts
 from realtime.store_sql import lock
 from realtime.streams import Stream, all_streams
 
@@ -118,9 +118,10 @@ def _prune_sql(stream: Stream) -> str:
         pieces += [
             f"by_minute AS ({by_minute(stream, by, 'gone')})",
             f"less AS ({by_period(stream, by)})",
-            f"uncounted AS (UPDATE period_counts known SET {changed(by, 'known.{cell.kept} - less.{cell.kept}')} "
-            f"FROM less WHERE {_SAME} AND known.counts <> less.counts)",
-            f"emptied AS (DELETE FROM period_counts known USING less WHERE {_SAME} AND known.counts = less.counts)",
+            f"uncounted AS (UPDATE period_counts known SET {changed(by, '-', 'less')} "
+            f"FROM less WHERE {_SAME} AND {counts(by, 'known')} <> {counts(by, 'less')})",
+            "emptied AS (DELETE FROM period_counts known USING less "
+            f"WHERE {_SAME} AND {counts(by, 'known')} = {counts(by, 'less')})",
         ]
     if stream.gone:
         pieces.append(f"also_gone AS ({stream.gone})")

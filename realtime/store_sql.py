@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from hyperwatch.fields import JsonTextField
 from realtime.columns import table_columns
-from realtime.counting import KEY, by_minute, by_period, changed
+from realtime.counting import KEY, by_minute, by_period, changed, columns
 from realtime.streams import Stream
 
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
@@ -107,9 +107,9 @@ def _counted(stream: Stream) -> str:
     return f""", by_minute AS MATERIALIZED (
     {by_minute(stream, by, "fresh")}
 ), counted AS (
-    INSERT INTO period_counts AS known ({KEY}, counts, sums)
+    INSERT INTO period_counts AS known ({columns(by)})
     {by_period(stream, by)}
-    ON CONFLICT ({KEY}) DO UPDATE SET {changed(by, "known.{cell.kept} + excluded.{cell.kept}")}
+    ON CONFLICT ({KEY}) DO UPDATE SET {changed(by, "+", "excluded")}
 )"""
 
 

@@ -1,11 +1,11 @@
 from django.db import migrations
 
 COUNT = """
-INSERT INTO period_counts (stream, seconds, coin, start, counts, sums)
+INSERT INTO period_counts (stream, seconds, coin, start, count_1, count_2, sum_1, sum_2)
 SELECT 'liquidations', seconds, coalesce(coin, ''), start,
-    ARRAY[count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT')],
-    ARRAY[coalesce(sum(liquidation_value_usd) FILTER (WHERE side = 'LONG'), 0),
-          coalesce(sum(liquidation_value_usd) FILTER (WHERE side = 'SHORT'), 0)]
+    count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT'),
+    coalesce(sum(liquidation_value_usd) FILTER (WHERE side = 'LONG'), 0),
+    coalesce(sum(liquidation_value_usd) FILTER (WHERE side = 'SHORT'), 0)
 FROM liquidations, (VALUES (60), (3600), (86400), (2592000)) AS period (seconds), LATERAL (
     SELECT date_bin(make_interval(secs => seconds), block_timestamp, 'epoch') AS start
 ) begin GROUP BY GROUPING SETS ((seconds, coin, start), (seconds, start))"""

@@ -13,7 +13,7 @@ from realtime.bench.interruptible import Session
 from realtime.bench.population import drawn
 from realtime.bench.process import CannotMeasureError
 from realtime.bench.recipes import RECIPES, Recipe
-from realtime.counting import KEY, by_minute, by_period
+from realtime.counting import by_minute, by_period, columns
 from realtime.streams import Stream, get_stream
 
 CHUNK = 250_000
@@ -113,7 +113,7 @@ def _beside(stream: Stream) -> Iterator[str]:
         # In the order in which they would have begun: what lies together in time lies together on disk.
         yield (
             f"WITH by_minute AS MATERIALIZED ({by_minute(stream, by, table)}) "
-            f"INSERT INTO period_counts ({KEY}, counts, sums) {by_period(stream, by)} ORDER BY start, seconds DESC"
+            f"INSERT INTO period_counts ({columns(by)}) {by_period(stream, by)} ORDER BY start, seconds DESC"
         )
 
 

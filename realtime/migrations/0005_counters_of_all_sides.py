@@ -1,4 +1,3 @@
-import django.contrib.postgres.fields
 from django.db import migrations, models
 
 import hyperwatch.fields
@@ -31,11 +30,14 @@ class Migration(migrations.Migration):
                 ("seconds", models.IntegerField(help_text="the length of the period")),
                 ("coin", hyperwatch.fields.CoinField(blank=True, max_length=32)),
                 ("start", models.DateTimeField()),
-                ("counts", django.contrib.postgres.fields.ArrayField(models.BigIntegerField())),
-                (
-                    "sums",
-                    django.contrib.postgres.fields.ArrayField(models.DecimalField(decimal_places=8, max_digits=48)),
-                ),
+                ("count_1", models.BigIntegerField(null=True)),
+                ("count_2", models.BigIntegerField(null=True)),
+                ("count_3", models.BigIntegerField(null=True)),
+                ("count_4", models.BigIntegerField(null=True)),
+                ("sum_1", models.DecimalField(decimal_places=8, max_digits=48, null=True)),
+                ("sum_2", models.DecimalField(decimal_places=8, max_digits=48, null=True)),
+                ("sum_3", models.DecimalField(decimal_places=8, max_digits=48, null=True)),
+                ("sum_4", models.DecimalField(decimal_places=8, max_digits=48, null=True)),
             ],
             options={
                 "db_table": "period_counts",

@@ -25,9 +25,9 @@ NUMBERS = "SELECT count(*), coalesce(min(id), 1), coalesce(max(id), 0) FROM {tab
 LETTERS = "SELECT reason, bytes FROM dead_letters"
 NEWEST = "SELECT DISTINCT ON (coin) coin, id FROM long_short_ratios ORDER BY coin, timestamp DESC, id DESC"
 COUNTED = """
-SELECT seconds, coin, side, start, counts[side], coalesce(sums[side], 0)
-FROM period_counts, generate_subscripts(counts, 1) AS side
-WHERE stream = '{stream}' AND (counts[side] <> 0 OR sums[side] <> 0)"""
+SELECT seconds, coin, side, start, count, coalesce(sum, 0) FROM period_counts, LATERAL (
+    VALUES (1, count_1, sum_1), (2, count_2, sum_2), (3, count_3, sum_3), (4, count_4, sum_4)
+) of_side (side, count, sum) WHERE stream = '{stream}' AND (count <> 0 OR sum <> 0)"""
 RECOUNTED = """
 SELECT seconds, coalesce(coin, ''), side, start, count(*), {value}
 FROM (SELECT coin, {time} AS time, {side} AS side{and_value} FROM {table}) facts,

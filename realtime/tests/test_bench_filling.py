@@ -19,13 +19,12 @@ FROM {stream}, (VALUES (60), (3600), (86400), (2592000)) AS period (seconds), LA
 COUNTED = "SELECT * FROM period_counts WHERE stream = '{stream}' ORDER BY 2, 3, 4"
 OF_SIDES = {
     "liquidations": """
-        ARRAY[count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT')],
-        ARRAY[sum(CASE side WHEN 'LONG' THEN liquidation_value_usd ELSE 0 END),
-              sum(CASE side WHEN 'SHORT' THEN liquidation_value_usd ELSE 0 END)]""",
+        count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT'), NULL, NULL,
+        sum(CASE side WHEN 'LONG' THEN liquidation_value_usd ELSE 0 END),
+        sum(CASE side WHEN 'SHORT' THEN liquidation_value_usd ELSE 0 END), NULL, NULL""",
     "transactions": """
-        ARRAY[count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT'),
-              count(*) FILTER (WHERE side = 'OPEN'), count(*) FILTER (WHERE side = 'CLOSE')],
-        ARRAY[]::numeric[]""",
+        count(*) FILTER (WHERE side = 'LONG'), count(*) FILTER (WHERE side = 'SHORT'),
+        count(*) FILTER (WHERE side = 'OPEN'), count(*) FILTER (WHERE side = 'CLOSE'), NULL, NULL, NULL, NULL""",
 }
 NEWEST = "SELECT coin, time, seq FROM newest_of_coin WHERE stream = '{stream}' ORDER BY 1"
 NEWEST_ROWS = "SELECT DISTINCT ON (coin) coin, {time}, id FROM {table} ORDER BY coin, {time} DESC, id DESC"
