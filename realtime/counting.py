@@ -27,7 +27,8 @@ def cells(by: Counted) -> Iterator[Cell]:
         of_side = f"FILTER (WHERE {by.side} = '{side.value}')"
         yield Cell(f"count_{place}", f"count(*) {of_side}")
         if by.value:
-            yield Cell(f"sum_{place}", f"coalesce(sum({by.value}) {of_side}, 0)")
+            # With the places of the column: it goes out as it is.
+            yield Cell(f"sum_{place}", f"coalesce(sum({by.value}) {of_side}, 0::numeric(48, 8))")
 
 
 def columns(by: Counted) -> str:

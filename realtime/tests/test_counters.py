@@ -114,6 +114,17 @@ def test_totals_and_sums_over_any_window_are_those_of_the_rows_also_when_some_ar
                 assert (pagination["total"], pagination["total_exact"]) == (len(rows(table, asked)), True)
 
 
+@pytest.mark.parametrize("seconds", [10, 60, 3_600, 86_400, 5_184_000])
+def test_values_have_eight_decimals_wherever_they_come_from(seconds: int) -> None:
+    time = datetime(2026, 1, 10, 10, 0, 1, tzinfo=UTC)
+    stored(liquidation(side="SHORT", liquidation_value_usd="5", block_timestamp=time.isoformat()))
+    end = time + timedelta(seconds=seconds)
+    told = get(f"/liquidations/stats?start_time={time:%FT%TZ}&end_time={end:%FT%TZ}")
+    assert told["total_liquidation_value_usd"] == told["short_liquidation_value_usd"] == "5.00000000"
+    assert told["long_liquidation_value_usd"] == "0.00000000"
+    assert told["by_coin"] == {"BTC": {"count": 1, "value_usd": "5.00000000"}}
+
+
 @pytest.mark.parametrize("path", ["/liquidations/stats", "/liquidations", "/transactions"])
 def test_a_window_may_reach_from_the_first_to_the_last_time_there_is(path: str) -> None:
     stored(liquidation(), transaction())
