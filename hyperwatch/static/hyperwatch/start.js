@@ -62,7 +62,7 @@ function showHeads(channels) {
     const place = channels[row.dataset.channel];
     if (!place) continue;
     row.children[1].textContent = grouped(String(place.head));
-    if (before) {
+    if (before && now > before.at) {
       const gained = place.head - before.channels[row.dataset.channel].head;
       row.children[2].textContent = (gained / ((now - before.at) / 1000)).toFixed(1);
     }
