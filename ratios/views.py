@@ -11,6 +11,11 @@ from hyperwatch.api.filters import Query
 from ratios import filters, serializers
 from realtime.reading import StreamViewSet
 
+INTERVAL = "1h"
+# The newest intervals, and as many as a window of time may give.
+NEWEST = 1_000
+MOST = 10_000
+
 
 class RatioViewSet(StreamViewSet):
     """How the market is positioned now."""
@@ -28,12 +33,6 @@ class RatioViewSet(StreamViewSet):
         """The newest ratio of each coin."""
         ratios = [{**msgspec.structs.asdict(row), "age_seconds": Age(row.timestamp)} for row in self.rows()]
         return self.answer(ratios=ratios)
-
-
-INTERVAL = "1h"
-# The newest intervals, and as many as a window of time may give.
-NEWEST = 1_000
-MOST = 10_000
 
 
 class RatioHistoryViewSet(ListModelMixin, StreamViewSet):

@@ -91,11 +91,11 @@ def parts(window: Window) -> Iterator[Part]:
     left, right = window
     for shorter, longer in zip((None, *PERIODS), PERIODS, strict=False):
         inner_left, inner_right = left and _nearest(left, longer), right and _nearest(right, longer)
-        at_ends = [*_between(shorter, left, inner_left), *_between(shorter, inner_right, right)]
-        if left is not None and right is not None and right - left <= sum(map(_length, at_ends), timedelta()):
+        if left and right and right - left <= _way(left, inner_left) + _way(inner_right, right):
             yield Part(shorter, Window(left, right))
             return
-        yield from at_ends
+        yield from _between(shorter, left, inner_left)
+        yield from _between(shorter, inner_right, right)
         left, right = inner_left, inner_right
     yield Part(PERIODS[-1], Window(left, right))
 
@@ -109,15 +109,14 @@ def _nearest(time: datetime, seconds: int) -> datetime:
     return time + until if is_next_nearer else time - since
 
 
+def _way(begin: datetime | None, end: datetime | None) -> timedelta:
+    return abs(end - begin) if begin and end else timedelta()
+
+
 def _between(seconds: int | None, begin: datetime | None, end: datetime | None) -> Iterator[Part]:
     """From `begin` to `end` of a window's way inwards: where they are the other way round, it lies beyond."""
     if begin is not None and end is not None and begin != end:
         yield Part(seconds, Window(min(begin, end), max(begin, end)), is_beyond=end < begin)
-
-
-def _length(part: Part) -> timedelta:
-    start, end = part.window
-    return end - start if start and end else timedelta.max
 
 
 def _counted(stream: Stream) -> Counted:
