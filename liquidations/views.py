@@ -10,8 +10,6 @@ from rest_framework.response import Response
 from hyperwatch.api.envelope import Age
 from liquidations import events, filters, serializers
 from liquidations.filters import RECENT
-from liquidations.sums import summed
-from realtime.heads import oldest_time
 from realtime.reading import StreamViewSet
 
 
@@ -44,7 +42,12 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def stats(self, request: Request) -> Response:
         """How many and how much, by side and by coin."""
-        return self.answer(**summed(self.tallies()), since=oldest_time(self.stream))
+        sums = self.sums()
+        told: dict[str, Any] = {}
+        for name, of in zip(("total", "long", "short"), (sums.total, *sums.by_side), strict=True):
+            told |= {f"{name}_liquidations": of.facts, f"{name}_liquidation_value_usd": of.value}
+        by_coin = {coin: {"count": facts, "value_usd": value} for coin, facts, value in sums.by_coin}
+        return self.answer(**told, by_coin=by_coin, since=sums.since)
 
 
 class LiquidationMapViewSet(StreamViewSet):

@@ -4,7 +4,7 @@ Whole minutes, hours, days and thirty days come from the counters that are kept 
 at the ends of the window, half a minute each at most, from the rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -26,14 +26,23 @@ class Window(NamedTuple):
     end: datetime | None = None
 
 
-class Tally(NamedTuple):
-    """Of a coin, or of all of them (None): how many facts of each side there are, the sides in the stream's order, and
-    their values in USD as they go out; `value` is what these come to."""
+class Sum(NamedTuple):
+    """How many facts there are, and their value in USD as it goes out."""
 
-    coin: str | None
-    counts: Sequence[int]
-    values: Sequence[str]
+    facts: int
     value: str
+
+
+class Sums(NamedTuple):
+    """`by_side` in the order of the stream's sides; `by_coin` (coin, facts, value) for those of which there is a fact.
+
+    `since` is the oldest time that the stream keeps, None where it keeps nothing.
+    """
+
+    since: datetime | None
+    total: Sum
+    by_side: Sequence[Sum]
+    by_coin: Iterable[tuple[str, int, str]]
 
 
 class Part(NamedTuple):
@@ -47,26 +56,36 @@ class Part(NamedTuple):
     is_beyond: bool = False
 
 
-def tallies(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> list[Tally]:
-    """Of each coin of which there is a fact, then of all together; none where there is no fact.
+def sums(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> Sums:
+    """Of what is in the window, of `coins` as the venue writes them; of all where none are named.
 
-    `coins` as the venue writes them; all where none are named. The stream's facts have a value.
+    The stream's facts have a value.
     """
-    columns = {cell.name: (cell.of_facts, cell.name) for cell in cells(_counted(stream))}
+    by = _counted(stream)
+    columns = {cell.name: (cell.of_facts, cell.name) for cell in cells(by)}
     pieces, values = _Question(stream, window, columns, coins, is_by_coin=True).pieces()
-    if not pieces:
-        return []
-    counts = [f"sum({name})" for name in columns if name.startswith("count")]
-    sums = [f"sum({name})" for name in columns if name.startswith("sum")]
-    shown = [f"{count}::bigint" for count in counts] + [f"({value})::text" for value in (*sums, " + ".join(sums))]
+    sides = [(f"count_{place}", f"sum_{place}") for place, _ in enumerate(by.sides, 1)]
+    counts, usd = (" + ".join(of_sides) for of_sides in zip(*sides, strict=True))
+    summed = ", ".join(f"sum({name}) AS {name}" for name in columns)
+    shown = [
+        f"(SELECT min({stream.time}) FROM {stream.model._meta.db_table})",
+        # One row with all coins in it: a row for each would take half as long again.
+        *(f"coalesce(array_agg({of}), '{{}}')" for of in ("coin", f"({counts})::bigint", f"({usd})::text")),
+        *(
+            f"coalesce(sum({count}), 0)::bigint, coalesce(sum({value}), 0::numeric(48, 8))::text"
+            for count, value in [(counts, usd), *sides]
+        ),
+    ]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT coin, {', '.join(shown)} FROM ({pieces}) AS pieces "
-            f"GROUP BY GROUPING SETS ((coin), ()) HAVING {' + '.join(counts)} > 0 ORDER BY 1",
+            f"SELECT {', '.join(shown)} "
+            f"FROM (SELECT coin, {summed} FROM ({pieces}) AS pieces GROUP BY coin ORDER BY coin) AS of_coins "
+            f"WHERE {counts} > 0",
             values,
         )
-        sides = len(counts)
-        return [Tally(row[0], row[1 : sides + 1], row[sides + 1 : -1], row[-1]) for row in cursor.fetchall()]
+        since, named, facts, usd_values, *pairs = cursor.fetchone()
+    total, *by_side = map(Sum, pairs[::2], pairs[1::2])
+    return Sums(since, total, by_side, zip(named, facts, usd_values, strict=True))
 
 
 def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> int:
@@ -74,8 +93,6 @@ def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, si
     places = [place for place, known in enumerate(_counted(stream).sides, 1) if side in (None, known)]
     columns = {"facts": ("count(*)", f"({' + '.join(f'count_{place}' for place in places)})")}
     pieces, values = _Question(stream, window, columns, coins, side).pieces()
-    if not pieces:
-        return 0
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT coalesce(sum(facts), 0)::bigint FROM ({pieces}) AS pieces", values)
         counted: int = cursor.fetchone()[0]
@@ -136,10 +153,7 @@ class _Question(NamedTuple):
     is_by_coin: bool = False
 
     def pieces(self) -> tuple[str, list[Any]]:
-        """The columns of each part, as SQL and its values; empty where the window is."""
-        start, end = self.window
-        if start is not None and end is not None and start >= end:
-            return "", []
+        """The columns of each part, as SQL and its values."""
         pieces = [self._rows(part) if part.seconds is None else self._counters(part) for part in parts(self.window)]
         return " UNION ALL ".join(text for text, _ in pieces), [value for _, values in pieces for value in values]
 

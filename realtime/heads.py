@@ -10,7 +10,7 @@ from django.db.models import Max, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from realtime.models import Epoch, NewestOfCoin, StreamHead, new_epoch
-from realtime.streams import all_streams, get_stream
+from realtime.streams import all_streams
 
 
 class Place(NamedTuple):
@@ -127,15 +127,6 @@ def _moment(first: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         finally:
             if is_ours:
                 cursor.execute("COMMIT")
-
-
-def oldest_time(stream: str) -> datetime | None:
-    """The time of the oldest fact that is kept; None where there is none."""
-    of = get_stream(stream)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT min({of.time}) FROM {of.model._meta.db_table}")
-        time: datetime | None = cursor.fetchone()[0]
-        return time
 
 
 def newest_ids(facts: QuerySet[Any], stream: str, time: str) -> QuerySet[Any]:

@@ -27,7 +27,7 @@ from hyperwatch.api.renderers import EnvelopeRenderer
 from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
-from realtime.counters import Tally, Window, count, tallies
+from realtime.counters import Sums, Window, count, sums
 from realtime.exporting import Export
 from realtime.fetching import fetched, fetched_among_newest, finished
 from realtime.models import NewestOfCoin, StreamHead
@@ -189,9 +189,9 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         filters = self.filterset_class.base_filters if self.filterset_class else {}
         return {str(filters[name].field_name) for name in self.scattered if self.parameters.get(name) is not None}
 
-    def tallies(self) -> list[Tally]:
-        """How many there are of what is asked for, by coin and side, from counters."""
-        return tallies(get_stream(self.stream), *self._window)
+    def sums(self) -> Sums:
+        """How many there are of what is asked for, and how much, by coin and side, from counters."""
+        return sums(get_stream(self.stream), *self._window)
 
     def total(self) -> int | None:
         """How many rows are asked for, where the counters know; None where they do not."""
