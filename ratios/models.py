@@ -15,7 +15,8 @@ INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 
 
 # From the newest ratio back: one look into the coin's index an interval, a stretch of them at a time. A stretch is
 # twice as many as the one before had ratios in, and begins at the next ratio that there is: so no more than two looks
-# are in vain for one that finds.
+# are in vain for one that finds. They come in order, as the intervals do, since each is looked for by its interval; to
+# say so would have them sorted twice.
 LONGEST_STRETCH = 64
 LAST_OF_EACH = """
 WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), stretches AS (
@@ -27,7 +28,7 @@ WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), stretches AS (
         SELECT date_bin({interval}, timestamp, 'epoch'::timestamptz) AS start FROM of_coin
         WHERE timestamp < before ORDER BY timestamp DESC, id DESC LIMIT 1
     ) newest, LATERAL (
-        SELECT array_agg(timestamp ORDER BY back) AS times, array_agg(id ORDER BY back) AS ids
+        SELECT array_agg(timestamp) AS times, array_agg(id) AS ids
         FROM generate_series(0, intervals - 1) AS back, LATERAL (
             SELECT timestamp, id FROM of_coin
             WHERE timestamp >= start - back * {interval} AND timestamp < start - (back - 1) * {interval}
