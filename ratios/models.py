@@ -4,7 +4,6 @@ from typing import Any, Self
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
-from django.db.models.expressions import RawSQL
 
 from hyperwatch.fields import AmountField, CoinField, RatioField, not_nan
 from realtime.heads import newest_ids
@@ -45,28 +44,40 @@ class RatioQuerySet(models.QuerySet["LongShortRatio"]):
 
     def last_of_each(self, interval: str, most: int) -> Self:
         """The last of each of the `most` newest intervals that have one."""
-        try:
-            text, params = self._last_of_each(interval, most)
-        except EmptyResultSet:
-            return self.none()
-        # By time and id they are found in the coin's index again, and not each on a page of the table.
-        return self.filter(RawSQL(f"(timestamp, id) IN ({text})", params, models.BooleanField()))  # noqa: S611
+        return self.filter(IsLast(self, interval, most))
 
     def ids_of_last_of_each(self, interval: str, most: int) -> list[int]:
         """The ids of the same, the newest first, without finding them again."""
         try:
-            text, params = self._last_of_each(interval, most)
+            text, params = last_of_each(self, interval, most)
         except EmptyResultSet:
             return []
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT id FROM ({text}) AS last", params)
             return [id_ for (id_,) in cursor.fetchall()]
 
-    def _last_of_each(self, interval: str, most: int) -> tuple[str, tuple[Any, ...]]:
-        # Django made the inner text; what a client sent is in the parameters.
-        ratios, params = self.order_by().values("id", "timestamp").query.sql_with_params()
-        length = f"'{INTERVALS[interval]}'::interval"
-        return LAST_OF_EACH.format(ratios=ratios, interval=length, longest=LONGEST_STRETCH, most=most), params
+
+class IsLast(models.Expression):
+    """Whether a ratio is one of the `last_of_each`; it is not made into SQL before somebody asks."""
+
+    output_field = models.BooleanField()
+
+    def __init__(self, ratios: RatioQuerySet, interval: str, most: int) -> None:
+        super().__init__()
+        self.asked = (ratios, interval, most)
+
+    def as_sql(self, *_by: Any, **_context: Any) -> tuple[str, tuple[Any, ...]]:
+        text, params = last_of_each(*self.asked)
+        # By time and id they are found in the coin's index again, and not each on a page of the table.
+        return f"(timestamp, id) IN ({text})", params
+
+
+def last_of_each(ratios: RatioQuerySet, interval: str, most: int) -> tuple[str, tuple[Any, ...]]:
+    """As SQL and its parameters. Raises EmptyResultSet where there can be none."""
+    # Django made the inner text; what a client sent is in the parameters.
+    inner, params = ratios.order_by().values("id", "timestamp").query.sql_with_params()
+    length = f"'{INTERVALS[interval]}'::interval"
+    return LAST_OF_EACH.format(ratios=inner, interval=length, longest=LONGEST_STRETCH, most=most), params
 
 
 class LongShortRatio(StoredFact):
