@@ -12,7 +12,7 @@ class CurrentFilter(StrictFilterSet):
 
     @classmethod
     def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
-        return super().narrowed(queryset.newest_of_each_coin(), asked).order_by("coin")
+        return queryset.newest_of_each_coin(asked["coin"]).order_by("coin")
 
 
 class HistoryFilter(StrictFilterSet):

@@ -1,5 +1,6 @@
 """How the market is positioned: long against short."""
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 from django.core.exceptions import EmptyResultSet
@@ -39,8 +40,9 @@ SELECT unnest(times) AS timestamp, unnest(ids) AS id FROM stretches LIMIT {most}
 
 
 class RatioQuerySet(models.QuerySet["LongShortRatio"]):
-    def newest_of_each_coin(self) -> Self:
-        return self.filter(id__in=newest_ids(self, "long_short_ratios", "timestamp"))
+    def newest_of_each_coin(self, coins: Iterable[str] | None) -> Self:
+        """Of `coins`, or of all."""
+        return self.filter(id__in=newest_ids(self, "long_short_ratios", "timestamp", coins))
 
     def last_of_each(self, interval: str, most: int) -> Self:
         """The last of each of the `most` newest intervals that have one."""

@@ -129,15 +129,16 @@ def _moment(first: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
                 cursor.execute("COMMIT")
 
 
-def newest_ids(facts: QuerySet[Any], stream: str, time: str) -> QuerySet[Any]:
-    """The id of the newest of `facts` for each coin of the stream, to filter by.
+def newest_ids(facts: QuerySet[Any], stream: str, time: str, coins: Iterable[str] | None) -> QuerySet[Any]:
+    """The id of the newest of `facts` for each of `coins`, or of all that the stream has, to filter by.
 
     One step into the index (coin, time, id) a coin. The table of the newest names the coins only: it may
     already have moved beyond the head that `facts` is limited to.
     """
     of_coin = facts.filter(coin=OuterRef("coin")).order_by(f"-{time}", "-id")
-    coins = NewestOfCoin.objects.filter(stream=stream)
-    return coins.annotate(newest=Subquery(of_coin.values("id")[:1])).values("newest")
+    known = NewestOfCoin.objects.filter(stream=stream)
+    asked = known if coins is None else known.filter(coin__in=coins)
+    return asked.annotate(newest=Subquery(of_coin.values("id")[:1])).values("newest")
 
 
 def newest_by_coin() -> dict[str, dict[str, dict[str, datetime]]]:

@@ -1,6 +1,6 @@
 """What wallets do, and what they hold."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Self
 
@@ -81,9 +81,9 @@ class Transaction(StoredFact):
 
 
 class SummaryQuerySet(models.QuerySet["PositionSummary"]):
-    def newest_times(self) -> dict[str, datetime]:
-        """When each coin was summed up last."""
-        newest = self.filter(id__in=newest_ids(self, "position_summaries", "timestamp"))
+    def newest_times(self, coins: Iterable[str] | None) -> dict[str, datetime]:
+        """When each of `coins` was summed up last, or each that there is."""
+        newest = self.filter(id__in=newest_ids(self, "position_summaries", "timestamp", coins))
         return dict(newest.order_by("coin").values_list("coin", "timestamp"))
 
 

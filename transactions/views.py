@@ -50,6 +50,6 @@ class PositionViewSet(StreamViewSet):
     errors = {}
 
     def list(self, request: Request) -> Response:
-        as_of = self.asked().newest_times()
+        as_of = self.asked().newest_times(self.parameters["coin"])
         positions = Position.objects.held(as_of, self.parameters["user_address"])
         return Response({"positions": positions, "as_of": as_of})
