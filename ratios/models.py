@@ -14,8 +14,8 @@ from realtime.models import StoredFact
 INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "24 hours"}
 
 # From the newest ratio back: one look into the coin's index an interval, a stretch of them at a time. A stretch is
-# twice as many as the one before had ratios in, and begins at the next ratio that there is: so no more than two looks
-# are in vain for one that finds. They come in order, as the intervals do, since each is looked for by its interval; to
+# twice as many as the one before had ratios in, and begins at the next ratio that there is: so for each ratio that is
+# found there are no more than two looks besides. They come in order, as the intervals are looked through in order; to
 # say so would have them sorted twice.
 LONGEST_STRETCH = 64
 LAST_OF_EACH = """

@@ -89,7 +89,7 @@ def sums(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> 
 
 
 def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> int:
-    """How many facts there are; it reads one counter for all coins, and of the rows no more than an index has."""
+    """How many facts there are; it reads one counter for all coins, where none is named."""
     places = [place for place, known in enumerate(_counted(stream).sides, 1) if side in (None, known)]
     columns = {"facts": ("count(*)", f"({' + '.join(f'count_{place}' for place in places)})")}
     pieces, values = _Question(stream, window, columns, coins, side).pieces()

@@ -23,7 +23,7 @@ from hyperwatch.api.filters import ParameterFilter, Query
 from hyperwatch.api.kept import FROM_KEPT, FROM_VIEW, Kept, Question, kept_answers
 from hyperwatch.api.pagination import DEEPEST, PageOrCursor, Snapshot
 from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
-from hyperwatch.api.renderers import EnvelopeRenderer
+from hyperwatch.api.renderers import BrowsableEnvelopeRenderer, EnvelopeRenderer
 from hyperwatch.api.views import ApiViewMixin
 from realtime import heads
 from realtime.columns import reader
@@ -108,7 +108,8 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def _answer_known(self, request: Request) -> None:
         """Raises Answered where the client has the answer, or this process."""
         tag = etag(request, self.version)
-        if request.method in SAFE_METHODS and tag in request.headers.get("If-None-Match", ""):
+        is_known = _is_versioned(request) and tag in request.headers.get("If-None-Match", "")
+        if request.method in SAFE_METHODS and is_known:
             raise Answered(HttpResponseNotModified(headers={"ETag": tag, **REVALIDATED}))
         kept = kept_answers.find(self.question, self.version) if self._is_kept(request) else None
         if kept is not None:
@@ -118,7 +119,8 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def _tell_version(self, request: Request, response: Any) -> None:
         question, version, tag = self.question, self.version, etag(request, self.version)
-        response["ETag"] = tag
+        if _is_versioned(request):
+            response["ETag"] = tag
         for name, value in REVALIDATED.items():
             response[name] = value
         if self._is_kept(request) and isinstance(response, Response):
@@ -215,8 +217,14 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 REVALIDATED = {"Cache-Control": "no-cache"}
 
 
+def _is_versioned(request: Request) -> bool:
+    """Not a page for a browser, which shows who looks at it besides."""
+    return bool(request.accepted_renderer.format != BrowsableEnvelopeRenderer.format)
+
+
 def etag(request: Request, version: heads.Version) -> str:
-    """Weak (RFC 9110, 8.8.1): two answers of one version differ in their timestamp, and in how they are compressed."""
+    """Weak (RFC 9110, 8.8.1): two answers of one version differ in what they tell of the moment, and in how they are
+    compressed."""
     asked = f"{request.accepted_renderer.format} {request.get_full_path()} {tuple(version)}"
     return f'W/"{blake2b(asked.encode(), digest_size=12).hexdigest()}"'
 

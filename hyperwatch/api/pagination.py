@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         packed = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
         cursor = _unpack(packed)
         told = cursor.epoch == now.epoch and 0 <= cursor.head <= now.head and 0 <= cursor.seq <= BIGINT
-        if not told or cursor.time.tzinfo is None:
+        if not told or cursor.time.utcoffset() != timedelta():
             raise ValueError
         return cursor
 

@@ -37,7 +37,7 @@ def table_of(view: Any) -> Table | None:
     """None where what a view is asked for is no list, or more than one."""
     ask = getattr(view, "get_serializer_class", None)
     serializer = ask() if ask else getattr(view, "serializer_class", None)
-    if serializer is None or getattr(view, "detail", True):
+    if serializer is None or getattr(view, "detail", True) or view.action == "metadata":
         return None
     if view.pagination_class is None:
         return _table_in(serializer)

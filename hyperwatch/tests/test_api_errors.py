@@ -49,6 +49,13 @@ def test_head_and_options_are_answered() -> None:
     assert ask("/liquidations", 200, "OPTIONS")["data"]["name"]
 
 
+@pytest.mark.parametrize("path", ["/liquidations", "/liquidations/recent", "/positions", "/coins"])
+def test_what_a_view_takes_is_told_as_json_to_who_likes_tables_best(path: str) -> None:
+    response = Client().options(f"/api/v1{path}", headers={"Accept": "text/csv, application/json;q=0.5"})
+    assert response.json()["data"]["name"]
+    assert ask(f"{path}?format=csv", 400, "OPTIONS")["error"]
+
+
 @pytest.mark.parametrize(
     "body", ["{", "", "NaN", '{"wallet_address": 1e999999}', b"\xff\xfe", "[" * 100_000, '{"a": ' * 9_000]
 )

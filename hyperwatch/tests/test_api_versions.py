@@ -101,6 +101,13 @@ def test_the_activities_of_a_whale_that_is_gone_are_not_found_though_they_were_k
     assert len(body(Client().get(f"{API}/whales/{other.pk}/activities"))["data"]["items"]) == 1
 
 
+def test_a_page_for_a_browser_has_no_version_for_it_shows_who_looks_at_it(admin_client: Client) -> None:
+    store(1)
+    for client in (Client(), admin_client):
+        assert client.get(RECENT)["ETag"]
+        assert "ETag" not in client.get(RECENT, headers={"Accept": "text/html"})
+
+
 def test_an_error_has_no_version_and_is_not_kept() -> None:
     answer = Client().get(f"{API}/liquidation-map?coin=BTC")
     assert (answer.status_code, answer.has_header("ETag")) == (404, False)
