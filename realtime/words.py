@@ -29,13 +29,13 @@ ERRORS = {
     ErrorCode.INVALID_MESSAGE: "Not a frame: no JSON object, binary, an unknown type, a field of the wrong type.",
     ErrorCode.INVALID_CHANNEL: "There is no such channel.",
     ErrorCode.INVALID_PARAMS: "A param is unknown to all of the channels, missing, or has a value that cannot be.",
-    ErrorCode.UNAUTHORIZED: "A token is needed, or this one is not valid.",
+    ErrorCode.UNAUTHORIZED: "A token is needed, or this one is not valid. Who is not let in sees 4401.",
     ErrorCode.INTERNAL_ERROR: "The server cannot do it now; the message says what to do.",
     ErrorCode.RATE_LIMITED: "Too many frames in a short time.",
     ErrorCode.LIMIT_EXCEEDED: "More than one connection may have.",
 }
 CLOSES = {
-    CloseCode.GOING_AWAY: "The server goes away, or its numbers start anew: connect again.",
+    CloseCode.GOING_AWAY: "The server goes away, its database is away, or its numbers start anew: connect again.",
     CloseCode.FRAME_TOO_LARGE: "A frame from the client was longer than the server takes.",
     CloseCode.TOO_MANY_BAD_FRAMES: "Too many frames that could not be.",
     CloseCode.UNAUTHORISED: "This origin is not allowed, or the token is not valid, or no longer.",

@@ -117,7 +117,9 @@ class PageOrCursor(BasePagination):
         self.total, self.total_exact = _count(queryset, view)
         if begin and begin >= self.total:
             raise NotFound(f"there are {self.total} rows, and page {self.page} is past the end")
-        return list(view.newest(queryset, self.size, begin))
+        # Nobody looks for more than there are, to the end of an index.
+        most = min(self.size, self.total - begin) if self.total_exact else self.size
+        return list(view.newest(queryset, most, begin)) if most else []
 
     def get_paginated_response(self, data: Sequence[Any]) -> Response:
         told = self._cursor_told(data) if self.is_walk else self._page_told()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Literal
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
@@ -32,7 +33,8 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Api-Key KEY`, with a key made in the admin. Only writes need one.",
+            "description": "`Api-Key KEY`, with a key made in the admin. "
+            f"{'Only writes need' if settings.READS_OPEN else 'Reads and writes need'} one.",
         }
 
 
@@ -51,7 +53,10 @@ class EnvelopeSchema(AutoSchema):
                 for media_type, content in success["content"].items()
             }
             success["description"] = success["description"] or envelope.SUCCESS
-            success["headers"] = HEADERS | (OF_CSV if table else {})
+            has_version = self.method == "GET" and hasattr(self.view, "stream")
+            success["headers"] = HEADERS | (OF_CSV if table else {}) | (OF_VERSION if has_version else {})
+            if has_version:
+                operation["responses"]["304"] = {"description": "The answer is that of the `ETag` in If-None-Match"}
             operation["responses"].update(self._error_responses())
         return operation
 
@@ -90,9 +95,9 @@ class EnvelopeSchema(AutoSchema):
         return {**schema, "additionalProperties": False} if is_body else schema
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Reads need no key."""
+        """Reads need no key where they are open."""
         keys: list[dict[str, Any]] = super().get_auth()
-        return [{}, *keys] if self.method in SAFE_METHODS else keys
+        return [{}, *keys] if self.method in SAFE_METHODS and settings.READS_OPEN else keys
 
     def _filters(self) -> Iterable[tuple[str, Any]]:
         filterset = getattr(self.view, "filterset_class", None)
@@ -165,6 +170,9 @@ HEADERS = {
     "X-RateLimit-Limit": {"description": "Requests in a window", "schema": {"type": "integer"}},
     "X-RateLimit-Remaining": {"description": "Requests left in this one", "schema": {"type": "integer"}},
     "X-RateLimit-Reset": _seconds("until the next window"),
+}
+OF_VERSION = {
+    "ETag": {"description": "Names what the answer says, until its stream moves on", "schema": {"type": "string"}},
 }
 OF_CSV = {
     tables.HEAD_HEADER: {"description": "The head, of CSV made from a stream", "schema": {"type": "integer"}},
