@@ -111,7 +111,8 @@ class Seen(NamedTuple):
 
 class Door:
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "door", partial(bound_statements, settings.HTTP_STATEMENT_SECONDS))
+        self._reads = ThreadPoolExecutor(1, "door", partial(bound_statements, settings.HTTP_STATEMENT_SECONDS))
+        self._counts = ThreadPoolExecutor(1, "door-counts")
         self._looks = Together(self._look)
         self._faces: LRUCache[Asked, dict[int, Face]] = LRUCache(MOST_FACES)
         self._making: dict[Question, asyncio.Future[None]] = {}
@@ -161,7 +162,12 @@ class Door:
                 del self._making[question]
 
     async def _look(self, visits: Sequence[Visit]) -> list[Seen]:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _look, visits)
+        """Each is counted, and meanwhile the streams' versions are read for those who may be answered by them."""
+        loop = asyncio.get_running_loop()
+        used = loop.run_in_executor(self._counts, _count, visits)
+        is_known = any(visit.faces for visit in visits)
+        versions = await loop.run_in_executor(self._reads, _versions) if is_known else {}
+        return [Seen(one, versions) for one in await used]
 
     def _learned(self, visit: Visit, answer: Answer | HttpResponseBase) -> Answer | HttpResponseBase:
         if isinstance(answer, Answer) and answer.question is not None:
@@ -221,17 +227,13 @@ def _visit(scope: Mapping[str, Any]) -> Visit | None:
     return Visit(scope, given) if is_plain else None
 
 
-def _look(visits: Sequence[Visit]) -> list[Seen]:
-    """In a thread: each is counted, and the streams' versions are read for those who may be answered by them."""
-    used = _count(visits)
-    versions: Mapping[str, Version] = {}
-    if any(visit.faces for visit in visits):
-        try:
-            versions = read_versions()
-        except (DatabaseError, InterfaceError):
-            # The views know what to say of it; the next look is by a new connection.
-            connection.close()
-    return [Seen(one, versions) for one in used]
+def _versions() -> Mapping[str, Version]:
+    try:
+        return read_versions()
+    except (DatabaseError, InterfaceError):
+        # The views know what to say of it; the next look is by a new connection.
+        connection.close()
+        return {}
 
 
 def _count(visits: Sequence[Visit]) -> list[int]:

@@ -12,7 +12,7 @@ from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.waiting import free_port
+from realtime.bench.process import free_port
 from realtime.tests.builders import transaction
 from realtime.tests.ingesting import send
 

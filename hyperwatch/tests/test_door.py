@@ -55,7 +55,7 @@ class House(ThreadedHandler):
         return answer
 
     def end(self) -> None:
-        for pool in (self._threads, self._door._thread):
+        for pool in (self._threads, self._door._reads, self._door._counts):
             everyone = Barrier(max(1, len(pool._threads)))
             for _ in list(pool._threads):
                 pool.submit(_leave, everyone)

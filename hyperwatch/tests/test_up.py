@@ -23,7 +23,8 @@ from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.waiting import free_port, wait_until
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.bench.process import free_port
 
 NOTHING_CONFIGURED = {"DATABASE_URL": "", "REDIS_URL": "", "KAFKA_BOOTSTRAP_SERVERS": "", "ADMIN_PASSWORD": ""}
 

@@ -1,6 +1,8 @@
 """A process under measurement: started, asked what it costs, and ended by its number."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -138,9 +140,14 @@ class Process:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on at this moment, and that no system gives away by itself.
+
+    Whoever stops there and starts again later finds it free: connections have theirs from 32768 on.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _listens(port: int) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.process import TRACEBACK, Process
-from hyperwatch.tests.services.waiting import free_port
+from realtime.bench.process import free_port
 
 
 class Command(Process):

@@ -8,7 +8,8 @@ import pytest
 from hyperwatch.embedded import apache
 from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.tests.services.process import Process
-from hyperwatch.tests.services.waiting import free_port, listens
+from hyperwatch.tests.services.waiting import listens
+from realtime.bench.process import free_port
 
 
 class KafkaBroker(Process):

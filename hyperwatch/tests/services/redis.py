@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from hyperwatch.tests.services.process import Process
-from hyperwatch.tests.services.waiting import free_port
+from realtime.bench.process import free_port
 
 
 class RedisServer(Process):

@@ -1,7 +1,5 @@
 """Waiting without guessing: a condition, a deadline, and what was waited for in the failure."""
 
-import contextlib
-import random
 import socket
 import time
 from collections.abc import Callable
@@ -18,17 +16,6 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = 10.0, pau
             raise AssertionError(f"waited {seconds:g} s in vain for {what}")
         time.sleep(pause)
     return answer
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment, and that no system gives away by itself.
-
-    Whoever stops there and starts again later finds it free: connections have theirs from 32768 on.
-    """
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 def listens(port: int) -> bool:
