@@ -13,11 +13,14 @@ from realtime.models import StoredFact
 # What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.
 INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "24 hours"}
 
-# From the newest ratio back: one look into the coin's index an interval, a stretch of them at a time. A stretch is
-# twice as many as the one before had ratios in, and begins at the next ratio that there is: so for each ratio that is
-# found there are no more than two looks besides. They come in order, as the intervals are looked through in order; to
-# say so would have them sorted twice.
+# From the newest ratio back, each interval is looked for in the coin's index, a stretch of them at a time. A stretch is
+# twice as many as the one before had ratios in, and begins at the next ratio that there is: so no more than two are
+# looked for in vain for one that has a ratio. They come in order, as the intervals are looked through in order; to say
+# so would have them sorted twice.
 LONGEST_STRETCH = 64
+# A look reads all of its times that are on a page of the index, though it takes the last. So an interval's end is
+# looked at first, and the rest where there is nothing.
+END = "least({interval}, '5 minutes'::interval)"
 LAST_OF_EACH = """
 WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), stretches AS (
     SELECT NULL::timestamptz[] AS times, NULL::bigint[] AS ids, 'infinity'::timestamptz AS before, 1 AS intervals
@@ -30,9 +33,14 @@ WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), stretches AS (
     ) newest, LATERAL (
         SELECT array_agg(timestamp) AS times, array_agg(id) AS ids
         FROM generate_series(0, intervals - 1) AS back, LATERAL (
-            SELECT timestamp, id FROM of_coin
-            WHERE timestamp >= start - back * {interval} AND timestamp < start - (back - 1) * {interval}
-            ORDER BY timestamp DESC, id DESC LIMIT 1
+            (SELECT timestamp, id FROM of_coin
+            WHERE timestamp >= start - (back - 1) * {interval} - {end} AND timestamp < start - (back - 1) * {interval}
+            ORDER BY timestamp DESC, id DESC LIMIT 1)
+            UNION ALL
+            (SELECT timestamp, id FROM of_coin
+            WHERE timestamp >= start - back * {interval} AND timestamp < start - (back - 1) * {interval} - {end}
+            ORDER BY timestamp DESC, id DESC LIMIT 1)
+            LIMIT 1
         ) last
     ) found
 )
@@ -79,7 +87,10 @@ def last_of_each(ratios: RatioQuerySet, interval: str, most: int) -> tuple[str, 
     # Django made the inner text; what a client sent is in the parameters.
     inner, params = ratios.order_by().values("id", "timestamp").query.sql_with_params()
     length = f"'{INTERVALS[interval]}'::interval"
-    return LAST_OF_EACH.format(ratios=inner, interval=length, longest=LONGEST_STRETCH, most=most), params
+    text = LAST_OF_EACH.format(
+        ratios=inner, interval=length, end=END.format(interval=length), longest=LONGEST_STRETCH, most=most
+    )
+    return text, params
 
 
 class LongShortRatio(StoredFact):
