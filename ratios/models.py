@@ -18,9 +18,13 @@ INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 
 # looked for in vain for one that has a ratio. They come in order, as the intervals are looked through in order; to say
 # so would have them sorted twice.
 LONGEST_STRETCH = 64
-# A look reads all of its times that are on a page of the index, though it takes the last. So an interval's end is
-# looked at first, and the rest where there is nothing.
-END = "least({interval}, '5 minutes'::interval)"
+LAST = """
+            SELECT timestamp, id FROM of_coin WHERE timestamp >= {begin} AND timestamp < {end}
+            ORDER BY timestamp DESC, id DESC LIMIT 1"""
+# A look reads all of its times that are on a page of the index, though it takes the last. So of the longer intervals
+# the end is looked at first, and the rest where there is nothing.
+LONGER = {"15m", "1h", "1d"}
+END = "'5 minutes'::interval"
 LAST_OF_EACH = """
 WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), stretches AS (
     SELECT NULL::timestamptz[] AS times, NULL::bigint[] AS ids, 'infinity'::timestamptz AS before, 1 AS intervals
@@ -32,15 +36,7 @@ WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), stretches AS (
         WHERE timestamp < before ORDER BY timestamp DESC, id DESC LIMIT 1
     ) newest, LATERAL (
         SELECT array_agg(timestamp) AS times, array_agg(id) AS ids
-        FROM generate_series(0, intervals - 1) AS back, LATERAL (
-            (SELECT timestamp, id FROM of_coin
-            WHERE timestamp >= start - (back - 1) * {interval} - {end} AND timestamp < start - (back - 1) * {interval}
-            ORDER BY timestamp DESC, id DESC LIMIT 1)
-            UNION ALL
-            (SELECT timestamp, id FROM of_coin
-            WHERE timestamp >= start - back * {interval} AND timestamp < start - (back - 1) * {interval} - {end}
-            ORDER BY timestamp DESC, id DESC LIMIT 1)
-            LIMIT 1
+        FROM generate_series(0, intervals - 1) AS back, LATERAL ({last}
         ) last
     ) found
 )
@@ -87,10 +83,16 @@ def last_of_each(ratios: RatioQuerySet, interval: str, most: int) -> tuple[str, 
     # Django made the inner text; what a client sent is in the parameters.
     inner, params = ratios.order_by().values("id", "timestamp").query.sql_with_params()
     length = f"'{INTERVALS[interval]}'::interval"
-    text = LAST_OF_EACH.format(
-        ratios=inner, interval=length, end=END.format(interval=length), longest=LONGEST_STRETCH, most=most
-    )
+    last = _last(interval, f"start - back * {length}", f"start - (back - 1) * {length}")
+    text = LAST_OF_EACH.format(ratios=inner, interval=length, last=last, longest=LONGEST_STRETCH, most=most)
     return text, params
+
+
+def _last(interval: str, begin: str, end: str) -> str:
+    if interval not in LONGER:
+        return LAST.format(begin=begin, end=end)
+    almost = f"{end} - {END}"
+    return f"({LAST.format(begin=almost, end=end)}) UNION ALL ({LAST.format(begin=begin, end=almost)}) LIMIT 1"
 
 
 class LongShortRatio(StoredFact):

@@ -73,7 +73,7 @@ def test_history_is_looked_for_once_in_the_coins_own_index_whatever_lies_beside_
         scans = [line for (line,) in cursor.fetchall() if " on long_short_ratios" in line]
     assert data["pagination"]["total"] == 200
     assert [datetime.fromisoformat(item["timestamp"]).isoformat() for item in data["items"]] == minutes[80:160]
-    assert len(scans) == 3
+    assert len(scans) == 2
     assert [scan for scan in scans if "Index Only Scan" not in scan] == []
 
 
