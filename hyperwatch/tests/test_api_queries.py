@@ -27,7 +27,7 @@ QUERIES = {
     "/liquidations?min_value_usd=1": 3,
     "/liquidations/recent": 2,
     "/liquidations/recent?coin=BTC": 2,
-    "/liquidations/stats": 3,
+    "/liquidations/stats": 2,
     "/liquidation-map?coin=COIN1": 2,
     "/long-short-ratios/current": 2,
     "/long-short-ratios/history?coin=COIN1": 3,
