@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from realtime.counting import PERIODS, cells
+from realtime.counting import PERIODS, cells, summed
 from realtime.streams import Counted, Stream
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,7 +66,6 @@ def sums(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> 
     pieces, values = _Question(stream, window, columns, coins, is_by_coin=True).pieces()
     sides = [(f"count_{place}", f"sum_{place}") for place, _ in enumerate(by.sides, 1)]
     counts, usd = (" + ".join(of_sides) for of_sides in zip(*sides, strict=True))
-    summed = ", ".join(f"sum({name}) AS {name}" for name in columns)
     shown = [
         f"(SELECT min({stream.time}) FROM {stream.model._meta.db_table})",
         # One row with all coins in it: a row for each would take half as long again.
@@ -79,7 +78,7 @@ def sums(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> 
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join(shown)} "
-            f"FROM (SELECT coin, {summed} FROM ({pieces}) AS pieces GROUP BY coin ORDER BY coin) AS of_coins "
+            f"FROM (SELECT coin, {summed(by)} FROM ({pieces}) AS pieces GROUP BY coin ORDER BY coin) AS of_coins "
             f"WHERE {counts} > 0",
             values,
         )

@@ -43,7 +43,7 @@ def by_minute(stream: Stream, by: Counted, facts: str) -> str:
     """
     of_facts = ", ".join(f"{cell.of_facts} AS {cell.name}" for cell in cells(by))
     return (
-        f"SELECT coalesce(coin, '') AS coin, start, {_summed(by)} FROM ("
+        f"SELECT coalesce(coin, '') AS coin, start, {summed(by)} FROM ("
         f"SELECT coin, date_bin('1 minute', {stream.time}, 'epoch') AS start, {of_facts} FROM {facts} GROUP BY 1, 2"
         ") AS of_coin GROUP BY GROUPING SETS ((coin, start), (start))"
     )
@@ -54,7 +54,7 @@ def by_period(stream: Stream, by: Counted) -> str:
     periods = ", ".join(f"({seconds})" for seconds in PERIODS)
     return (
         f"SELECT '{stream.name}' AS stream, seconds, coin, "
-        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, {_summed(by)} "
+        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, {summed(by)} "
         f"FROM by_minute, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4"
     )
 
@@ -69,5 +69,6 @@ def counts(by: Counted, table: str) -> str:
     return f"({', '.join(f'{table}.{cell.name}' for cell in cells(by) if cell.name.startswith('count'))})"
 
 
-def _summed(by: Counted) -> str:
+def summed(by: Counted) -> str:
+    """The cells of several counters together, each by its name."""
     return ", ".join(f"sum({cell.name}) AS {cell.name}" for cell in cells(by))
