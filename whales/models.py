@@ -48,10 +48,9 @@ class WhaleActivity(StoredFact):
             models.Index(fields=["timestamp", "id"], name="whale_activities_time"),
             # By coin too, for what pruning leaves of each.
             models.Index(fields=["coin", "timestamp", "id"], name="whale_activities_coin_time"),
+            models.Index(fields=["whale_id", "timestamp", "id"], name="whale_activities_whale_time"),
             models.Index(
-                fields=["whale_id", "timestamp", "id"],
-                include=["activity_type"],
-                name="whale_activities_whale_of_type",
+                fields=["whale_id", "activity_type", "timestamp", "id"], name="whale_activities_whale_of_type"
             ),
         ]
         constraints = [

@@ -84,7 +84,8 @@ def _fill(session: Session, recipe: Recipe, rows: int, seed: int, say: Callable[
     with _without_indexes(session, ["period_counts"] if is_worth_it else [], say):
         for statement in _beside(stream):
             session.run(statement)
-    for name in (*recipe.also, "newest_of_coin", "period_counts", "streams"):
+    # The table again: what another's transaction might still have had to see, the first could not tell visible to all.
+    for name in (table, *recipe.also, "newest_of_coin", "period_counts", "streams"):
         session.run(f"VACUUM ANALYZE {name}")
     # Last: whoever finds the head finds everything.
     session.run("UPDATE streams SET head = %s WHERE name = %s", [rows, stream.name])
