@@ -43,6 +43,20 @@ def fetched_among_newest(facts: Query, stream: str, scattered: Collection[str], 
     return _fetched(facts, stream, f"{select} WHERE {then} ORDER BY {order}{_limits(query)}", [*values, *more])
 
 
+def fetched_of_coins(facts: Query, stream: str, coins: Sequence[str], most: int, begin: int) -> list[Any]:
+    """The same, of `coins`: the newest of each are found in its index, and no row is read but those that go out."""
+    query, order = facts.query, _order(facts)
+    try:
+        where, values = _conditions(facts, query.where)
+    except EmptyResultSet:
+        return []
+    table, time = f'"{facts.model._meta.db_table}"', get_stream(stream).time
+    of_coin = f"SELECT {time}, id FROM {table} WHERE {where} AND coin = one ORDER BY {order} LIMIT {begin + most}"
+    newest = f"unnest(%s::text[]) AS coins (one) CROSS JOIN LATERAL ({of_coin}) AS newest"
+    ids = f"SELECT id FROM {newest} ORDER BY {order} LIMIT {most} OFFSET {begin}"
+    return _fetched(facts, stream, f"{_select(stream)} WHERE id IN ({ids}) ORDER BY {order}", [list(coins), *values])
+
+
 def _conditions(facts: Query, where: Any) -> tuple[str, list[Any]]:
     """Raises EmptyResultSet where nothing can meet them."""
     database = connections[facts.db]

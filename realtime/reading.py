@@ -3,15 +3,14 @@
 The head is read first. So a client that subscribes with `since: head` goes on exactly from the answer.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
 from hashlib import blake2b
 from typing import Any, ClassVar, cast
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Func, OuterRef
-from django.db.models.functions import Lower
+from django.db.models import Func
 from django.http import HttpResponse, HttpResponseNotModified
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -29,8 +28,8 @@ from realtime import heads
 from realtime.columns import reader
 from realtime.counters import Sums, Window, count, sums
 from realtime.exporting import Export
-from realtime.fetching import fetched, fetched_among_newest, finished
-from realtime.models import NewestOfCoin, StreamHead
+from realtime.fetching import fetched, fetched_among_newest, fetched_of_coins, finished
+from realtime.models import StreamHead
 from realtime.streams import get_stream
 
 # With several coins the newest of each are merged, up to so many rows: no index has several coins in order of time.
@@ -167,7 +166,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def newest(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
         """So many as they go out, behind the first `begin`, without reading more than the indexes must give."""
-        coins = {coin.lower() for coin in self.parameters.get("coin") or ()}
+        coins = self.parameters.get("coin") or ()
         if self._scattered:
             if self.matching(queryset) <= DEEPEST:
                 queryset = gathered(queryset, self.stream)
@@ -178,7 +177,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
                 if len(found) == most:
                     return found
         elif len(coins) > 1 and len(coins) * (begin + most) <= MOST_MERGED:
-            queryset = newest_of_each(queryset, self.stream, coins, begin + most)
+            return fetched_of_coins(queryset, self.stream, coins, most, begin)
         if begin:
             # The places that are passed over are counted in the index, and no row is fetched for them.
             ids = queryset.values("id")[begin : begin + most]
@@ -236,14 +235,6 @@ def gathered(queryset: Query, stream: str) -> Query:
     """
     ids = Func(ArraySubquery(queryset.order_by().values("id")), function="unnest")
     return queryset.model._default_manager.filter(id__in=StreamHead.objects.filter(name=stream).values_list(ids))
-
-
-def newest_of_each(queryset: Query, stream: str, coins: Collection[str], most: int) -> Query:
-    """Of `queryset` at most so many of each coin, the newest; `coins` are in lower case."""
-    of_coin = queryset.filter(coin=OuterRef("coin")).values("id")[:most]
-    newest = NewestOfCoin.objects.annotate(lower=Lower("coin")).filter(stream=stream, lower__in=coins)
-    each = newest.values_list(Func(ArraySubquery(of_coin), function="unnest"))
-    return queryset.filter(id__in=each)
 
 
 class CoinsFilter(ParameterFilter):
