@@ -13,10 +13,14 @@ from realtime.models import StoredFact
 # What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.
 INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "24 hours"}
 
-# From the newest ratio back, each interval is looked for in the coin's index, a stretch of them at a time. A stretch is
-# twice as many as the one before had ratios in, and begins at the next ratio that there is: so no more than two are
-# looked for in vain for one that has a ratio. They come in order, as the intervals are looked through in order; to say
-# so would have them sorted twice.
+# The newest ratios are read as they are, as many as one a minute would be in so many intervals: where that is a few a
+# interval, to step over them would cost more than they do.
+MINUTES = {"1m": 1, "5m": 5}
+MOST_READ = 10_000
+# From there back each interval is looked for in the coin's index, a stretch of them at a time. A stretch is twice as
+# many as the one before had ratios in, and begins at the next ratio that there is: so no more than two are looked for
+# in vain for one that has a ratio. All come in order, as the index is read and the intervals are looked through in
+# order; to say so would have them sorted twice.
 LONGEST_STRETCH = 64
 LAST = """
             SELECT timestamp, id FROM of_coin WHERE timestamp >= {begin} AND timestamp < {end}
@@ -26,8 +30,12 @@ LAST = """
 LONGER = {"15m", "1h", "1d"}
 END = "'5 minutes'::interval"
 LAST_OF_EACH = """
-WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), stretches AS (
-    SELECT NULL::timestamptz[] AS times, NULL::bigint[] AS ids, 'infinity'::timestamptz AS before, 1 AS intervals
+WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), newest AS (
+    SELECT timestamp, id, date_bin({interval}, timestamp, 'epoch'::timestamptz) AS start FROM of_coin
+    ORDER BY timestamp DESC, id DESC LIMIT {read}
+), stretches AS (
+    SELECT array_agg(timestamp) AS times, array_agg(id) AS ids, min(start) AS before, 1 AS intervals
+    FROM (SELECT *, lag(start) OVER () AS later FROM newest) AS newest WHERE start IS DISTINCT FROM later
     UNION ALL
     SELECT found.times, found.ids, newest.start - (intervals - 1) * {interval},
         least(2 * cardinality(found.ids), {longest})
@@ -84,7 +92,8 @@ def last_of_each(ratios: RatioQuerySet, interval: str, most: int) -> tuple[str, 
     inner, params = ratios.order_by().values("id", "timestamp").query.sql_with_params()
     length = f"'{INTERVALS[interval]}'::interval"
     last = _last(interval, f"start - back * {length}", f"start - (back - 1) * {length}")
-    text = LAST_OF_EACH.format(ratios=inner, interval=length, last=last, longest=LONGEST_STRETCH, most=most)
+    read = min(most * MINUTES.get(interval, 0), MOST_READ) or 1
+    text = LAST_OF_EACH.format(ratios=inner, interval=length, read=read, last=last, longest=LONGEST_STRETCH, most=most)
     return text, params
 
 

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from hyperwatch.api import clock
 from hyperwatch.tests.asking import get, walk
+from ratios import models
 from realtime.models import StreamHead
 from realtime.tests.builders import TIME, ratio, stored
 
@@ -73,12 +74,18 @@ def test_history_is_looked_for_once_in_the_coins_own_index_whatever_lies_beside_
         scans = [line for (line,) in cursor.fetchall() if " on long_short_ratios" in line]
     assert data["pagination"]["total"] == 200
     assert [datetime.fromisoformat(item["timestamp"]).isoformat() for item in data["items"]] == minutes[80:160]
-    assert len(scans) == 2
+    assert len(scans) == 3
     assert [scan for scan in scans if "Index Only Scan" not in scan] == []
 
 
-@pytest.mark.parametrize("interval", ["1m", "5m", "15m", "1h", "1d"])
-def test_history_has_the_last_of_each_interval_however_many_there_are_and_however_long_the_gaps(interval: str) -> None:
+@pytest.mark.parametrize(
+    ("interval", "most_read"),
+    [("1m", 10_000), ("1m", 40), ("5m", 10_000), ("5m", 1), ("15m", 10_000), ("1h", 10_000), ("1d", 10_000)],
+)
+def test_history_has_the_last_of_each_interval_however_many_there_are_and_however_long_the_gaps(
+    monkeypatch: pytest.MonkeyPatch, interval: str, most_read: int
+) -> None:
+    monkeypatch.setattr(models, "MOST_READ", most_read)
     chance, newest = random.Random(interval), datetime.fromisoformat(TIME)
     # Some close together, on borders too, and the longer ago, the longer the gaps.
     backs = {int(chance.choice([1, 60, 900, 3_600]) * chance.randrange(1, 300)) for _ in range(400)}
