@@ -78,13 +78,15 @@ def sums(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> 
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join(shown)} "
-            f"FROM (SELECT coin, {summed(by)} FROM ({pieces}) AS pieces GROUP BY coin ORDER BY coin) AS of_coins "
-            f"WHERE {counts} > 0",
+            f"FROM (SELECT coin, {summed(by)} FROM ({pieces}) AS pieces GROUP BY coin ORDER BY coin) AS of_coins",
             values,
         )
         since, named, facts, usd_values, *pairs = cursor.fetchone()
     total, *by_side = map(Sum, pairs[::2], pairs[1::2])
-    return Sums(since, total, by_side, zip(named, facts, usd_values, strict=True))
+    # Of a coin may be left nothing; were it the database that passes it over, it would take the coins for few, and
+    # sort them instead of reading them in order.
+    by_coin = (of_coin for of_coin in zip(named, facts, usd_values, strict=True) if of_coin[1])
+    return Sums(since, total, by_side, by_coin)
 
 
 def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> int:
