@@ -84,7 +84,7 @@ def _fill(session: Session, recipe: Recipe, rows: int, seed: int, say: Callable[
     with _without_indexes(session, ["period_counts"] if is_worth_it else [], say):
         for statement in _beside(stream):
             session.run(statement)
-    # The table again: what another's transaction might still have had to see, the first could not tell visible to all.
+    # The table again: what a transaction elsewhere might not have seen could not be marked as visible to all.
     for name in (table, *recipe.also, "newest_of_coin", "period_counts", "streams"):
         session.run(f"VACUUM ANALYZE {name}")
     # Last: whoever finds the head finds everything.
