@@ -7,7 +7,7 @@ crowd of clients brings PostgreSQL to its limit. Here the number is bounded, wha
 import asyncio
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import IO, Any, cast
 
@@ -19,6 +19,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
+from hyperwatch.afterwards import answering
 from hyperwatch.door import Answer, Door
 from hyperwatch.middleware import route_of
 from hyperwatch.patience import bound_statements
@@ -58,10 +59,29 @@ class ThreadedHandler(ASGIHandler):
             await asyncio.get_running_loop().run_in_executor(self._threads, answer.close)
 
     async def _by_views(self, scope: Any, receive: Any) -> Answer | HttpResponseBase:
+        answered: Future[Answer | HttpResponseBase] = Future()
         with await self.read_body(receive) as body:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, scope, body)
+            self._threads.submit(self._answer, scope, body, answered)
+            return await asyncio.wrap_future(answered)
 
-    def _answer(self, scope: Any, body: IO[bytes]) -> Answer | HttpResponseBase:
+    def _answer(self, scope: Any, body: IO[bytes], answered: "Future[Answer | HttpResponseBase]") -> None:
+        """Gives `answered` what there is to send, and does then what nobody has to wait for."""
+        if not answered.set_running_or_notify_cancel():
+            return
+        try:
+            with answering():
+                request, response = self._respond(scope, body)
+                answered.set_result(response if response.streaming else _whole(request, response))
+        except Exception as error:
+            if answered.done():
+                raise
+            answered.set_exception(error)
+        else:
+            if not response.streaming:
+                response.close()
+                _forget(request, response)
+
+    def _respond(self, scope: Any, body: IO[bytes]) -> tuple[Any, Any]:
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         self._trust_what_answered()
@@ -70,13 +90,7 @@ class ThreadedHandler(ASGIHandler):
         response._handler_class = self.__class__
         if isinstance(response, FileResponse):
             response.block_size = self.chunk_size
-        if response.streaming:
-            return cast(HttpResponseBase, response)
-        # Here, where its connection is: what has been answered is still to be sent, and needs none.
-        response.close()
-        answer = _whole(request, response)
-        _forget(request, response)
-        return answer
+        return request, response
 
     def _trust_what_answered(self) -> None:
         """Django asks each connection whether it is alive before each request; here, where it may have died since."""

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from hyperwatch.afterwards import put_off
 from hyperwatch.api import clock, tables
 from hyperwatch.api.filters import ParameterFilter, Query
 from hyperwatch.api.kept import FROM_KEPT, FROM_VIEW, Kept, Question, kept_answers
@@ -80,9 +81,11 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
             final: Any = super().finalize_response(request, response, *args, **kwargs)
             if final.status_code == 200 and request.method in SAFE_METHODS:
                 self._tell_version(request, final)
-        if final.status_code in (200, 304) and self._is_kept(request):
-            # By this a later one like it may be answered with the same headers.
-            final.question = self.question
+            if final.status_code in (200, 304) and self._is_kept(request):
+                # By this a later one like it may be answered with the same headers.
+                final.question = self.question
+                # Its encoding asks the database nothing more, and nobody has to wait until the moment is over.
+                put_off(self._moment.pop_all().close)
         return final
 
     def handle_exception(self, exc: Exception) -> Any:

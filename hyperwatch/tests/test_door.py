@@ -7,18 +7,20 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.db import connection, connections
+from django.db.backends.utils import CursorWrapper
 from pytest_django.fixtures import Settings
 
 from hyperwatch.api import clock, throttling
 from hyperwatch.door import Answer
 from hyperwatch.handler import ThreadedHandler
 from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.builders import liquidation, liquidation_map, ratio, stored, transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,9 +41,9 @@ class House(ThreadedHandler):
 
     views_asked = 0
 
-    def _answer(self, scope: Any, body: Any) -> Any:
+    def _answer(self, *asked: Any) -> None:
         self.views_asked += 1
-        return super()._answer(scope, body)
+        super()._answer(*asked)
 
     async def enter(self, path: str, method: str = "GET", **headers: str) -> Answer:
         scope = _scope(path, method, headers)
@@ -122,6 +124,25 @@ WAYS: dict[str, tuple[dict[str, str], bool]] = {
     "with a cookie": ({"cookie": "sessionid=none"}, False),
     "from a host that is not ours": ({"host": "evil.example"}, False),
 }
+
+
+def test_nobody_waits_for_the_end_of_a_transaction_that_only_read(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(1)
+    came, ends = Event(), list[bool]()
+    execute = CursorWrapper.execute
+
+    def after_the_answer(cursor: Any, sql: str, params: Any = None) -> Any:
+        if sql == "COMMIT":
+            ends.append(came.wait(10))
+        return execute(cursor, sql, params)
+
+    monkeypatch.setattr(CursorWrapper, "execute", after_the_answer)
+    answer = asyncio.run(house.past_the_door(RECENT))
+    came.set()
+    assert len(data(answer)["liquidations"]) == 1
+    wait_until(lambda: ends == [True], "the end of the transaction")
 
 
 @pytest.mark.parametrize("path", KEPT)

@@ -18,6 +18,7 @@ DOMAIN_FILES = {
 }  # fmt: skip
 
 FORMATS = (
+    "hyperwatch.afterwards",
     "hyperwatch.asking",
     "hyperwatch.away",
     "hyperwatch.formats",

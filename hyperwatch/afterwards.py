@@ -1,0 +1,29 @@
+"""What is left to do for an answer when it is on its way already."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_this_thread = threading.local()
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """What is put off within is done at its end."""
+    left: list[Callable[[], object]] = []
+    _this_thread.left = left
+    try:
+        yield
+    finally:
+        del _this_thread.left
+        for do in left:
+            do()
+
+
+def put_off(do: Callable[[], object]) -> None:
+    """Until this thread's answer is on its way; where the thread is not `answering`, it is done at once."""
+    left = getattr(_this_thread, "left", None)
+    if left is None:
+        do()
+    else:
+        left.append(do)
