@@ -13,6 +13,9 @@ from realtime.models import StoredFact
 # What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.
 INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "24 hours"}
 
+# As the index of the ends of hours has it.
+HOURS_END = " AND EXTRACT(MINUTE FROM timestamp AT TIME ZONE 'UTC') >= 55"
+
 # The newest ratios are read as they are, as many as one a minute would be in so many intervals: where that is a few a
 # interval, to step over them would cost more than they do.
 MINUTES = {"1m": 1, "5m": 5}
@@ -23,11 +26,11 @@ MOST_READ = 10_000
 # order; to say so would have them sorted twice.
 LONGEST_STRETCH = 64
 LAST = """
-            SELECT timestamp, id FROM of_coin WHERE timestamp >= {begin} AND timestamp < {end}
+            SELECT timestamp, id FROM of_coin WHERE timestamp >= {begin} AND timestamp < {end}{also}
             ORDER BY timestamp DESC, id DESC LIMIT 1"""
 # A look reads all of its times that are on a page of the index, though it takes the last. So of the longer intervals
-# the end is looked at first, and the rest where there is nothing.
-LONGER = {"15m", "1h", "1d"}
+# the end is looked at first, and the rest where there is nothing. Those that end with an hour have an index of ends.
+LONGER = {"15m": "", "1h": HOURS_END, "1d": HOURS_END}
 END = "'5 minutes'::interval"
 LAST_OF_EACH = """
 WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), newest AS (
@@ -99,9 +102,10 @@ def last_of_each(ratios: RatioQuerySet, interval: str, most: int) -> tuple[str, 
 
 def _last(interval: str, begin: str, end: str) -> str:
     if interval not in LONGER:
-        return LAST.format(begin=begin, end=end)
+        return LAST.format(begin=begin, end=end, also="")
     almost = f"{end} - {END}"
-    return f"({LAST.format(begin=almost, end=end)}) UNION ALL ({LAST.format(begin=begin, end=almost)}) LIMIT 1"
+    ends = LAST.format(begin=almost, end=end, also=LONGER[interval])
+    return f"({ends}) UNION ALL ({LAST.format(begin=begin, end=almost, also='')}) LIMIT 1"
 
 
 class LongShortRatio(StoredFact):
@@ -125,6 +129,12 @@ class LongShortRatio(StoredFact):
         indexes = [
             models.Index(fields=["timestamp", "id"], name="long_short_ratios_time"),
             models.Index(fields=["coin", "timestamp", "id"], name="long_short_ratios_coin_time"),
+            # A twelfth of it, where the last of each hour is mostly found.
+            models.Index(
+                fields=["coin", "timestamp", "id"],
+                condition=models.Q(timestamp__minute__gte=55),
+                name="long_short_ratios_hours_end",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
