@@ -38,7 +38,8 @@ WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), newest AS (
     ORDER BY timestamp DESC, id DESC LIMIT {read}
 ), stretches AS (
     SELECT array_agg(timestamp) AS times, array_agg(id) AS ids, min(start) AS before, 1 AS intervals
-    FROM (SELECT *, lag(start) OVER (ORDER BY timestamp DESC, id DESC) AS later FROM newest) AS newest WHERE start IS DISTINCT FROM later
+    FROM (SELECT *, lag(start) OVER (ORDER BY timestamp DESC, id DESC) AS later FROM newest) AS newest
+    WHERE start IS DISTINCT FROM later
     UNION ALL
     SELECT found.times, found.ids, newest.start - (intervals - 1) * {interval},
         least(2 * cardinality(found.ids), {longest})
