@@ -13,9 +13,6 @@ from realtime.models import StoredFact
 # What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.
 INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "24 hours"}
 
-# As the index of the ends of hours has it.
-HOURS_END = " AND EXTRACT(MINUTE FROM timestamp AT TIME ZONE 'UTC') >= 55"
-
 # The newest ratios are read as they are, as many as one a minute would be in so many intervals: where that is a few a
 # interval, to step over them would cost more than they do.
 MINUTES = {"1m": 1, "5m": 5}
@@ -30,15 +27,19 @@ LAST = """
             ORDER BY timestamp DESC, id DESC LIMIT 1"""
 # A look reads all of its times that are on a page of the index, though it takes the last. So of the longer intervals
 # the end is looked at first, and the rest where there is nothing. Those that end with an hour have an index of ends.
-LONGER = {"15m": "", "1h": HOURS_END, "1d": HOURS_END}
-END = "'5 minutes'::interval"
+END_MINUTES = 5
+END = f"'{END_MINUTES} minutes'::interval"
+HOURS_END_FROM = 60 - END_MINUTES
+# As that index has it.
+IN_HOURS_END = f" AND EXTRACT(MINUTE FROM timestamp AT TIME ZONE 'UTC') >= {HOURS_END_FROM}"
+LONGER = {"15m": "", "1h": IN_HOURS_END, "1d": IN_HOURS_END}
 LAST_OF_EACH = """
-WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), newest AS (
+WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), recent AS (
     SELECT timestamp, id, date_bin({interval}, timestamp, 'epoch'::timestamptz) AS start FROM of_coin
     ORDER BY timestamp DESC, id DESC LIMIT {read}
 ), stretches AS (
     SELECT array_agg(timestamp) AS times, array_agg(id) AS ids, min(start) AS before, 1 AS intervals
-    FROM (SELECT *, lag(start) OVER (ORDER BY timestamp DESC, id DESC) AS later FROM newest) AS newest
+    FROM (SELECT *, lag(start) OVER (ORDER BY timestamp DESC, id DESC) AS later FROM recent) AS recent
     WHERE start IS DISTINCT FROM later
     UNION ALL
     SELECT found.times, found.ids, newest.start - (intervals - 1) * {interval},
@@ -133,7 +134,7 @@ class LongShortRatio(StoredFact):
             # A twelfth of it, where the last of each hour is mostly found.
             models.Index(
                 fields=["coin", "timestamp", "id"],
-                condition=models.Q(timestamp__minute__gte=55),
+                condition=models.Q(timestamp__minute__gte=HOURS_END_FROM),
                 name="long_short_ratios_hours_end",
             ),
         ]
