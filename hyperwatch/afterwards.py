@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 _this_thread = threading.local()
 
@@ -10,20 +10,18 @@ _this_thread = threading.local()
 @contextmanager
 def answering() -> Iterator[None]:
     """What is put off within is done at its end."""
-    left: list[Callable[[], object]] = []
-    _this_thread.left = left
-    try:
-        yield
-    finally:
-        del _this_thread.left
-        for do in left:
-            do()
+    with ExitStack() as left:
+        _this_thread.left = left
+        try:
+            yield
+        finally:
+            del _this_thread.left
 
 
 def put_off(do: Callable[[], object]) -> None:
     """Until this thread's answer is on its way; where the thread is not `answering`, it is done at once."""
-    left = getattr(_this_thread, "left", None)
+    left: ExitStack | None = getattr(_this_thread, "left", None)
     if left is None:
         do()
     else:
-        left.append(do)
+        left.callback(do)

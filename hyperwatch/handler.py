@@ -68,18 +68,17 @@ class ThreadedHandler(ASGIHandler):
         """Gives `answered` what there is to send, and does then what nobody has to wait for."""
         if not answered.set_running_or_notify_cancel():
             return
-        try:
-            with answering():
+        with answering():
+            try:
                 request, response = self._respond(scope, body)
-                answered.set_result(response if response.streaming else _whole(request, response))
-        except Exception as error:
-            if answered.done():
-                raise
-            answered.set_exception(error)
-        else:
-            if not response.streaming:
-                response.close()
-                _forget(request, response)
+                answer = response if response.streaming else _whole(request, response)
+            except BaseException as error:  # noqa: BLE001 (whoever waits is told)
+                answered.set_exception(error)
+                return
+            answered.set_result(answer)
+        if not response.streaming:
+            response.close()
+            _forget(request, response)
 
     def _respond(self, scope: Any, body: IO[bytes]) -> tuple[Any, Any]:
         set_script_prefix(get_script_prefix(scope))
