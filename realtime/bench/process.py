@@ -98,7 +98,7 @@ class Process:
 
     def wait_for_port(self, port: int, seconds: float = 60.0) -> None:
         """Until it listens on `port` of the loopback; raises CannotMeasureError."""
-        self._wait_until(lambda: _listens(port), seconds)
+        self._wait_until(lambda: listens(port), seconds)
 
     def _wait_until(self, is_there: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -150,7 +150,7 @@ def free_port() -> int:
             return port
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -8,8 +8,7 @@ import pytest
 from hyperwatch.embedded import apache
 from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.tests.services.process import Process
-from hyperwatch.tests.services.waiting import listens
-from realtime.bench.process import free_port
+from realtime.bench.process import free_port, listens
 
 
 class KafkaBroker(Process):

@@ -1,6 +1,5 @@
 """Waiting without guessing: a condition, a deadline, and what was waited for in the failure."""
 
-import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,9 +15,3 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = 10.0, pau
             raise AssertionError(f"waited {seconds:g} s in vain for {what}")
         time.sleep(pause)
     return answer
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
