@@ -15,7 +15,7 @@ help: ## print this
 
 setup: .venv/run.stamp ## install what running needs
 
-run: .venv/run.stamp ## start everything; PORT=8081, DEMO=0 and every other setting may be given
+run: .venv/run.stamp ## start everything; PORT=8081, DEMO_MARKET=0 and every other setting may be given
 	@$(BIN)/python manage.py up
 
 test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses

@@ -55,7 +55,7 @@ def pytest_configure() -> None:
 
 
 def pytest_unconfigure() -> None:
-    shutil.rmtree(environment.VAR_DIR, ignore_errors=True)
+    shutil.rmtree(environment.DATA_DIR, ignore_errors=True)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,4 +1,4 @@
-"""What `manage.py check --deploy` says of ours."""
+"""System checks of this project for `manage.py check --deploy`."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Info, Tags, register
 
 PLAIN = (
-    "HTTPS is false: what comes and goes, keys and passwords among it, can be read by whoever stands between. That is "
-    "right on a network that is yours alone."
+    "BEHIND_TLS_PROXY is false: traffic is plain HTTP, so keys and passwords can be read on the way. "
+    "Acceptable only on a private network."
 )
-HINT = "Elsewhere put a proxy before it that ends TLS, and set NUM_PROXIES=1 and HTTPS=true."
+HINT = "Otherwise run it behind a proxy that terminates TLS, with NUM_PROXIES=1 and BEHIND_TLS_PROXY=true."
 
 
 @register(Tags.security, deploy=True)
 def https_is_chosen(**_options: Any) -> list[CheckMessage]:
-    return [] if settings.HTTPS else [Info(PLAIN, hint=HINT, id="hyperwatch.I001")]
+    return [] if settings.BEHIND_TLS_PROXY else [Info(PLAIN, hint=HINT, id="hyperwatch.I001")]

@@ -43,10 +43,10 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
 
     def connectionMade(self) -> None:  # noqa: N802 (Twisted's names)
         # Their bytes are counted, whatever their number.
-        self.maxHeaders = self.totalHeadersSize = self.MAX_LENGTH = settings.HTTP_HEADER_BYTES
+        self.maxHeaders = self.totalHeadersSize = self.MAX_LENGTH = settings.HTTP_MAX_HEADER_BYTES
         super().connectionMade()
         _cut_off_who_takes_nothing(self.transport)
-        most = settings.HTTP_CONNECTIONS_PER_ADDRESS
+        most = settings.HTTP_MAX_CONNECTIONS_PER_IP
         # Behind proxies all come from theirs, and they are the ones to count.
         if most and not settings.NUM_PROXIES:
             self._counted_for = counted_as(getattr(self.transport.getPeer(), "host", ""))
@@ -78,7 +78,7 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
 
     def timeoutConnection(self) -> None:  # noqa: N802
         if self._has_begun:
-            self.refuse(408, f"the request has not arrived within {settings.HTTP_REQUEST_SECONDS} seconds")
+            self.refuse(408, f"the request has not arrived within {settings.HTTP_REQUEST_TIMEOUT_SECONDS} seconds")
         else:
             super().timeoutConnection()
 
@@ -86,10 +86,10 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
         if self._is_refused:
             return
         is_first, self._head_bytes = self._head_bytes == 0, self._head_bytes + len(line)
-        if is_first and len(line) > settings.HTTP_URL_BYTES:
-            self.refuse(414, f"the address is longer than {settings.HTTP_URL_BYTES} bytes")
-        elif self._head_bytes > settings.HTTP_HEADER_BYTES:
-            self.refuse(431, f"the headers are longer than {settings.HTTP_HEADER_BYTES} bytes")
+        if is_first and len(line) > settings.HTTP_MAX_REQUEST_LINE_BYTES:
+            self.refuse(414, f"the address is longer than {settings.HTTP_MAX_REQUEST_LINE_BYTES} bytes")
+        elif self._head_bytes > settings.HTTP_MAX_HEADER_BYTES:
+            self.refuse(431, f"the headers are longer than {settings.HTTP_MAX_HEADER_BYTES} bytes")
         else:
             super().lineReceived(line)
 
@@ -99,7 +99,7 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
 
     def allHeadersReceived(self) -> None:  # noqa: N802
         # Before Twisted asks for the body of one who waits to be asked (RFC 9110, 10.1.1).
-        if (self.length or 0) > settings.HTTP_BODY_BYTES:
+        if (self.length or 0) > settings.HTTP_MAX_BODY_BYTES:
             self.refuse_body()
         else:
             super().allHeadersReceived()
@@ -114,7 +114,7 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
             super().allContentReceived()
 
     def refuse_body(self) -> None:
-        self.refuse(413, f"the body is longer than {settings.HTTP_BODY_BYTES} bytes")
+        self.refuse(413, f"the body is longer than {settings.HTTP_MAX_BODY_BYTES} bytes")
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802 (an inside; without it there is no envelope)
         self.refuse(400, "the request is not understood")
@@ -146,5 +146,5 @@ def _answer(status: int, body: bytes) -> bytes:
 def _cut_off_who_takes_nothing(transport: Any) -> None:
     """One who vanished or does not read holds what it was sent, and its socket; the kernel knows (on Linux)."""
     if isinstance(transport, tcp.Connection) and hasattr(socket, "TCP_USER_TIMEOUT"):
-        milliseconds = settings.CLIENT_STALL_SECONDS * 1000
+        milliseconds = settings.TCP_USER_TIMEOUT_SECONDS * 1000
         transport.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

@@ -111,7 +111,9 @@ class Seen(NamedTuple):
 
 class Door:
     def __init__(self) -> None:
-        self._reads = ThreadPoolExecutor(1, "door", partial(bound_statements, settings.HTTP_STATEMENT_SECONDS))
+        self._reads = ThreadPoolExecutor(
+            1, "door", partial(bound_statements, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+        )
         self._counts = ThreadPoolExecutor(1, "door-counts")
         self._looks = Together(self._look)
         self._faces: LRUCache[Asked, dict[int, Face]] = LRUCache(MOST_FACES)
@@ -129,7 +131,7 @@ class Door:
         seen = await self._looks.ask(visit)
         scope[COUNTED] = {visit.counter: seen.used}
         question = next((face.question for face in visit.faces.values()), None)
-        if question is None or seen.used > visit.window.rate.limit or not settings.READS_OPEN:
+        if question is None or seen.used > visit.window.rate.limit or not settings.ALLOW_ANONYMOUS_READS:
             return self._learned(visit, await make())
         return self._known(visit, question, seen) or await self._made(visit, question, seen, make)
 

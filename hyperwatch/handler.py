@@ -34,7 +34,7 @@ class ThreadedHandler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._threads = ThreadPoolExecutor(
-            settings.HTTP_THREADS, "http", partial(bound_statements, settings.HTTP_STATEMENT_SECONDS)
+            settings.HTTP_WORKER_THREADS, "http", partial(bound_statements, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
         )
         self._door = Door()
         self._asked = threading.local()

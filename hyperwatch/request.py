@@ -38,7 +38,7 @@ class Request(WebRequest):  # type: ignore[misc]
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's names)
         # A body in chunks does not say how long it will be.
-        if self.content.tell() + len(data) > settings.HTTP_BODY_BYTES:
+        if self.content.tell() + len(data) > settings.HTTP_MAX_BODY_BYTES:
             self.channel.refuse_body()
         else:
             super().handleContentChunk(data)
@@ -87,7 +87,7 @@ class RequestFactory(HTTPFactory):  # type: ignore[misc]
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
-        self.timeOut = settings.HTTP_REQUEST_SECONDS
+        self.timeOut = settings.HTTP_REQUEST_TIMEOUT_SECONDS
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's names)
         channel = super().buildProtocol(addr)

@@ -168,9 +168,9 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
         import_string(settings.ASGI_APPLICATION),
         endpoints=[f"{where}:backlog={BACKLOG}" for where in build_endpoint_description_strings(host=host, port=port)],
         websocket_timeout=NEVER,
-        websocket_max_message_size=settings.WEBSOCKET_FRAME_BYTES,
-        ping_interval=settings.WEBSOCKET_PING_SECONDS,
-        ping_timeout=settings.WEBSOCKET_PONG_SECONDS,
+        websocket_max_message_size=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
+        ping_interval=settings.WEBSOCKET_PING_INTERVAL_SECONDS,
+        ping_timeout=settings.WEBSOCKET_PING_TIMEOUT_SECONDS,
     )
     if on_start:
         reactor.callWhenRunning(on_start)

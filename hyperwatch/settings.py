@@ -19,11 +19,11 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env_file = os.environ.get("ENV_FILE", "")
 env = Settings(Path(env_file or BASE_DIR / ".env"), is_asked_for=bool(env_file))
 
-VAR_DIR = Path(env.text("VAR_DIR", str(BASE_DIR / "var")))
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))
 
 # What a stranger may see
 DEBUG: bool = env.flag("DEBUG", False)
-SECRET_KEY: str = env.secret("SECRET_KEY") or env.kept("VAR_DIR", VAR_DIR, addresses.secret_key)
+SECRET_KEY: str = env.secret("SECRET_KEY") or env.kept("DATA_DIR", DATA_DIR, addresses.secret_key)
 ALLOWED_HOSTS: list[str] = env.names("ALLOWED_HOSTS", ["*"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.origins("CSRF_TRUSTED_ORIGINS", also="")
 CORS_ALLOWED_ORIGINS: list[str] = env.origins("CORS_ALLOWED_ORIGINS")
@@ -47,20 +47,22 @@ NUM_PROXIES: int = env.whole("NUM_PROXIES", 0, 0, 16)
 
 # Whether clients reach it by https and in no other way: the outermost proxy ends TLS, and says so in a header that
 # only a proxy's word makes true
-HTTPS: bool = env.flag("HTTPS", False)
-if HTTPS and not NUM_PROXIES:
-    env.refuse("HTTPS", "takes a proxy before it that ends TLS: set NUM_PROXIES, or all would be sent to nobody")
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
-SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+BEHIND_TLS_PROXY: bool = env.flag("BEHIND_TLS_PROXY", False)
+if BEHIND_TLS_PROXY and not NUM_PROXIES:
+    env.refuse(
+        "BEHIND_TLS_PROXY", "takes a proxy before it that ends TLS: set NUM_PROXIES, or all would be sent to nobody"
+    )
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS_PROXY
 # What orchestrators and Prometheus ask without the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^health(/ready)?$", r"^metrics$"]
-SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if BEHIND_TLS_PROXY else 0
 # Browsers ignore it over plain HTTP, and complain.
-SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if BEHIND_TLS_PROXY else None
 # HSTS speaks for this host; those below its name and the browsers' list are for the owner of the name (W005, W021).
-# Without HTTPS one check of ours says what four of Django's would (checks.py).
+# Without BEHIND_TLS_PROXY one check of ours says what four of Django's would (checks.py).
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-if not HTTPS:
+if not BEHIND_TLS_PROXY:
     SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W012", "security.W016"]
 
 # Where it listens
@@ -71,19 +73,19 @@ if env.text("PORT"):
 # Where whoever asks in another shell finds it: unset means what a running `up` was given
 RUNNING_PORT = SERVER_PORT
 if not (env.text("PORT") or env.text("SERVER_PORT")):
-    RUNNING_PORT = addresses.port(VAR_DIR) or SERVER_PORT
-CONSUMER_PORT: int = env.whole("CONSUMER_PORT", 8081, 0, 65535)
-HTTP_THREADS: int = env.whole("HTTP_THREADS", 16, 1, 1_000)
-HTTP_STATEMENT_SECONDS: float = env.number("HTTP_STATEMENT_SECONDS", 30.0, 0.1, 3_600)
+    RUNNING_PORT = addresses.port(DATA_DIR) or SERVER_PORT
+CONSUMER_STATUS_PORT: int = env.whole("CONSUMER_STATUS_PORT", 8081, 0, 65535)
+HTTP_WORKER_THREADS: int = env.whole("HTTP_WORKER_THREADS", 16, 1, 1_000)
+DATABASE_STATEMENT_TIMEOUT_SECONDS: float = env.number("DATABASE_STATEMENT_TIMEOUT_SECONDS", 30.0, 0.1, 3_600)
 # What a client may send, and how long it may take; DATA_UPLOAD_MAX_MEMORY_SIZE is Django's name for the first
-HTTP_BODY_BYTES: int = env.whole("HTTP_BODY_BYTES", 1024 * 1024, 1_024, 1024 * 1024 * 1024)
-DATA_UPLOAD_MAX_MEMORY_SIZE = HTTP_BODY_BYTES
-HTTP_HEADER_BYTES: int = env.whole("HTTP_HEADER_BYTES", 16 * 1024, 1_024, 1024 * 1024)
-HTTP_URL_BYTES: int = env.whole("HTTP_URL_BYTES", 8 * 1024, 128, 1024 * 1024)
-HTTP_REQUEST_SECONDS: int = env.whole("HTTP_REQUEST_SECONDS", 30, 1, 3_600)
-HTTP_CONNECTIONS_PER_ADDRESS: int = env.whole("HTTP_CONNECTIONS_PER_ADDRESS", 250, 0, 10**6)
-CLIENT_STALL_SECONDS: int = env.whole("CLIENT_STALL_SECONDS", 60, 1, 3_600)
-ANSWERS_KEPT_BYTES: int = env.whole("ANSWERS_KEPT_BYTES", 32 * 1024 * 1024, 0, 2**40)
+HTTP_MAX_BODY_BYTES: int = env.whole("HTTP_MAX_BODY_BYTES", 1024 * 1024, 1_024, 1024 * 1024 * 1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = HTTP_MAX_BODY_BYTES
+HTTP_MAX_HEADER_BYTES: int = env.whole("HTTP_MAX_HEADER_BYTES", 16 * 1024, 1_024, 1024 * 1024)
+HTTP_MAX_REQUEST_LINE_BYTES: int = env.whole("HTTP_MAX_REQUEST_LINE_BYTES", 8 * 1024, 128, 1024 * 1024)
+HTTP_REQUEST_TIMEOUT_SECONDS: int = env.whole("HTTP_REQUEST_TIMEOUT_SECONDS", 30, 1, 3_600)
+HTTP_MAX_CONNECTIONS_PER_IP: int = env.whole("HTTP_MAX_CONNECTIONS_PER_IP", 250, 0, 10**6)
+TCP_USER_TIMEOUT_SECONDS: int = env.whole("TCP_USER_TIMEOUT_SECONDS", 60, 1, 3_600)
+RESPONSE_CACHE_MAX_BYTES: int = env.whole("RESPONSE_CACHE_MAX_BYTES", 32 * 1024 * 1024, 0, 2**40)
 
 # PostgreSQL: unset means what a running `up` was given, else the embedded one, whose address is always known
 DATABASE_URL: str = env.database("DATABASE_URL")
@@ -91,7 +93,7 @@ EMBEDDED_POSTGRES: str = env.programs("EMBEDDED_POSTGRES")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: unset means what a running `up` was given, else in memory: no further than this process
-REDIS_URL: str = env.redis("REDIS_URL") or addresses.redis_url(VAR_DIR)
+REDIS_URL: str = env.redis("REDIS_URL") or addresses.redis_url(DATA_DIR)
 REDIS_PREFIX: str = env.matching("REDIS_PREFIX", "hyperwatch", r"[!-~]{1,100}\Z", "1 to 100 letters, digits and signs")
 if REDIS_URL:
     # redis-py reads with a time limit of its own that is as long as the layer's blocking read: None keeps
@@ -119,7 +121,7 @@ else:
 # Kafka: unset means what a running `up` was given or brought
 KAFKA_BOOTSTRAP_SERVERS: str = env.servers("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_IS_GIVEN: bool = bool(KAFKA_BOOTSTRAP_SERVERS)
-KAFKA_BOOTSTRAP_SERVERS = KAFKA_BOOTSTRAP_SERVERS or addresses.kafka(VAR_DIR)
+KAFKA_BOOTSTRAP_SERVERS = KAFKA_BOOTSTRAP_SERVERS or addresses.kafka(DATA_DIR)
 KAFKA_TOPIC_TRANSACTIONS: str = env.topic("KAFKA_TOPIC_TRANSACTIONS", "hyperliquid.transactions")
 KAFKA_TOPIC_COMPUTED_DATA: str = env.topic("KAFKA_TOPIC_COMPUTED_DATA", "hyperliquid.computed_data")
 if KAFKA_TOPIC_COMPUTED_DATA == KAFKA_TOPIC_TRANSACTIONS:
@@ -127,23 +129,23 @@ if KAFKA_TOPIC_COMPUTED_DATA == KAFKA_TOPIC_TRANSACTIONS:
 KAFKA_GROUP_ID: str = env.matching("KAFKA_GROUP_ID", "hyperwatch", r"[!-~]{1,249}\Z", "a name without spaces")
 KAFKA_REPLICATION_FACTOR: int = env.whole("KAFKA_REPLICATION_FACTOR", 1, 1, 16)
 KAFKA_SESSION_TIMEOUT_MS: int = env.whole("KAFKA_SESSION_TIMEOUT_MS", 10_000, 1_000, 300_000)
-CONSUMER_STUCK_SECONDS: int = env.whole("CONSUMER_STUCK_SECONDS", 60, 2, 86_400)
-KAFKA_BATCH: int = env.whole("KAFKA_BATCH", 2_000, 1, 100_000)
-MESSAGE_MAX_BYTES: int = env.whole("MESSAGE_MAX_BYTES", 512 * 1024, 1_024, 64 * 1024 * 1024)
+CONSUMER_WATCHDOG_SECONDS: int = env.whole("CONSUMER_WATCHDOG_SECONDS", 60, 2, 86_400)
+KAFKA_MAX_BATCH_MESSAGES: int = env.whole("KAFKA_MAX_BATCH_MESSAGES", 2_000, 1, 100_000)
+KAFKA_MAX_MESSAGE_BYTES: int = env.whole("KAFKA_MAX_MESSAGE_BYTES", 512 * 1024, 1_024, 64 * 1024 * 1024)
 
 # The stream
-STREAM_RING_BYTES: int = env.whole("STREAM_RING_BYTES", 16 * 1024 * 1024, 64 * 1024, 2**40)
+STREAM_HISTORY_MAX_BYTES: int = env.whole("STREAM_HISTORY_MAX_BYTES", 16 * 1024 * 1024, 64 * 1024, 2**40)
 STREAM_REPLAY_MAX: int = env.whole("STREAM_REPLAY_MAX", 100_000, 0, 10**9)
-STREAM_HEADS_SECONDS: float = env.number("STREAM_HEADS_SECONDS", 2.0, 0.05, 60)
+STREAM_SYNC_INTERVAL_SECONDS: float = env.number("STREAM_SYNC_INTERVAL_SECONDS", 2.0, 0.05, 60)
 # Days that a stream's facts are kept, like transactions=30,liquidations=365; one that is not named is kept for ever
 STREAM_RETENTION_DAYS: dict[str, float] = env.days("STREAM_RETENTION_DAYS")
-WEBSOCKET_FRAME_BYTES: int = env.whole("WEBSOCKET_FRAME_BYTES", 64 * 1024, 1_024, 16 * 1024 * 1024)
+WEBSOCKET_MAX_MESSAGE_BYTES: int = env.whole("WEBSOCKET_MAX_MESSAGE_BYTES", 64 * 1024, 1_024, 16 * 1024 * 1024)
 WEBSOCKET_COMPRESSION: bool = env.flag("WEBSOCKET_COMPRESSION", False)
-WEBSOCKET_PING_SECONDS: int = env.whole("WEBSOCKET_PING_SECONDS", 20, 1, 3_600)
-WEBSOCKET_PONG_SECONDS: int = env.whole("WEBSOCKET_PONG_SECONDS", 30, 1, 3_600)
-WEBSOCKET_CONNECTIONS: int = env.whole("WEBSOCKET_CONNECTIONS", 10_000, 1, 10**6)
-WEBSOCKET_CONNECTIONS_PER_ADDRESS: int = env.whole("WEBSOCKET_CONNECTIONS_PER_ADDRESS", 250, 0, 10**6)
-WEBSOCKET_PARAM_VALUES: int = env.whole("WEBSOCKET_PARAM_VALUES", 1_000, 1, 10**6)
+WEBSOCKET_PING_INTERVAL_SECONDS: int = env.whole("WEBSOCKET_PING_INTERVAL_SECONDS", 20, 1, 3_600)
+WEBSOCKET_PING_TIMEOUT_SECONDS: int = env.whole("WEBSOCKET_PING_TIMEOUT_SECONDS", 30, 1, 3_600)
+WEBSOCKET_MAX_CONNECTIONS: int = env.whole("WEBSOCKET_MAX_CONNECTIONS", 10_000, 1, 10**6)
+WEBSOCKET_MAX_CONNECTIONS_PER_IP: int = env.whole("WEBSOCKET_MAX_CONNECTIONS_PER_IP", 250, 0, 10**6)
+WEBSOCKET_MAX_FILTER_VALUES: int = env.whole("WEBSOCKET_MAX_FILTER_VALUES", 1_000, 1, 10**6)
 WHALE_LARGE_TRADE_USD: Decimal = env.amount("WHALE_LARGE_TRADE_USD", Decimal(1_000_000))
 
 # Who comes how often, for each client
@@ -152,10 +154,10 @@ THROTTLE_WRITES: str = env.rate("THROTTLE_WRITES", "120/minute")
 # Attempts to log in to the admin, from each address
 THROTTLE_LOGINS: str = env.rate("THROTTLE_LOGINS", "10/minute")
 # Frames from a WebSocket client, for each connection; too many refused ones close it
-THROTTLE_FRAMES: str = env.rate("THROTTLE_FRAMES", "600/minute")
-THROTTLE_REFUSED_FRAMES: str = env.rate("THROTTLE_REFUSED_FRAMES", "100/minute")
+WEBSOCKET_MESSAGE_RATE: str = env.rate("WEBSOCKET_MESSAGE_RATE", "600/minute")
+WEBSOCKET_INVALID_MESSAGE_RATE: str = env.rate("WEBSOCKET_INVALID_MESSAGE_RATE", "100/minute")
 # With False reads need a key or an admin's session too
-READS_OPEN: bool = env.flag("READS_OPEN", True)
+ALLOW_ANONYMOUS_READS: bool = env.flag("ALLOW_ANONYMOUS_READS", True)
 
 # The first admin, made by `init_db` and `up`
 ADMIN_USERNAME: str = env.matching("ADMIN_USERNAME", "admin", r"[\w.@+-]{1,150}\Z", "letters, digits and @ . + - _")
@@ -163,9 +165,9 @@ ADMIN_PASSWORD: str = env.text("ADMIN_PASSWORD")
 ADMIN_EMAIL: str = env.text("ADMIN_EMAIL")
 
 # Whether `up` brings the simulated market
-DEMO: bool = env.flag("DEMO", True)
+DEMO_MARKET: bool = env.flag("DEMO_MARKET", True)
 # Whatever a person looks at says so; `up` sets it for the demo market.
-MARKET_IS_SIMULATED: bool = env.flag("MARKET_IS_SIMULATED", False)
+SIMULATED_DATA: bool = env.flag("SIMULATED_DATA", False)
 
 LOG_LEVEL: str = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 LOG_FORMAT: str = env.choice("LOG_FORMAT", "console", ["console", "json"])
@@ -174,7 +176,7 @@ LOGGING_CONFIG = None
 env.check()
 configure_logging(LOG_LEVEL, LOG_FORMAT)
 
-DATABASES = {"default": dj_database_url.parse(DATABASE_URL or addresses.database_url(VAR_DIR))}
+DATABASES = {"default": dj_database_url.parse(DATABASE_URL or addresses.database_url(DATA_DIR))}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = None
 # A host that swallows packets is not waited for longer; what the URL says comes first.
@@ -252,7 +254,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT = DATA_DIR / "static"
 # Without `collectstatic` they are served from where they lie.
 WHITENOISE_USE_FINDERS = True
 

@@ -10,11 +10,11 @@ from realtime.streams import channels
 
 def start(request: HttpRequest) -> HttpResponse:
     if request.accepts("text/html") and "text/html" in request.headers.get("Accept", ""):
-        told = {"version": __version__, "channels": channels(), "reads_open": settings.READS_OPEN}
+        told = {"version": __version__, "channels": channels(), "reads_open": settings.ALLOW_ANONYMOUS_READS}
         return render(request, "hyperwatch/start.html", told)
     return JsonResponse({"message": "Hyperwatch", "version": __version__, "docs": "/docs"})
 
 
 def market(request: HttpRequest) -> dict[str, bool]:
     """For every template: whether what it shows is simulated."""
-    return {"market_is_simulated": settings.MARKET_IS_SIMULATED}
+    return {"market_is_simulated": settings.SIMULATED_DATA}

@@ -157,7 +157,7 @@ def env(folder: Path, database_url: str, redis_url: str) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "REDIS_PREFIX": folder.name,
         "KAFKA_BOOTSTRAP_SERVERS": "",
-        "VAR_DIR": str(folder),
+        "DATA_DIR": str(folder),
         "SERVER_HOST": "127.0.0.1",
         "LOG_LEVEL": "WARNING",
         "ENV_FILE": os.devnull,
@@ -192,7 +192,7 @@ def _query(url: str, sql: str) -> list[tuple[Any, ...]]:
 def _migrate(url: str, var: Path) -> None:
     # A process of its own: the settings of this one name another database, or none. And a folder of its own, where it
     # finds no Kafka that was brought along.
-    env = {**os.environ, "DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": "", "VAR_DIR": str(var / "init_db")}
+    env = {**os.environ, "DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": "", "DATA_DIR": str(var / "init_db")}
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "init_db"]
     made = subprocess.run(command, env=env, capture_output=True, text=True, check=False)  # noqa: S603
     if made.returncode:

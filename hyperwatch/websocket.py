@@ -254,6 +254,6 @@ def accept_deflate(offers: Sequence[Any]) -> Any:
                 request_no_context_takeover=offer.accept_no_context_takeover,
                 no_context_takeover=True,
                 window_bits=DEFLATE_WINDOW,
-                max_message_size=settings.WEBSOCKET_FRAME_BYTES,
+                max_message_size=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
             )
     return None

@@ -73,25 +73,28 @@ def _body() -> Schema:
 
 def _limits() -> dict[str, Schema]:
     limits = {
-        "frame_bytes": (settings.WEBSOCKET_FRAME_BYTES, "The longest frame that the server takes, in bytes."),
-        "frames": (settings.THROTTLE_FRAMES, "Frames that a connection may send; more are `RATE_LIMITED`."),
-        "refused_frames": (settings.THROTTLE_REFUSED_FRAMES, "Refused frames; one more closes with 4400."),
+        "frame_bytes": (settings.WEBSOCKET_MAX_MESSAGE_BYTES, "The longest frame that the server takes, in bytes."),
+        "frames": (settings.WEBSOCKET_MESSAGE_RATE, "Frames that a connection may send; more are `RATE_LIMITED`."),
+        "refused_frames": (settings.WEBSOCKET_INVALID_MESSAGE_RATE, "Refused frames; one more closes with 4400."),
         "param_values": (
-            settings.WEBSOCKET_PARAM_VALUES,
+            settings.WEBSOCKET_MAX_FILTER_VALUES,
             "Coins, addresses, types and whales that a connection's params may name together.",
         ),
         "connections": (
-            settings.WEBSOCKET_CONNECTIONS_PER_ADDRESS or settings.WEBSOCKET_CONNECTIONS,
+            settings.WEBSOCKET_MAX_CONNECTIONS_PER_IP or settings.WEBSOCKET_MAX_CONNECTIONS,
             "Connections from one address to one process; one more closes with 4429.",
         ),
-        "ping_seconds": (settings.WEBSOCKET_PING_SECONDS, "After so many seconds of silence a client is pinged."),
+        "ping_seconds": (
+            settings.WEBSOCKET_PING_INTERVAL_SECONDS,
+            "After so many seconds of silence a client is pinged.",
+        ),
         "pong_seconds": (
-            settings.WEBSOCKET_PONG_SECONDS,
+            settings.WEBSOCKET_PING_TIMEOUT_SECONDS,
             "After so many seconds without a pong the connection is cut.",
         ),
         "snapshot": (SNAPSHOT_MAX, "The most that a snapshot of events has."),
         "replay": (settings.STREAM_REPLAY_MAX, "The most facts that `since` brings; further back there is a gap."),
-        "ring_bytes": (settings.STREAM_RING_BYTES, "So many bytes of a channel are kept for who falls behind."),
+        "ring_bytes": (settings.STREAM_HISTORY_MAX_BYTES, "So many bytes of a channel are kept for who falls behind."),
     }
     return {name: {"value": value, "description": about} for name, (value, about) in limits.items()}
 

@@ -61,8 +61,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._client_id = ""
         self._is_closing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._frames = Budget(read_rate(settings.THROTTLE_FRAMES))
-        self._refused = Budget(read_rate(settings.THROTTLE_REFUSED_FRAMES))
+        self._frames = Budget(read_rate(settings.WEBSOCKET_MESSAGE_RATE))
+        self._refused = Budget(read_rate(settings.WEBSOCKET_INVALID_MESSAGE_RATE))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One loop and no task beside it: the base class listens to a channel, too, and costs a task for each frame."""
@@ -90,7 +90,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if refusal is not None:
             await self._close(refusal)
             return
-        if not settings.READS_OPEN:
+        if not settings.ALLOW_ANONYMOUS_READS:
             bearers.enter(self, token)
         self.outlet = self._find_outlet()
         self.outlet.on_room = self._on_room
@@ -136,7 +136,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._is_closing:
             return
-        if len(text_data or bytes_data or "") > settings.WEBSOCKET_FRAME_BYTES:
+        if len(text_data or bytes_data or "") > settings.WEBSOCKET_MAX_MESSAGE_BYTES:
             await self._close(CloseCode.FRAME_TOO_LARGE)
         elif not await self._has_room_soon():
             await self._close(CloseCode.TOO_SLOW)
@@ -147,7 +147,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         try:
             if wait := self._frames.spend():
                 raise BadFrame(
-                    ErrorCode.RATE_LIMITED, f"More than {settings.THROTTLE_FRAMES} frames; again in {wait:.0f} s"
+                    ErrorCode.RATE_LIMITED, f"More than {settings.WEBSOCKET_MESSAGE_RATE} frames; again in {wait:.0f} s"
                 )
             await self._answer(_message(text))
         except BadFrame as bad:
@@ -203,11 +203,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
     def _check_values(self, wanted: list[Subscription]) -> None:
         replaced = {name: old for name, (old, _) in self._subscriptions.items()} | {w.stream.name: w for w in wanted}
         values = sum(subscription.filter.values for subscription in replaced.values())
-        if values > settings.WEBSOCKET_PARAM_VALUES:
+        if values > settings.WEBSOCKET_MAX_FILTER_VALUES:
             raise BadFrame(
                 ErrorCode.LIMIT_EXCEEDED,
                 f"Params name {values:,} coins, addresses, types and whales together; "
-                f"{settings.WEBSOCKET_PARAM_VALUES:,} are the most for a connection",
+                f"{settings.WEBSOCKET_MAX_FILTER_VALUES:,} are the most for a connection",
             )
 
     async def _begin(self, hub: Hub, begun: list[tuple[Subscription, Follower]]) -> None:
@@ -235,9 +235,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
         hub = await self._ready_hub()
         reaches = {name: Reach(*place) for name, place in hub.places().items()}
         limits = Limits(
-            frame_bytes=settings.WEBSOCKET_FRAME_BYTES,
-            frames=settings.THROTTLE_FRAMES,
-            param_values=settings.WEBSOCKET_PARAM_VALUES,
+            frame_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
+            frames=settings.WEBSOCKET_MESSAGE_RATE,
+            param_values=settings.WEBSOCKET_MAX_FILTER_VALUES,
             snapshot=SNAPSHOT_MAX,
             replay=settings.STREAM_REPLAY_MAX,
         )

@@ -42,7 +42,7 @@ class Consuming:
         ingest = Ingest(self._consumer, Publisher(self._loop), self._stop, goes_on=self._goes_on)
         log.info("consuming %s as group %s", ", ".join(t.name for t in topics()), settings.KAFKA_GROUP_ID)
         try:
-            ingest.run(settings.KAFKA_BATCH)
+            ingest.run(settings.KAFKA_MAX_BATCH_MESSAGES)
         finally:
             self._consumer.close()
             connection.close()

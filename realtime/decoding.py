@@ -167,8 +167,10 @@ def _kept(rows: list[tuple[str, Incoming]], cutoffs: dict[str, datetime]) -> lis
 def _checked_bytes(message: Message) -> bytes:
     if message.value is None:
         raise Refused(Reason.NOT_JSON, "the message has no value")
-    if len(message.value) > settings.MESSAGE_MAX_BYTES:
-        raise Refused(Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.MESSAGE_MAX_BYTES} are taken")
+    if len(message.value) > settings.KAFKA_MAX_MESSAGE_BYTES:
+        raise Refused(
+            Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.KAFKA_MAX_MESSAGE_BYTES} are taken"
+        )
     return message.value
 
 

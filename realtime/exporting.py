@@ -21,7 +21,7 @@ from hyperwatch.asking import DatabaseThreads
 CHUNK = 2_000
 
 # So many pieces are made at a time, of whatever number of exports.
-_threads = DatabaseThreads("export", 4, seconds=settings.HTTP_STATEMENT_SECONDS)
+_threads = DatabaseThreads("export", 4, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
 
 
 class Export:

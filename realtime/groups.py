@@ -54,7 +54,7 @@ class Membership:
                 await self._listen_on(await self._layer.new_channel())
             except (RedisError, OSError) as error:
                 log.warning("the channel layer is away (%s); new facts come from the database meanwhile", error)
-                await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
+                await asyncio.sleep(settings.STREAM_SYNC_INTERVAL_SECONDS)
 
     async def _listen_on(self, channel: str) -> None:
         try:

@@ -54,9 +54,9 @@ class Hub:
         self._database = DatabaseThreads("hub", seconds=None)
         # Apart from it: mending must not wait for what clients ask for, who resumes not for who wants a snapshot, and
         # a snapshot that is found at once not for one that takes long.
-        self._resumes = DatabaseThreads("hub-resumes", seconds=settings.HTTP_STATEMENT_SECONDS)
+        self._resumes = DatabaseThreads("hub-resumes", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
         self._looks = DatabaseThreads("hub-looks", seconds=LOOK_SECONDS)
-        self._searches = DatabaseThreads("hub-searches", 2, seconds=settings.HTTP_STATEMENT_SECONDS)
+        self._searches = DatabaseThreads("hub-searches", 2, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -172,7 +172,7 @@ class Hub:
         head = follower.seq = feed.head
         events = feed.newest(follower.lane.wanted, most)
         if events is None:
-            async with asyncio.timeout(settings.HTTP_STATEMENT_SECONDS):
+            async with asyncio.timeout(settings.DATABASE_STATEMENT_TIMEOUT_SECONDS):
                 events = await self._found(feed, follower.lane.wanted, head, most)
         # Hundreds of states are megabytes, which to join and compress would hold up everybody's frames.
         chunk = await asyncio.to_thread(_snapshot_chunk, feed.stream.name, head, events, follower.lane)
@@ -230,7 +230,7 @@ class Hub:
         self.epoch = standing.epoch
         for name, stream in channels().items():
             place = standing.places.get(name, Place(0, 0))
-            ring_bytes = settings.STREAM_RING_BYTES
+            ring_bytes = settings.STREAM_HISTORY_MAX_BYTES
             self._feeds[name] = (
                 StateFeed(stream, place, ring_bytes, newest[name])
                 if stream.is_state
@@ -271,7 +271,7 @@ class Hub:
     async def _watch(self) -> None:
         """Looks at the heads every other second, whatever was heard and whatever the last look came to."""
         while True:
-            await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
+            await asyncio.sleep(settings.STREAM_SYNC_INTERVAL_SECONDS)
             try:
                 self._part_from_behind()
                 await self._compare(await self._database.ask(read_standing))
@@ -346,7 +346,9 @@ def _snapshot_chunk(channel: str, head: int, events: Sequence[Event], lane: Lane
 
 
 def _too_long() -> str:
-    return f"The database did not find it within {settings.HTTP_STATEMENT_SECONDS:g} s; ask again, or for less"
+    return (
+        f"The database did not find it within {settings.DATABASE_STATEMENT_TIMEOUT_SECONDS:g} s; ask again, or for less"
+    )
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -43,9 +43,9 @@ class Connections:
         """Counts one more meanwhile, and says whether that is one too many."""
         self._all += 1
         self._by_address[address] += 1
-        most = settings.WEBSOCKET_CONNECTIONS_PER_ADDRESS or settings.WEBSOCKET_CONNECTIONS
+        most = settings.WEBSOCKET_MAX_CONNECTIONS_PER_IP or settings.WEBSOCKET_MAX_CONNECTIONS
         try:
-            yield self._by_address[address] > most or self._all > settings.WEBSOCKET_CONNECTIONS
+            yield self._by_address[address] > most or self._all > settings.WEBSOCKET_MAX_CONNECTIONS
         finally:
             self._all -= 1
             self._by_address[address] -= 1

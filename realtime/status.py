@@ -21,7 +21,9 @@ def serve_status(port: int, status: Callable[[], dict[str, Any]]) -> Iterator[No
     try:
         server = _Server((settings.SERVER_HOST, port), _handler(status)) if port else None
     except OSError as error:
-        log.warning("no /health and /metrics of this consumer: port %s: %s (set CONSUMER_PORT)", port, error.strerror)
+        log.warning(
+            "no /health and /metrics of this consumer: port %s: %s (set CONSUMER_STATUS_PORT)", port, error.strerror
+        )
         server = None
     if server is None:
         yield

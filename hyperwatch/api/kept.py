@@ -58,4 +58,4 @@ class KeptAnswers:
             self._kept.clear()
 
 
-kept_answers = KeptAnswers(settings.ANSWERS_KEPT_BYTES)
+kept_answers = KeptAnswers(settings.RESPONSE_CACHE_MAX_BYTES)

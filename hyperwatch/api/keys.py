@@ -22,7 +22,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 # Its own, so that whoever comes waits for nothing but keys.
-_thread = DatabaseThreads("keys", seconds=settings.HTTP_STATEMENT_SECONDS)
+_thread = DatabaseThreads("keys", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
 
 PLAIN_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
@@ -57,7 +57,7 @@ class ReadsOpenWritesByKey(BasePermission):
     message = "only the bearer of a key may do this, or an admin who may do it in the admin pages"
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if request.method in SAFE_METHODS and settings.READS_OPEN:
+        if request.method in SAFE_METHODS and settings.ALLOW_ANONYMOUS_READS:
             return True
         return isinstance(request.auth, APIKey) or _may(request, view)
 
@@ -79,7 +79,7 @@ class KeysAway(Exception):
 
 async def may_read(token: str) -> bool:
     """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may. Raises KeysAway."""
-    return settings.READS_OPEN or await _tokens.ask(token)
+    return settings.ALLOW_ANONYMOUS_READS or await _tokens.ask(token)
 
 
 async def that_count(prefixes: Collection[str]) -> set[str]:

@@ -34,7 +34,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "in": "header",
             "name": "Authorization",
             "description": "`Api-Key KEY`, with a key made in the admin. "
-            f"{'Only writes need' if settings.READS_OPEN else 'Reads and writes need'} one.",
+            f"{'Only writes need' if settings.ALLOW_ANONYMOUS_READS else 'Reads and writes need'} one.",
         }
 
 
@@ -97,7 +97,7 @@ class EnvelopeSchema(AutoSchema):
     def get_auth(self) -> list[dict[str, Any]]:
         """Reads need no key where they are open."""
         keys: list[dict[str, Any]] = super().get_auth()
-        return [{}, *keys] if self.method in SAFE_METHODS and settings.READS_OPEN else keys
+        return [{}, *keys] if self.method in SAFE_METHODS and settings.ALLOW_ANONYMOUS_READS else keys
 
     def _filters(self) -> Iterable[tuple[str, Any]]:
         filterset = getattr(self.view, "filterset_class", None)

@@ -23,7 +23,7 @@ Hyperwatch is up. Ctrl-C ends it; data stays.
 
 {market}
 """
-SIMULATED = "The market is SIMULATED: no price, trade or wallet here is real. DEMO=0 leaves it out."
+SIMULATED = "The market is SIMULATED: no price, trade or wallet here is real. DEMO_MARKET=0 leaves it out."
 QUIET = "The demo market is left out: what arrives on Kafka is all there is."
 
 

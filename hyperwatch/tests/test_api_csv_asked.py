@@ -48,7 +48,7 @@ def test_errors_are_enveloped_as_everywhere(settings: Settings) -> None:
     assert ask("/liquidations?format=csv&cion=BTC", 400)["details"].keys() == {"cion"}
     assert ask("/long-short-ratios/history?format=csv", 400)["details"].keys() == {"coin"}
     ask("/whales/9/activities?format=csv", 404)
-    settings.READS_OPEN = False
+    settings.ALLOW_ANONYMOUS_READS = False
     for path in ("/liquidations?format=csv", "/whales?format=csv"):
         ask(path, 401)
     assert Client().get("/api/v1/liquidations?format=csv", **bearer()).status_code == 200  # type: ignore[arg-type]

@@ -186,7 +186,7 @@ def test_a_table_that_is_locked_cuts_exports_off_and_holds_up_nobody_who_comes_b
 ) -> None:
     key = key_for(database)
     with commands.running("serve", "PORT", tmp_path, **database.env) as start:
-        server = start(READS_OPEN="false", HTTP_STATEMENT_SECONDS="3")
+        server = start(ALLOW_ANONYMOUS_READS="false", DATABASE_STATEMENT_TIMEOUT_SECONDS="3")
         server.may_complain = True
         answers = [ask(server, Authorization=f"Api-Key {key}") for _ in range(4)]
         settled(database)

@@ -111,7 +111,7 @@ def test_an_admin_writes_what_the_admin_pages_would_let_be_written() -> None:
 def test_reads_can_be_closed(settings: Settings) -> None:
     # An answer that is kept is nobody's without a key either, nor the word that it is the same.
     tag = Client().get("/api/v1/liquidations")["ETag"]
-    settings.READS_OPEN = False
+    settings.ALLOW_ANONYMOUS_READS = False
     ask("/liquidations", 401, HTTP_IF_NONE_MATCH=tag)
     for path in ("/liquidations", "/whales", "/coins"):
         ask(path, 401)

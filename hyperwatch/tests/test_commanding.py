@@ -91,9 +91,9 @@ def test_a_number_that_cannot_be_is_refused_with_those_that_can(command: tuple[s
     ("command", "words"),
     [
         ("init_db", ["tables", "topics", "admin", "run at any time"]),
-        ("up", ["trial", "DEMO=0", "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "VAR_DIR", "Ctrl-C"]),
+        ("up", ["trial", "DEMO_MARKET=0", "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "DATA_DIR", "Ctrl-C"]),
         ("serve", ["REST", "WebSocket", "admin", "SERVER_HOST", "PORT", "`init_db`", "`consume`", "REDIS_URL"]),
-        ("consume", ["Kafka", "database", "`init_db`", "CONSUMER_PORT", "0 for nowhere"]),
+        ("consume", ["Kafka", "database", "`init_db`", "CONSUMER_STATUS_PORT", "0 for none"]),
     ],
 )
 def test_a_commands_help_says_what_it_needs_and_what_comes_of_it(command: str, words: list[str]) -> None:

@@ -80,15 +80,15 @@ def test_every_command_tells_of_all_that_is_wrong_and_of_nothing_else(command: t
         ("SERVER_HOST", "", "to listen on"),
         ("SERVER_PORT", "http", "1 to 65535"),
         ("PORT", "0", "1 to 65535"),
-        ("CONSUMER_PORT", "-1", "0 to 65535"),
-        ("STREAM_HEADS_SECONDS", "nan", "0.05 to 60"),
-        ("STREAM_RING_BYTES", "1", "65536"),
+        ("CONSUMER_STATUS_PORT", "-1", "0 to 65535"),
+        ("STREAM_SYNC_INTERVAL_SECONDS", "nan", "0.05 to 60"),
+        ("STREAM_HISTORY_MAX_BYTES", "1", "65536"),
         ("WHALE_LARGE_TRADE_USD", "1e999999999", "less than"),
         ("THROTTLE_READS", "many", "6000/minute"),
-        ("READS_OPEN", "perhaps", "true or false, not 'perhaps'"),
-        ("DEMO", "maybe", "true or false"),
+        ("ALLOW_ANONYMOUS_READS", "perhaps", "true or false, not 'perhaps'"),
+        ("DEMO_MARKET", "maybe", "true or false"),
         ("NUM_PROXIES", "17", "0 to 16"),
-        ("HTTPS", "true", "set NUM_PROXIES"),
+        ("BEHIND_TLS_PROXY", "true", "set NUM_PROXIES"),
         ("CORS_ALLOWED_ORIGINS", "example.com", "https://"),
         ("CSRF_TRUSTED_ORIGINS", "*", "origins"),
         ("WEBSOCKET_ALLOWED_ORIGINS", "https://a.example/path", "origins"),
@@ -144,14 +144,14 @@ def test_a_copied_example_is_refused_for_its_secret_and_says_what_makes_one(tmp_
 def test_a_folder_that_cannot_keep_the_secret_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    told = ended("manage.py", "check", env={"VAR_DIR": str(file / "var"), "SECRET_KEY": ""})
+    told = ended("manage.py", "check", env={"DATA_DIR": str(file / "var"), "SECRET_KEY": ""})
     assert (told.returncode, told.stdout) == (1, "")
-    assert f"VAR_DIR takes a folder that can be written to, not '{file}/var'" in told.stderr
+    assert f"DATA_DIR takes a folder that can be written to, not '{file}/var'" in told.stderr
     assert "Traceback" not in told.stderr
 
 
 def test_what_stands_in_the_file_counts_for_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / ".env"
-    file.write_text("DEMO=0\nKAFKA_BOOTSTRAP_SERVERS=host:9092\nEMBEDDED_POSTGRES=wheel\n")
+    file.write_text("DEMO_MARKET=0\nKAFKA_BOOTSTRAP_SERVERS=host:9092\nEMBEDDED_POSTGRES=wheel\n")
     found = settings_with(monkeypatch, {"ENV_FILE": str(file)})
-    assert (found["DEMO"], found["KAFKA_IS_GIVEN"], found["EMBEDDED_POSTGRES"]) == (False, True, "wheel")
+    assert (found["DEMO_MARKET"], found["KAFKA_IS_GIVEN"], found["EMBEDDED_POSTGRES"]) == (False, True, "wheel")

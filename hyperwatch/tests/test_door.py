@@ -288,7 +288,7 @@ def test_where_reads_need_a_key_nothing_is_given_out_at_the_door(house: House, s
 
     async def statuses() -> list[int]:
         await house.enter(RECENT)
-        settings.READS_OPEN = False
+        settings.ALLOW_ANONYMOUS_READS = False
         return [(await house.enter(RECENT)).status for _ in range(2)]
 
     assert asyncio.run(statuses()) == [401, 401]

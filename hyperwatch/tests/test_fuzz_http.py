@@ -59,7 +59,11 @@ bodies = some.just(b"") | values.map(lambda value: repr(value).encode("utf-8", "
 @pytest.fixture(scope="module")
 def web(_migrated: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     database = _migrated.copy()
-    limits = {"THROTTLE_READS": "1000000/second", "THROTTLE_WRITES": "1000000/second", "HTTP_REQUEST_SECONDS": "1"}
+    limits = {
+        "THROTTLE_READS": "1000000/second",
+        "THROTTLE_WRITES": "1000000/second",
+        "HTTP_REQUEST_TIMEOUT_SECONDS": "1",
+    }
     with commands.running("serve", "PORT", tmp_path_factory.mktemp("web"), **database.env, **limits) as start:
         yield start()
     database.drop()

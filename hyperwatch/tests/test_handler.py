@@ -33,7 +33,7 @@ def connections(database: Database) -> int:
 
 
 def test_a_crowd_of_requests_is_answered_by_so_many_connections(web_server: Start, fresh_database: Database) -> None:
-    web = web_server(HTTP_THREADS=str(THREADS))
+    web = web_server(HTTP_WORKER_THREADS=str(THREADS))
     with ThreadPoolExecutor(40) as crowd:
         paths = (f"/api/v1/liquidations?page_size={number % 100 + 1}" for number in range(400))
         answers = list(crowd.map(lambda path: ask(web, path)[0], paths))
@@ -60,7 +60,7 @@ def no_connection_left(database: Database) -> Iterator[None]:
 def test_where_postgresql_has_no_connection_left_it_is_a_503_and_recovers(
     web_server: Start, fresh_database: Database
 ) -> None:
-    web = web_server(HTTP_THREADS=str(THREADS))
+    web = web_server(HTTP_WORKER_THREADS=str(THREADS))
     with no_connection_left(fresh_database):
         status, told = ask(web)
         assert (status, told["code"], told["error"]) == (
@@ -72,7 +72,7 @@ def test_where_postgresql_has_no_connection_left_it_is_a_503_and_recovers(
 
 
 def test_a_connection_that_was_cut_off_costs_one_answer_at_most(web_server: Start, fresh_database: Database) -> None:
-    web = web_server(HTTP_THREADS="1")
+    web = web_server(HTTP_WORKER_THREADS="1")
     assert ask(web)[0] == 200
     fresh_database.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

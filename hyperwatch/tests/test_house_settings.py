@@ -21,9 +21,9 @@ ONLY_FOR_COMPOSE = {"POSTGRES_PASSWORD", "WEB_PORTS"}
 # And for benchmarks, which find Apache Kafka where the tests do.
 ONLY_FOR_TESTS = {"INGEST_KILL_AT", "INGEST_PAUSE_AT", "INGEST_HANG_AT", "ENV_FILE", "KAFKA_LIBS", "XDG_CACHE_HOME"}
 # Of the embedded parts, and the port that PORT says already.
-NOT_IN_A_CONTAINER = {"VAR_DIR", "EMBEDDED_POSTGRES", "DEMO", "SERVER_PORT"}
+NOT_IN_A_CONTAINER = {"DATA_DIR", "EMBEDDED_POSTGRES", "DEMO_MARKET", "SERVER_PORT"}
 # An example in place of a default.
-NO_DEFAULT = {"DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "VAR_DIR"}
+NO_DEFAULT = {"DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "DATA_DIR"}
 
 
 def names_read() -> set[str]:
@@ -34,7 +34,7 @@ def names_read() -> set[str]:
 
 def settings_with(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> dict[str, Any]:
     with monkeypatch.context() as patch:
-        for name in setting_names() - {"VAR_DIR", "SECRET_KEY"}:
+        for name in setting_names() - {"DATA_DIR", "SECRET_KEY"}:
             patch.delenv(name, raising=False)
         for name, value in values.items():
             patch.setenv(name, value)

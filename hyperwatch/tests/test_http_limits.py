@@ -26,14 +26,14 @@ POST = "POST /api/v1/whales HTTP/1.1"
 def web(_migrated: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     database = _migrated.copy()
     limits = {
-        "HTTP_BODY_BYTES": BODY,
-        "HTTP_HEADER_BYTES": HEAD,
-        "HTTP_URL_BYTES": URL,
-        "HTTP_REQUEST_SECONDS": SECONDS,
+        "HTTP_MAX_BODY_BYTES": BODY,
+        "HTTP_MAX_HEADER_BYTES": HEAD,
+        "HTTP_MAX_REQUEST_LINE_BYTES": URL,
+        "HTTP_REQUEST_TIMEOUT_SECONDS": SECONDS,
     }
     env = {name: str(value) for name, value in limits.items()} | database.env
     with commands.running("serve", "PORT", tmp_path_factory.mktemp("web"), **env) as start:
-        yield start(CLIENT_STALL_SECONDS="1", HTTP_CONNECTIONS_PER_ADDRESS="5", WEBSOCKET_CONNECTIONS_PER_ADDRESS="0")
+        yield start(TCP_USER_TIMEOUT_SECONDS="1", HTTP_MAX_CONNECTIONS_PER_IP="5", WEBSOCKET_MAX_CONNECTIONS_PER_IP="0")
     database.drop()
 
 
@@ -95,7 +95,7 @@ def test_too_much_is_refused_in_the_envelope_and_just_enough_is_not(web: Command
 
 @pytest.mark.parametrize(("origins", "told"), [("*", "*"), ("https://a.example", None)])
 def test_a_page_of_another_origin_reads_why_where_any_may(web_server: Start, origins: str, told: str | None) -> None:
-    web = web_server(CORS_ALLOWED_ORIGINS=origins, HTTP_BODY_BYTES=str(BODY))
+    web = web_server(CORS_ALLOWED_ORIGINS=origins, HTTP_MAX_BODY_BYTES=str(BODY))
     with raw(web) as stranger:
         stranger.send(request(POST, f"Content-Length: {BODY + 1}", "Origin: https://b.example"))
         answer = stranger.answer()
@@ -185,7 +185,7 @@ def answers(web: Command) -> bool:
 
 
 def test_behind_a_proxy_its_connections_are_not_counted(web_server: Start) -> None:
-    web = web_server(HTTP_CONNECTIONS_PER_ADDRESS="2", NUM_PROXIES="1")
+    web = web_server(HTTP_MAX_CONNECTIONS_PER_IP="2", NUM_PROXIES="1")
     with ExitStack() as stack:
         for stranger in [stack.enter_context(raw(web)) for _ in range(4)]:
             stranger.send(request(GET))

@@ -31,7 +31,7 @@ def test_the_start_page_names_the_streams_and_needs_no_other_host() -> None:
 
 @pytest.mark.parametrize("is_simulated", [True, False])
 def test_a_simulated_market_is_called_so_on_every_page(settings: Settings, is_simulated: bool) -> None:
-    settings.MARKET_IS_SIMULATED = is_simulated
+    settings.SIMULATED_DATA = is_simulated
     for path in ("/", "/admin/login/", "/api/v1/coins"):
         assert ("simulated" in Client().get(path, headers=BROWSER).content.decode()) is is_simulated
 

@@ -33,7 +33,7 @@ def production(folder: Path, **more: str) -> dict[str, str]:
     handed = {name: value for name, value in service["environment"].items() if value and "$" not in value}
     clean = {name: value for name, value in os.environ.items() if name not in setting_names()}
     url = f"postgresql://hyperwatch:{SECRET}@postgres:5432/hyperwatch"
-    return {**clean, **handed, "ENV_FILE": str(file), "DATABASE_URL": url, "VAR_DIR": str(folder), **more}
+    return {**clean, **handed, "ENV_FILE": str(file), "DATABASE_URL": url, "DATA_DIR": str(folder), **more}
 
 
 def checked(env: dict[str, str]) -> tuple[int, str]:
@@ -43,14 +43,14 @@ def checked(env: dict[str, str]) -> tuple[int, str]:
 
 
 def test_in_production_django_has_nothing_to_warn_of_behind_a_proxy_with_tls(tmp_path: Path) -> None:
-    code, told = checked(production(tmp_path, HTTPS="true", NUM_PROXIES="1"))
+    code, told = checked(production(tmp_path, BEHIND_TLS_PROXY="true", NUM_PROXIES="1"))
     assert (code, "no issues" in told) == (0, True), told
 
 
 def test_in_production_without_tls_one_line_says_what_that_means(tmp_path: Path) -> None:
     code, told = checked(production(tmp_path))
     assert (code, re.findall(r"\((\S+\.\S+)\)", told)) == (0, ["hyperwatch.I001"]), told
-    assert "can be read by whoever stands between" in told
+    assert "can be read on the way" in told
 
 
 def fetch(web: Command, path: str, **headers: str) -> tuple[int, Message]:
@@ -70,7 +70,7 @@ class Unmoved(urllib.request.HTTPRedirectHandler):
 
 
 def test_behind_a_proxy_with_tls_there_is_no_other_way_in(web_server: Start) -> None:
-    web = web_server(HTTPS="true", NUM_PROXIES="1")
+    web = web_server(BEHIND_TLS_PROXY="true", NUM_PROXIES="1")
     status, headers = fetch(web, "/api/v1/coins?limit=1")
     assert (status, headers["Location"]) == (301, f"https://127.0.0.1:{web.port}/api/v1/coins?limit=1")
     by_tls = {"X-Forwarded-Proto": "https"}

@@ -79,7 +79,7 @@ def test_that_there_is_none_is_said_once_it_is_known() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("is_open", [True, False])
 def test_where_reading_needs_a_key_the_page_says_so_and_asks_for_nothing(settings: Settings, is_open: bool) -> None:
-    settings.READS_OPEN = is_open
+    settings.ALLOW_ANONYMOUS_READS = is_open
     text = Client().get("/", headers=BROWSER).content.decode()
     assert ("Reading needs a key here" in text) is not is_open
     assert ("start.js" in text) is is_open

@@ -89,7 +89,7 @@ def var() -> Iterator[Path]:
 
 @pytest.fixture
 def up(var: Path, tmp_path: Path) -> Iterator[Command]:
-    command = Command("up", "PORT", tmp_path, {**NOTHING_CONFIGURED, "VAR_DIR": str(var)})
+    command = Command("up", "PORT", tmp_path, {**NOTHING_CONFIGURED, "DATA_DIR": str(var)})
     yield command
     command.kill()
 
@@ -141,7 +141,7 @@ def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
 @pytest.mark.slow
 def test_a_second_one_in_the_same_folder_says_so(up: Command, var: Path) -> None:
     up.start()
-    env = {**os.environ, **NOTHING_CONFIGURED, "VAR_DIR": str(var), "PORT": str(free_port())}
+    env = {**os.environ, **NOTHING_CONFIGURED, "DATA_DIR": str(var), "PORT": str(free_port())}
     second = subprocess.run(
         [sys.executable, "manage.py", "up"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
     )
@@ -152,7 +152,7 @@ def test_a_second_one_in_the_same_folder_says_so(up: Command, var: Path) -> None
 
 
 def in_a_second_shell(var: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    shell = {**os.environ, **NOTHING_CONFIGURED, "VAR_DIR": str(var), **env}
+    shell = {**os.environ, **NOTHING_CONFIGURED, "DATA_DIR": str(var), **env}
     command = [sys.executable, "manage.py", *(arguments or ("dead_letters", "list"))]
     return subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=60)
 
@@ -164,7 +164,7 @@ def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
     fresh_database.query(
         "INSERT INTO dead_letters (topic, partition, \"offset\", reason, error) VALUES ('t', 0, 7, 'NOT_JSON', 'e')"
     )
-    given = {**NOTHING_CONFIGURED, **fresh_database.env, "VAR_DIR": str(var), "DEMO": "0"}
+    given = {**NOTHING_CONFIGURED, **fresh_database.env, "DATA_DIR": str(var), "DEMO_MARKET": "0"}
     up, file = Command("up", "PORT", tmp_path, given), var / "database.url"
     up.start()
     try:

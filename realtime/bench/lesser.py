@@ -56,7 +56,7 @@ class PlainCopy(Store):
 
 def _run(port: int, store: Store) -> None:
     with _member(port) as (consumer, stop):
-        Ingest(consumer, lambda _stored: None, stop, store=store).run(settings.KAFKA_BATCH)
+        Ingest(consumer, lambda _stored: None, stop, store=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class Shop:
         self.url = url
         self.session = stack.enter_context(Session(url))
         # Each answer is to be made.
-        env = {"DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE, "ANSWERS_KEPT_BYTES": "0"}
+        env = {"DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE, "RESPONSE_CACHE_MAX_BYTES": "0"}
         site = Site(ground, env, f"serve-{size}")
         stack.enter_context(site.running())
         self._client = http.client.HTTPConnection("127.0.0.1", site.port, timeout=120)

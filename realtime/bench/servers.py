@@ -71,11 +71,11 @@ class Hub(Server):
             **self._ground.env,
             "PORT": str(self.port),
             # All clients come from one address.
-            "WEBSOCKET_CONNECTIONS_PER_ADDRESS": "0",
-            "HTTP_CONNECTIONS_PER_ADDRESS": "0",
-            "WEBSOCKET_CONNECTIONS": "100000",
+            "WEBSOCKET_MAX_CONNECTIONS_PER_IP": "0",
+            "HTTP_MAX_CONNECTIONS_PER_IP": "0",
+            "WEBSOCKET_MAX_CONNECTIONS": "100000",
             # What is published is stored nowhere, so that the database has nothing to say about it.
-            "STREAM_HEADS_SECONDS": "60",
+            "STREAM_SYNC_INTERVAL_SECONDS": "60",
         }
 
 
@@ -83,7 +83,7 @@ class WholeHub(Hub):
     """With the whole way before it, so that the database knows what it is told."""
 
     def _env(self) -> dict[str, str]:
-        return {name: value for name, value in super()._env().items() if name != "STREAM_HEADS_SECONDS"}
+        return {name: value for name, value in super()._env().items() if name != "STREAM_SYNC_INTERVAL_SECONDS"}
 
 
 class Bare(Server):

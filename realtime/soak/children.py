@@ -16,28 +16,28 @@ from realtime.soak.ground import Ground
 
 CONSUMERS = 2
 SESSION_SECONDS = 4
-HTTP_THREADS = 4
+HTTP_WORKER_THREADS = 4
 TRACEBACK = "Traceback (most recent call last)"
 # Small where something is kept until it is full: what still fills up cannot be told from what leaks.
 LIMITS = {
-    "STREAM_RING_BYTES": "262144",
-    "ANSWERS_KEPT_BYTES": "1048576",
-    "HTTP_THREADS": str(HTTP_THREADS),
-    "KAFKA_BATCH": "200",
+    "STREAM_HISTORY_MAX_BYTES": "262144",
+    "RESPONSE_CACHE_MAX_BYTES": "1048576",
+    "HTTP_WORKER_THREADS": str(HTTP_WORKER_THREADS),
+    "KAFKA_MAX_BATCH_MESSAGES": "200",
     "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_SECONDS * 1000),
-    "CONSUMER_STUCK_SECONDS": "20",
+    "CONSUMER_WATCHDOG_SECONDS": "20",
 }
 # What the truth takes for granted, whatever the shell says; and all clients come from one address.
 TAKEN_FOR_GRANTED = {
     "WHALE_LARGE_TRADE_USD": "1000000",
     "STREAM_RETENTION_DAYS": "",
     "STREAM_REPLAY_MAX": "100000",
-    "MESSAGE_MAX_BYTES": "524288",
+    "KAFKA_MAX_MESSAGE_BYTES": "524288",
     "LOG_FORMAT": "json",
-    "READS_OPEN": "true",
+    "ALLOW_ANONYMOUS_READS": "true",
     "THROTTLE_READS": "1000000/minute",
-    "WEBSOCKET_CONNECTIONS": "10000",
-    "WEBSOCKET_CONNECTIONS_PER_ADDRESS": "0",
+    "WEBSOCKET_MAX_CONNECTIONS": "10000",
+    "WEBSOCKET_MAX_CONNECTIONS_PER_IP": "0",
 }
 
 
@@ -60,7 +60,7 @@ class Child(Process):
         self.born = 0.0
         words = [sys.executable, str(settings.BASE_DIR / "manage.py"), command]
         env = {**ground.env, **LIMITS, **TAKEN_FOR_GRANTED, **env}
-        port = {"PORT": str(self.port), "CONSUMER_PORT": str(self.port)}
+        port = {"PORT": str(self.port), "CONSUMER_STATUS_PORT": str(self.port)}
         super().__init__(name, words, self.log, {**env, **port}, server_cores())
 
     def start(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from realtime.soak.audience import Audience
-from realtime.soak.children import CONSUMERS, HTTP_THREADS, Child, Children
+from realtime.soak.children import CONSUMERS, HTTP_WORKER_THREADS, Child, Children
 from realtime.soak.memory import LEAST_SECONDS, MOST_GROWTH, WARM_SECONDS, ends, growth
 from realtime.soak.source import Source
 from realtime.soak.stored import Stored
@@ -11,11 +11,11 @@ from realtime.soak.verdict import Check
 from realtime.soak.watching import Watch
 
 # The hub's five, the door's, one that is just replaced, one for each consumer and what it replaces; nobody else.
-MOST_CONNECTIONS = HTTP_THREADS + 7 + 2 * CONSUMERS
+MOST_CONNECTIONS = HTTP_WORKER_THREADS + 7 + 2 * CONSUMERS
 # By then a process has all that it begins with, on a slow machine too.
 STARTED_SECONDS = 20.0
 # What comes and goes by itself: connections of threads that had not yet answered, a request that is on its way.
-SPARE_DESCRIPTORS, SPARE_THREADS, SPARE_TASKS = HTTP_THREADS + 6, HTTP_THREADS + 4, 6
+SPARE_DESCRIPTORS, SPARE_THREADS, SPARE_TASKS = HTTP_WORKER_THREADS + 6, HTTP_WORKER_THREADS + 4, 6
 
 
 def of_sending(source: Source) -> Iterator[Check]:

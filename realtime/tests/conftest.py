@@ -46,7 +46,7 @@ def nobody_reads(transactional_db: None) -> Iterator[None]:
 def web_process(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     folder = tmp_path_factory.mktemp("web")
     with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url) as start:
-        yield start(STREAM_HEADS_SECONDS="0.1", STREAM_REPLAY_MAX="100000")
+        yield start(STREAM_SYNC_INTERVAL_SECONDS="0.1", STREAM_REPLAY_MAX="100000")
 
 
 @pytest.fixture

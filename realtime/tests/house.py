@@ -35,7 +35,11 @@ READY = "/health/ready"
 Answer = tuple[int, dict[str, Any]]
 
 # A look at the heads is what mends where nothing is heard; a session is what a dead member is missed by.
-QUICK = {"STREAM_HEADS_SECONDS": "0.2", "KAFKA_SESSION_TIMEOUT_MS": "1000", "HTTP_STATEMENT_SECONDS": "1"}
+QUICK = {
+    "STREAM_SYNC_INTERVAL_SECONDS": "0.2",
+    "KAFKA_SESSION_TIMEOUT_MS": "1000",
+    "DATABASE_STATEMENT_TIMEOUT_SECONDS": "1",
+}
 
 
 class House:
@@ -57,7 +61,7 @@ class House:
         self._left.callback(self.database.query, f'DROP ROLE "{self._role}"')
         self._serve = self._left.enter_context(commands.running("serve", "PORT", self._folder, **self._env))
         self._consume = self._left.enter_context(
-            commands.running("consume", "CONSUMER_PORT", self._folder, **self._env)
+            commands.running("consume", "CONSUMER_STATUS_PORT", self._folder, **self._env)
         )
         self.web = self._serve()
         self.listener = self.listens()

@@ -21,7 +21,7 @@ COUNT = 300
 
 @pytest.fixture
 def serve(test_database_url: str, tmp_path: Path) -> Iterator[Serve]:
-    env = {"DATABASE_URL": test_database_url, "STREAM_HEADS_SECONDS": "0.1"}
+    env = {"DATABASE_URL": test_database_url, "STREAM_SYNC_INTERVAL_SECONDS": "0.1"}
     with commands.running("serve", "PORT", tmp_path, **env) as start:
         yield start
 
@@ -79,7 +79,7 @@ def test_a_client_that_wants_a_smaller_window_than_ours_is_served_uncompressed(s
 
 
 def test_a_small_frame_that_grows_beyond_the_limit_is_refused(serve: Serve) -> None:
-    web = serve(WEBSOCKET_COMPRESSION="true", WEBSOCKET_FRAME_BYTES="4096")
+    web = serve(WEBSOCKET_COMPRESSION="true", WEBSOCKET_MAX_MESSAGE_BYTES="4096")
     with client(web.ws_url) as bomb, client(web.ws_url) as good:
         bomb.socket.send(" " * 1_000_000)
         with pytest.raises(Exception, match="1009"):

@@ -87,9 +87,9 @@ def test_a_rebalance_in_mid_batch_repeats_nothing_and_loses_nothing(house: House
 
 def test_of_three_consumers_one_is_killed_and_one_frozen_past_its_session(house: House) -> None:
     """The frozen one has its batch in an open transaction; it holds no lock in it, so the third takes over."""
-    frozen = house.consumer(INGEST_PAUSE_AT="copied:2", KAFKA_BATCH="10")
-    doomed = house.consumer(INGEST_KILL_AT="stored:2", KAFKA_BATCH="10")
-    third = house.consumer(KAFKA_BATCH="10")
+    frozen = house.consumer(INGEST_PAUSE_AT="copied:2", KAFKA_MAX_BATCH_MESSAGES="10")
+    doomed = house.consumer(INGEST_KILL_AT="stored:2", KAFKA_MAX_BATCH_MESSAGES="10")
+    third = house.consumer(KAFKA_MAX_BATCH_MESSAGES="10")
     share(frozen, doomed, third)
     house.send(300)
     assert doomed.wait(20) == -signal.SIGKILL

@@ -46,14 +46,14 @@ def check_live(ws: Client, publish: Publish, tid: int) -> None:
 
 
 def test_what_was_published_arrives_without_a_look_at_the_heads(serve: Serve, publish: Publish) -> None:
-    with client(serve(STREAM_HEADS_SECONDS="10").ws_url) as ws:
+    with client(serve(STREAM_SYNC_INTERVAL_SECONDS="10").ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
         assert ws.seqs("liquidations") == [1]
 
 
 def test_a_message_that_was_lost_is_read_before_the_next_is_sent(serve: Serve, publish: Publish) -> None:
-    with client(serve(STREAM_HEADS_SECONDS="10").ws_url) as ws:
+    with client(serve(STREAM_SYNC_INTERVAL_SECONDS="10").ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
         one(2)
@@ -64,7 +64,7 @@ def test_a_message_that_was_lost_is_read_before_the_next_is_sent(serve: Serve, p
 
 
 def test_messages_out_of_order_are_put_in_order(serve: Serve, publish: Publish) -> None:
-    with client(serve(STREAM_HEADS_SECONDS="10").ws_url) as ws:
+    with client(serve(STREAM_SYNC_INTERVAL_SECONDS="10").ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
         second, third = one(2), one(3)
@@ -78,7 +78,7 @@ def test_messages_out_of_order_are_put_in_order(serve: Serve, publish: Publish) 
 def test_a_hub_that_was_forgotten_by_redis_mends_and_hears_again(
     serve: Serve, publish: Publish, redis_server: RedisServer
 ) -> None:
-    web = serve(STREAM_HEADS_SECONDS="0.5")
+    web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.5")
     web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
     with client(web.ws_url) as ws:
         ws.subscribe("liquidations")
@@ -94,7 +94,7 @@ def test_a_hub_that_was_forgotten_by_redis_mends_and_hears_again(
 def test_while_redis_is_frozen_clients_stay_and_are_told_from_the_database(
     serve: Serve, publish: Publish, redis_server: RedisServer
 ) -> None:
-    with client(serve(STREAM_HEADS_SECONDS="0.5").ws_url) as ws:
+    with client(serve(STREAM_SYNC_INTERVAL_SECONDS="0.5").ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
         redis_server.pause()
@@ -110,7 +110,7 @@ def test_a_hub_whose_connection_redis_has_cut_off_is_told_of_everything(
     serve: Serve, publish: Publish, redis_server: RedisServer
 ) -> None:
     """As Redis does with a subscriber that has 32 MB of backlog."""
-    web = serve(STREAM_HEADS_SECONDS="0.5")
+    web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.5")
     web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
     with client(web.ws_url) as ws:
         ws.subscribe("liquidations")
@@ -138,7 +138,7 @@ def test_with_redis_away_from_the_start_clients_are_served_from_the_database(
     serve: Serve, redis_server: RedisServer
 ) -> None:
     redis_server.stop()
-    with client(serve(STREAM_HEADS_SECONDS="0.5").ws_url) as ws:
+    with client(serve(STREAM_SYNC_INTERVAL_SECONDS="0.5").ws_url) as ws:
         ws.subscribe("liquidations")
         for tid in range(3):
             one(tid)
@@ -168,7 +168,7 @@ def test_two_resumes_at_once_lose_nothing(serve: Serve, publish: Publish) -> Non
     """While the first channel is read, room comes back: the second must not be taken for one that began."""
     for tid in range(1, 4):
         stored(builders.liquidation(raw_data={"tid": tid}), builders.transaction(raw_data={"tid": tid}))
-    web = serve(STREAM_HEADS_SECONDS="0.2")
+    web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.2")
     for _ in range(5):
         with client(web.ws_url) as ws:
             ws.subscribe("transactions", "liquidations", since={"transactions": 0, "liquidations": 0})
@@ -177,7 +177,7 @@ def test_two_resumes_at_once_lose_nothing(serve: Serve, publish: Publish) -> Non
 
 
 def test_a_look_at_the_heads_that_fails_is_not_the_last(serve: Serve) -> None:
-    web = serve(STREAM_HEADS_SECONDS="0.1")
+    web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.1")
     web.may_complain = True
     with client(web.ws_url) as ws:
         ws.subscribe("liquidations")
@@ -191,7 +191,7 @@ def test_a_look_at_the_heads_that_fails_is_not_the_last(serve: Serve) -> None:
 
 def test_where_reads_need_a_key_the_websocket_needs_a_token(serve: Serve) -> None:
     _, key = APIKey.objects.create_key(name="a bot's")
-    web = serve(READS_OPEN="false")
+    web = serve(ALLOW_ANONYMOUS_READS="false")
     for query in ("", "?token=wrong", "?token=%00"):
         with client(f"{web.ws_url}{query}") as ws, pytest.raises(ConnectionClosed) as closed:
             ws.answer()
@@ -202,7 +202,7 @@ def test_where_reads_need_a_key_the_websocket_needs_a_token(serve: Serve) -> Non
 
 
 def test_the_metrics_tell_of_the_stream(serve: Serve, publish: Publish) -> None:
-    web = serve(STREAM_HEADS_SECONDS="10")
+    web = serve(STREAM_SYNC_INTERVAL_SECONDS="10")
     with client(web.ws_url) as ws:
         ws.subscribe("liquidations")
         publish([new._replace(sent_ms=int(time.time() * 1000)) for new in one(1)])

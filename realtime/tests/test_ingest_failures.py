@@ -103,7 +103,7 @@ def test_what_no_policy_covers_ends_the_process_and_the_next_one_stores_what_it_
 def test_one_that_has_come_to_stand_ends_and_says_where_and_the_next_one_stores_what_it_left(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
-    stands = consumer_process(INGEST_HANG_AT="decoded:2", CONSUMER_STUCK_SECONDS="3", **mock_kafka.env)
+    stands = consumer_process(INGEST_HANG_AT="decoded:2", CONSUMER_WATCHDOG_SECONDS="3", **mock_kafka.env)
     # One message is one batch.
     send_transactions(range(1))
     wait_for_tids(fresh_database, 1)
@@ -117,7 +117,7 @@ def test_one_that_has_come_to_stand_ends_and_says_where_and_the_next_one_stores_
 def test_one_that_waits_for_the_database_for_longer_does_not_stand(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
-    consumer = consumer_process(CONSUMER_STUCK_SECONDS="2", **mock_kafka.env)
+    consumer = consumer_process(CONSUMER_WATCHDOG_SECONDS="2", **mock_kafka.env)
     with closing(psycopg2.connect(fresh_database.url)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE streams")
         send_transactions(range(10))

@@ -58,7 +58,7 @@ def test_killed_again_and_again_the_consumer_loses_nothing_and_repeats_nothing(
     simulated, messages = market(seed=7, count=2_500)
     truth = Truth(messages, watch(fresh_database, simulated))
     assert min(truth.counts.values()) >= 20
-    env = {**redis_server.env, **apache_kafka.env, "KAFKA_BATCH": "40", "KAFKA_SESSION_TIMEOUT_MS": "1000"}
+    env = {**redis_server.env, **apache_kafka.env, "KAFKA_MAX_BATCH_MESSAGES": "40", "KAFKA_SESSION_TIMEOUT_MS": "1000"}
     with client(web_server(**redis_server.env).ws_url) as listener:
         listener.subscribe(*EVENTS)
         send(messages)
@@ -113,7 +113,7 @@ def test_two_consumers_of_overlapping_and_repeated_input_make_no_hole_and_no_rep
     simulated, messages = market(seed=2, count=1_500)
     truth = Truth(messages, watch(fresh_database, simulated))
     again = rng.sample(messages * 3, len(messages) * 3)
-    consumers = [consumer_process(**mock_kafka.env, KAFKA_BATCH="25") for _ in range(2)]
+    consumers = [consumer_process(**mock_kafka.env, KAFKA_MAX_BATCH_MESSAGES="25") for _ in range(2)]
     wait_until(lambda: all(health(consumer)["assigned"] for consumer in consumers), "both to have a share", 20)
     with polling(fresh_database, [*EVENTS, "long_short_ratios"]) as seen:
         send(again, rng)

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def web(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
     """It says as much as it ever does."""
     with commands.running("serve", "PORT", tmp_path, DATABASE_URL=test_database_url) as start:
-        yield start(READS_OPEN="false", LOG_LEVEL="DEBUG")
+        yield start(ALLOW_ANONYMOUS_READS="false", LOG_LEVEL="DEBUG")
 
 
 def refused(url: str) -> int:
@@ -143,7 +143,7 @@ def said_of_bad_requests(web: Command, key: str) -> str:
 
 
 def test_while_the_database_is_away_one_is_sent_away_to_come_again(web_server: Start, fresh_database: Database) -> None:
-    web = web_server(READS_OPEN="false")
+    web = web_server(ALLOW_ANONYMOUS_READS="false")
     postgres = fresh_database.beside("postgres")
     postgres.query(f'ALTER DATABASE "{fresh_database.name}" ALLOW_CONNECTIONS false')
     postgres.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{fresh_database.name}'")

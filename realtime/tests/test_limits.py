@@ -25,7 +25,7 @@ PING = json.dumps({"type": "ping"})
 
 @pytest.fixture
 def serve(test_database_url: str, tmp_path: Path) -> Iterator[Serve]:
-    env = {"DATABASE_URL": test_database_url, "STREAM_HEADS_SECONDS": "0.1"}
+    env = {"DATABASE_URL": test_database_url, "STREAM_SYNC_INTERVAL_SECONDS": "0.1"}
     with commands.running("serve", "PORT", tmp_path, **env) as start:
         yield start
 
@@ -40,7 +40,7 @@ def closed_with(ws: Client) -> tuple[int, str]:
 
 
 def test_frames_beyond_the_limit_are_refused_until_the_window_ends(serve: Serve) -> None:
-    with client(serve(THROTTLE_FRAMES="5/second").ws_url) as ws:
+    with client(serve(WEBSOCKET_MESSAGE_RATE="5/second").ws_url) as ws:
         ws.subscribe("liquidations")
         answers = [ws.ask(type="ping") for _ in range(6)]
         assert [answer["type"] for answer in answers] == ["pong"] * 4 + ["error"] * 2
@@ -53,7 +53,7 @@ def test_frames_beyond_the_limit_are_refused_until_the_window_ends(serve: Serve)
 
 
 def test_too_many_refused_frames_close_with_4400_and_the_neighbour_goes_on(serve: Serve) -> None:
-    web = serve(THROTTLE_REFUSED_FRAMES="3/minute")
+    web = serve(WEBSOCKET_INVALID_MESSAGE_RATE="3/minute")
     with client(web.ws_url) as bad, client(web.ws_url) as good:
         for _ in range(3):
             bad.socket.send("no json")
@@ -65,7 +65,7 @@ def test_too_many_refused_frames_close_with_4400_and_the_neighbour_goes_on(serve
 
 
 def test_params_may_name_so_many_values_together(serve: Serve) -> None:
-    with client(serve(WEBSOCKET_PARAM_VALUES="5").ws_url) as ws:
+    with client(serve(WEBSOCKET_MAX_FILTER_VALUES="5").ws_url) as ws:
         ws.subscribe("liquidations", coins=["A", "B", "C"])
         ws.subscribe("transactions", coins=["A"], tx_types=["ORDER"])
         answer = ws.ask(type="subscribe", channels=["whale_activities"], params={"coins": ["A"]})
@@ -76,7 +76,7 @@ def test_params_may_name_so_many_values_together(serve: Serve) -> None:
 
 
 def test_connections_beyond_the_limit_of_an_address_close_with_4429(serve: Serve) -> None:
-    web = serve(WEBSOCKET_CONNECTIONS_PER_ADDRESS="2")
+    web = serve(WEBSOCKET_MAX_CONNECTIONS_PER_IP="2")
     with client(web.ws_url) as first, client(web.ws_url):
         with client(web.ws_url) as third:
             assert closed_with(third) == (4429, "Too many connections.")
@@ -96,7 +96,7 @@ def gets_in(web: Command) -> bool:
 
 
 def test_behind_a_proxy_of_ours_each_forwarded_address_has_its_own_connections(serve: Serve) -> None:
-    web = serve(WEBSOCKET_CONNECTIONS_PER_ADDRESS="1", NUM_PROXIES="1")
+    web = serve(WEBSOCKET_MAX_CONNECTIONS_PER_IP="1", NUM_PROXIES="1")
     with ExitStack() as stack:
         for address in ("192.0.2.1", "192.0.2.2"):
             headers = {"X-Forwarded-For": f"198.51.100.9, {address}"}
@@ -107,13 +107,13 @@ def test_behind_a_proxy_of_ours_each_forwarded_address_has_its_own_connections(s
 
 
 def test_connections_beyond_the_limit_of_the_process_close_with_4429(serve: Serve) -> None:
-    web = serve(WEBSOCKET_CONNECTIONS="1", WEBSOCKET_CONNECTIONS_PER_ADDRESS="0")
+    web = serve(WEBSOCKET_MAX_CONNECTIONS="1", WEBSOCKET_MAX_CONNECTIONS_PER_IP="0")
     with client(web.ws_url), client(web.ws_url) as second:
         assert closed_with(second)[0] == 4429
 
 
 def test_one_who_answers_no_ping_is_cut_off(serve: Serve) -> None:
-    web = serve(WEBSOCKET_PING_SECONDS="1", WEBSOCKET_PONG_SECONDS="1")
+    web = serve(WEBSOCKET_PING_INTERVAL_SECONDS="1", WEBSOCKET_PING_TIMEOUT_SECONDS="1")
     # Its library answers pings by itself; nobody answers for the raw one.
     with client(web.ws_url) as good, opened(web.port) as silent:
         wait_until(lambda: metric(web, "hyperwatch_connections") == 2, "both connections")
@@ -127,14 +127,14 @@ def test_one_who_answers_no_ping_is_cut_off(serve: Serve) -> None:
 def test_a_flood_of_frames_is_answered_one_by_one_and_none_is_lost(serve: Serve) -> None:
     """What waits is bounded: the server stops reading where it has not answered yet, and goes on when it has."""
     count = 20_000
-    with client(serve(THROTTLE_FRAMES="1000000/minute").ws_url, max_queue=None) as ws:
+    with client(serve(WEBSOCKET_MESSAGE_RATE="1000000/minute").ws_url, max_queue=None) as ws:
         for _ in range(count):
             ws.socket.send(PING)
         assert [ws.answer()["type"] for _ in range(count)] == ["pong"] * count
 
 
 def test_hello_tells_the_limits(serve: Serve) -> None:
-    with client(serve(WEBSOCKET_FRAME_BYTES="2048", THROTTLE_FRAMES="9/second").ws_url) as ws:
+    with client(serve(WEBSOCKET_MAX_MESSAGE_BYTES="2048", WEBSOCKET_MESSAGE_RATE="9/second").ws_url) as ws:
         assert ws.ask(type="hello")["limits"] == {
             "frame_bytes": 2048,
             "frames": "9/second",

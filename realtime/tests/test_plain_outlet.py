@@ -29,7 +29,7 @@ class StockDaphne(Command):
 
 @pytest.fixture
 def stock(test_database_url: str, tmp_path: Path) -> Iterator[StockDaphne]:
-    daphne = StockDaphne(tmp_path, {"DATABASE_URL": test_database_url, "STREAM_HEADS_SECONDS": "0.1"})
+    daphne = StockDaphne(tmp_path, {"DATABASE_URL": test_database_url, "STREAM_SYNC_INTERVAL_SECONDS": "0.1"})
     daphne.start()
     yield daphne
     daphne.stop()

@@ -29,7 +29,7 @@ Serve = Callable[..., Command]
 def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     folder = tmp_path_factory.mktemp("web")
     with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url) as start:
-        yield start(STREAM_HEADS_SECONDS="0.1", STREAM_REPLAY_MAX="50", STREAM_RING_BYTES="65536")
+        yield start(STREAM_SYNC_INTERVAL_SECONDS="0.1", STREAM_REPLAY_MAX="50", STREAM_HISTORY_MAX_BYTES="65536")
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ GOOD_UTF8 = ["\x7f", "\x80", "é", "\u07ff", "\u0800", "€", "\ud7ff", "\ue000"
 def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """One for all; in the end no connection is left of what the cases did to it."""
     folder = tmp_path_factory.mktemp("web")
-    limits = {"WEBSOCKET_FRAME_BYTES": str(FRAME_BYTES), "THROTTLE_FRAMES": "1000000/minute"}
+    limits = {"WEBSOCKET_MAX_MESSAGE_BYTES": str(FRAME_BYTES), "WEBSOCKET_MESSAGE_RATE": "1000000/minute"}
     limits["WEBSOCKET_COMPRESSION"] = "true"
     with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url, **limits) as start:
         process = start()

@@ -51,7 +51,7 @@ def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     """One for all; in the end nothing is left of what they did to it."""
     folder, database = tmp_path_factory.mktemp("web"), Database(test_database_url)
     with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url, PGAPPNAME=NAME) as start:
-        process = start(STREAM_HEADS_SECONDS="0.1", THROTTLE_FRAMES="100000/minute")
+        process = start(STREAM_SYNC_INTERVAL_SECONDS="0.1", WEBSOCKET_MESSAGE_RATE="100000/minute")
         with leaving_nothing(process):
             yield process
         assert metric(process, "hyperwatch_subscriptions") == 0
@@ -61,7 +61,7 @@ def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> Iterator[Serve]:
     """Web processes behind one Redis, which look at the heads so seldom that they have to hear."""
-    env = {"DATABASE_URL": test_database_url, "REDIS_URL": redis_server.url, "STREAM_HEADS_SECONDS": "2"}
+    env = {"DATABASE_URL": test_database_url, "REDIS_URL": redis_server.url, "STREAM_SYNC_INTERVAL_SECONDS": "2"}
     with commands.running("serve", "PORT", tmp_path, **env) as start:
         yield start
 

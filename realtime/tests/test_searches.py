@@ -60,7 +60,7 @@ def found(ws: Client) -> list[int]:
 
 
 def test_who_comes_back_does_not_wait_for_a_search_that_takes_long(web_server: Start, filled: Database) -> None:
-    server = web_server(HTTP_STATEMENT_SECONDS="300")
+    server = web_server(DATABASE_STATEMENT_TIMEOUT_SECONDS="300")
     with ExitStack() as stack:
         back, *searching = (stack.enter_context(client(server.ws_url)) for _ in range(4))
         with locked(filled, "transactions"):
@@ -94,7 +94,7 @@ def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(
 def test_a_table_that_is_locked_is_told_of_and_the_connection_stays_and_nobody_else_waits(
     web_server: Start, filled: Database
 ) -> None:
-    server = web_server(HTTP_STATEMENT_SECONDS="2")
+    server = web_server(DATABASE_STATEMENT_TIMEOUT_SECONDS="2")
     with ExitStack() as stack:
         ws, back, *others = (stack.enter_context(client(server.ws_url)) for _ in range(8))
         ws.subscribe("liquidations")

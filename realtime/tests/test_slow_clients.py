@@ -23,7 +23,11 @@ STEP = 1_000
 
 @pytest.fixture
 def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
-    env = {"DATABASE_URL": test_database_url, "STREAM_HEADS_SECONDS": "0.1", "STREAM_RING_BYTES": str(2**21)}
+    env = {
+        "DATABASE_URL": test_database_url,
+        "STREAM_SYNC_INTERVAL_SECONDS": "0.1",
+        "STREAM_HISTORY_MAX_BYTES": str(2**21),
+    }
     with commands.running("serve", "PORT", tmp_path, **env) as start:
         yield start()
 
@@ -75,7 +79,7 @@ def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_wa
 ) -> None:
     """While it is read from the database, and while it waits for room."""
     liquidate()
-    env = {"DATABASE_URL": test_database_url, "STREAM_RING_BYTES": "65536"}
+    env = {"DATABASE_URL": test_database_url, "STREAM_HISTORY_MAX_BYTES": "65536"}
     with commands.running("serve", "PORT", tmp_path, **env) as start:
         server = start()
         for _ in range(5):

@@ -26,7 +26,7 @@ def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     """Without a channel layer in common with the tests: every fact comes by way of the heads."""
     folder = tmp_path_factory.mktemp("web")
     with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url) as start:
-        yield start(STREAM_HEADS_SECONDS="0.1", WEBSOCKET_ALLOWED_ORIGINS="https://good.example")
+        yield start(STREAM_SYNC_INTERVAL_SECONDS="0.1", WEBSOCKET_ALLOWED_ORIGINS="https://good.example")
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ class Command(BaseCommand):
 
 
 def _keep_logs(ground: Ground) -> Path:
-    kept: Path = settings.VAR_DIR / ground.folder.name
+    kept: Path = settings.DATA_DIR / ground.folder.name
     kept.mkdir(parents=True, exist_ok=True)
     for log in ground.folder.glob("*.log"):
         shutil.copy(log, kept)

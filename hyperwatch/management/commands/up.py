@@ -26,13 +26,13 @@ class Command(BaseCommand):
     """DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS, each for itself, replace what is brought along."""
 
     help = (
-        "For a trial: starts the web server, the consumer and, unless DEMO=0, a simulated market in one process, with "
-        "a PostgreSQL and a Kafka of its own where DATABASE_URL or KAFKA_BOOTSTRAP_SERVERS names none. Does what "
-        "`init_db` does, then says where everything is. Data stays in VAR_DIR; Ctrl-C ends it."
+        "Runs a trial installation in one process: the web server, the consumer and, unless DEMO_MARKET=0, a "
+        "simulated market. Starts an embedded PostgreSQL or Kafka if DATABASE_URL or KAFKA_BOOTSTRAP_SERVERS is "
+        "unset. Runs `init_db` first, then prints all addresses. Data stays in DATA_DIR; Ctrl-C stops it."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.is_demo = settings.MARKET_IS_SIMULATED = settings.DEMO
+        self.is_demo = settings.SIMULATED_DATA = settings.DEMO_MARKET
         self.parts = Parts(on_failure=server.end)
         # Until the server sets handlers of its own, both take the way of Ctrl-C, through every `finally`.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -59,16 +59,16 @@ class Command(BaseCommand):
 
     def bring_postgres(self, brought: ExitStack) -> None:
         began = time.monotonic()
-        if addresses.database_is_told(settings.VAR_DIR):
+        if addresses.database_is_told(settings.DATA_DIR):
             raise CannotStartError("Another `make run` of this folder has a DATABASE_URL: end it, or set the same one")
-        self.postgres = EmbeddedPostgres(settings.VAR_DIR)
+        self.postgres = EmbeddedPostgres(settings.DATA_DIR)
         brought.callback(self.postgres.stop)
         self.postgres.start()
         self.say(f"PostgreSQL {self.postgres.major} (data in {self.postgres.home})", began)
 
     def bring_kafka(self, brought: ExitStack) -> None:
         began = time.monotonic()
-        kafka = EmbeddedKafka(settings.VAR_DIR, [(topic.name, topic.partitions) for topic in topics()])
+        kafka = EmbeddedKafka(settings.DATA_DIR, [(topic.name, topic.partitions) for topic in topics()])
         brought.callback(kafka.stop)
         # Its port is known only now; whoever makes a client of Kafka asks the settings then.
         settings.KAFKA_BOOTSTRAP_SERVERS = kafka.start()
@@ -77,7 +77,7 @@ class Command(BaseCommand):
 
     def tell_other_shells(self, brought: ExitStack) -> None:
         """What was brought is found in any case; this is what was given, perhaps to this shell alone."""
-        var = settings.VAR_DIR
+        var = settings.DATA_DIR
         brought.enter_context(addresses.told(addresses.port_file(var), str(settings.SERVER_PORT)))
         if settings.DATABASE_URL:
             brought.enter_context(addresses.told(addresses.database_file(var), settings.DATABASE_URL))
@@ -88,9 +88,9 @@ class Command(BaseCommand):
 
     def prepare(self) -> None:
         began = time.monotonic()
-        settings.ADMIN_PASSWORD = settings.ADMIN_PASSWORD or made_password(settings.VAR_DIR)
+        settings.ADMIN_PASSWORD = settings.ADMIN_PASSWORD or made_password(settings.DATA_DIR)
         call_command("init_db", stdout=self.stdout, stderr=self.stderr)
-        self.greeting = welcome(settings.VAR_DIR, is_demo=self.is_demo)
+        self.greeting = welcome(settings.DATA_DIR, is_demo=self.is_demo)
         connections.close_all()
         self.say("Database", began)
 

@@ -14,12 +14,12 @@ from hyperwatch.embedded import apache
 from hyperwatch.tests.services import redis
 
 ROOT = Path(__file__).resolve().parents[3]
-VAR_DIR = Path(tempfile.gettempdir()) / f"hyperwatch-tests-{os.getpid()}"
+DATA_DIR = Path(tempfile.gettempdir()) / f"hyperwatch-tests-{os.getpid()}"
 
 SETTINGS = {
     "DJANGO_SETTINGS_MODULE": "hyperwatch.settings",
     "ENV_FILE": os.devnull,
-    "VAR_DIR": str(VAR_DIR),
+    "DATA_DIR": str(DATA_DIR),
     "SECRET_KEY": "for tests only, and long enough that Django has no complaint about it",
     "SERVER_HOST": "127.0.0.1",
     "REDIS_URL": "",

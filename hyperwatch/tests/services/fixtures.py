@@ -104,5 +104,5 @@ def web_server(fresh_database: Database, tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture
 def consumer_process(fresh_database: Database, tmp_path: Path) -> Iterator[Start]:
     """Starts `manage.py consume` on the fresh database: `consumer_process(**apache_kafka.env)`."""
-    with commands.running("consume", "CONSUMER_PORT", tmp_path, **fresh_database.env) as start:
+    with commands.running("consume", "CONSUMER_STATUS_PORT", tmp_path, **fresh_database.env) as start:
         yield start

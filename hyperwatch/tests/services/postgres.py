@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from hyperwatch.tests.services.environment import ROOT, VAR_DIR, given
+from hyperwatch.tests.services.environment import DATA_DIR, ROOT, given
 
 
 class Database:
@@ -81,8 +81,8 @@ def server() -> Iterator[Database]:
     if url := given.get("DATABASE_URL"):
         yield Database(url)
         return
-    VAR_DIR.mkdir(mode=0o711, exist_ok=True)
-    embedded = EmbeddedPostgres(VAR_DIR)
+    DATA_DIR.mkdir(mode=0o711, exist_ok=True)
+    embedded = EmbeddedPostgres(DATA_DIR)
     try:
         database = Database(embedded.start())
         # What a power cut leaves of a test's database matters to nobody.

@@ -25,8 +25,8 @@ class Command(DatabaseCommand):
         parser.add_argument(
             "--port",
             type=whole_number(0, 65535),
-            default=settings.CONSUMER_PORT,
-            help="where its /health and /metrics are served, 0 for nowhere (default: CONSUMER_PORT, now %(default)s)",
+            default=settings.CONSUMER_STATUS_PORT,
+            help="port of /health and /metrics, 0 for none (default: CONSUMER_STATUS_PORT, now %(default)s)",
         )
 
     def handle(self, *args: Any, port: int, **options: Any) -> None:
@@ -35,7 +35,7 @@ class Command(DatabaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        consuming = Consuming(stop, goes_on=DeadMan(settings.CONSUMER_STUCK_SECONDS))
+        consuming = Consuming(stop, goes_on=DeadMan(settings.CONSUMER_WATCHDOG_SECONDS))
         settle_memory()
         with serve_status(port, consuming.status):
             try:
