@@ -10,21 +10,17 @@ from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
-import prometheus_client
 from django.conf import settings
 from twisted.internet import tcp
 from twisted.web import http as half_typed_http
 
 from hyperwatch.api.addresses import counted_as
 from hyperwatch.api.envelope import failure
+from hyperwatch.metrics import HTTP_REJECTED_REQUESTS_TOTAL
 from hyperwatch.security import headers_of_refusal
 
 # Half of its types are told, which helps no subclass.
 http: Any = half_typed_http
-
-REFUSED = prometheus_client.Counter(
-    "hyperwatch_http_refused", "Requests that were refused before they had arrived", ["status"]
-)
 
 # So long a client that still sends may read why it is refused.
 LINGER_SECONDS = 2.0
@@ -125,7 +121,7 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
             return
         self._is_refused = True
         self.setTimeout(None)
-        REFUSED.labels(str(status)).inc()
+        HTTP_REJECTED_REQUESTS_TOTAL.labels(str(status)).inc()
         self.transport.write(_answer(status, failure(status, error)))
         # While it sends, a close would be a reset, by which the answer is lost (RFC 9112, 9.6).
         self.transport.loseWriteConnection()

@@ -20,9 +20,10 @@ from django.http import HttpResponseBase
 
 from hyperwatch.api import clock
 from hyperwatch.api.envelope import Draft
-from hyperwatch.api.kept import FROM_KEPT, Kept, Question, Version, kept_answers
+from hyperwatch.api.kept import Kept, Question, Version, kept_answers
 from hyperwatch.api.throttling import COUNTED, ReadThrottle, Window, counting, read_rate, stranger
 from hyperwatch.compression import SMALL, packed, takes_gzip
+from hyperwatch.metrics import RESPONSE_CACHE_HITS
 from hyperwatch.middleware import id_of_request, note
 from hyperwatch.patience import bound_statements
 from hyperwatch.together import Together
@@ -196,7 +197,7 @@ class Door:
             **visit.window.allowance(seen.used).headers(),
         }
         note(request_id, visit.method, face.path, face.route, status, time.perf_counter() - visit.began)
-        FROM_KEPT.inc()
+        RESPONSE_CACHE_HITS.inc()
         return Answer(status, _filled(face.headers, told), body)
 
     def _body(self, draft: Draft, takes_gzip: bool) -> bytes:

@@ -11,10 +11,12 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from hyperwatch.formats import isoformat
+from hyperwatch.metrics import DATABASE_REGISTRY
 from hyperwatch.patience import at_most
+from realtime import database_metrics  # noqa: F401 (registers its collector)
 from realtime.heads import newest_times_of_streams
 from realtime.kafka import KafkaAway, existing_topics, topics
 from realtime.losses import lost_lately
@@ -34,7 +36,8 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+    body = generate_latest(REGISTRY) + generate_latest(DATABASE_REGISTRY)
+    return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)
 
 
 def ready(request: HttpRequest) -> JsonResponse:

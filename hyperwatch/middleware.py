@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import structlog
 from django.http import HttpRequest, HttpResponseBase
-from prometheus_client import Histogram
+
+from hyperwatch.metrics import HTTP_REQUEST_DURATION_SECONDS
 
 log = structlog.stdlib.get_logger("hyperwatch.requests")
 
@@ -18,8 +19,6 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 QUIET = ("/static/", "/health", "/metrics", "/favicon.ico")
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-REQUESTS = Histogram("hyperwatch_http_seconds", "Time to answer a request", ["method", "route", "status"])
 
 
 class RequestLogMiddleware:
@@ -51,7 +50,8 @@ def route_of(request: HttpRequest) -> str:
 
 def note(request_id: str, method: str, path: str, route: str, status: int, seconds: float) -> None:
     """A request's log line, and its time in the metrics."""
-    REQUESTS.labels(method if method in METHODS else "other", route, str(status)).observe(seconds)
+    label = method if method in METHODS else "other"
+    HTTP_REQUEST_DURATION_SECONDS.labels(label, route, str(status)).observe(seconds)
     level = logging.WARNING if status >= 500 else logging.INFO
     if path.startswith(QUIET) and status < 400:
         level = logging.DEBUG

@@ -23,9 +23,9 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from hyperwatch.commanding import settle_memory
+from hyperwatch.metrics import EVENT_LOOP_TASKS
 from hyperwatch.request import Request, RequestFactory
 from hyperwatch.websocket import WebSocket, with_our_protocol
-from realtime.metrics import TASKS
 
 # A module in place of an object, which no type checker sees through.
 reactor: Any = installed_reactor
@@ -176,7 +176,7 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
         reactor.callWhenRunning(on_start)
     if before_end:
         reactor.addSystemEventTrigger("before", "shutdown", deferToThread, before_end)
-    TASKS.set_function(lambda: len(asyncio.all_tasks(loop())))
+    EVENT_LOOP_TASKS.set_function(lambda: len(asyncio.all_tasks(loop())))
     settle_memory()
     server.run()
     if not server.could_listen:

@@ -54,7 +54,7 @@ class Outlet:
 
     __slots__ = ("_is_closed", "_is_registering", "_send", "_transport", "has_room", "is_compressed", "on_room", "pong")
 
-    way = "outlet"
+    way = "direct"
 
     def __init__(self, transport: Any, *, is_compressed: bool) -> None:
         handle: socket.socket = transport.getHandle()

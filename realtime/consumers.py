@@ -14,9 +14,9 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
+from hyperwatch import metrics
 from hyperwatch.api.keys import KeysAway, may_read
 from hyperwatch.api.throttling import read_rate
-from realtime import metrics
 from realtime.bearers import bearers
 from realtime.followers import Follower, Outlet
 from realtime.hub import Hub, HubAway, get_hub
@@ -94,7 +94,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             bearers.enter(self, token)
         self.outlet = self._find_outlet()
         self.outlet.on_room = self._on_room
-        metrics.CONNECTIONS.labels(self.outlet.way).inc()
+        metrics.WEBSOCKET_CONNECTIONS.labels(self.outlet.way).inc()
         self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
         self._hub = get_hub()
         self._hub.enter(self)
@@ -156,7 +156,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._send(Error(ErrorCode.INTERNAL_ERROR, str(away)).text())
 
     async def _refuse(self, bad: BadFrame) -> None:
-        metrics.BAD_FRAMES.labels(bad.code).inc()
+        metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(bad.code).inc()
         if self._refused.spend():
             await self._close(CloseCode.TOO_MANY_BAD_FRAMES)
         else:
@@ -169,7 +169,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if self._is_closing:
             return
         self._is_closing = True
-        metrics.CLOSED.labels(str(int(code))).inc()
+        metrics.WEBSOCKET_CLOSED_TOTAL.labels(str(int(code))).inc()
         # A plain int: autobahn takes no IntEnum for a close code.
         await self.close(code=int(code), reason=CLOSES[code])
 
@@ -265,13 +265,13 @@ class StreamConsumer(AsyncWebsocketConsumer):
         for name in list(self._subscriptions):
             self._drop(name)
         if self._hub is not None:
-            metrics.CONNECTIONS.labels(self.outlet.way).dec()
+            metrics.WEBSOCKET_CONNECTIONS.labels(self.outlet.way).dec()
             self.outlet.on_room = None
             self._hub.exit(self)
         bearers.leave(self)
 
     async def _send(self, text: str) -> None:
-        metrics.sent(1, len(text))
+        metrics.count_sent(1, len(text))
         await self.base_send({"type": "websocket.send", "text": text})  # type: ignore[arg-type, misc, unused-ignore]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 
-from realtime import metrics
+from hyperwatch import metrics
 from realtime.followers import Client, Follower, Form
 from realtime.frames import Event, gap_frame
 from realtime.heads import Place
@@ -119,7 +119,7 @@ class Feed(ABC):
         if due:
             for lane, wanted in self._lanes.divide(due):
                 lane.send(wanted, before)
-            metrics.RING_BYTES.labels(self.stream.name).set(self.ring.bytes)
+            metrics.HUB_HISTORY_BYTES.labels(self.stream.name).set(self.ring.bytes)
         return len(due)
 
     def fallen_behind(self) -> list[Follower]:
@@ -215,7 +215,7 @@ class StateFeed(Feed):
     def after(self, seq: int) -> Due:
         kept = super().after(seq)
         if kept is None:
-            metrics.CONFLATED.labels(self.stream.name).inc()
+            metrics.HUB_CONFLATIONS_TOTAL.labels(self.stream.name).inc()
         return kept or self.resume(seq)
 
     def resume(self, seq: int) -> Due:

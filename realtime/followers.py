@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
-from realtime import metrics
+from hyperwatch import metrics
 from realtime.frames import Event, batch_frame, deflated, finished
 from realtime.protocol import CloseCode
 from realtime.streams import Stream
@@ -91,7 +91,7 @@ class Follower:
         self.seq = upto
         if chunk is not None:
             self.outlet.push(chunk)
-            metrics.sent(len(chunk.frames), len(chunk.wire))
+            metrics.count_sent(len(chunk.frames), len(chunk.wire))
 
 
 # The events that it is of, by the first, the last and their number, and the chunk.
@@ -147,7 +147,7 @@ class Lane:
                 outlet.push(chunk)
             else:
                 full.append(follower)
-        metrics.sent(len(chunk.frames), len(chunk.wire), clients=len(self._current) - len(full))
+        metrics.count_sent(len(chunk.frames), len(chunk.wire), clients=len(self._current) - len(full))
         for follower in full:
             self._fall_behind(follower, before)
 

@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
+from hyperwatch import metrics
 from hyperwatch.asking import DatabaseThreads
 from hyperwatch.away import is_cancelled
-from realtime import metrics
 from realtime.feed import EventFeed, Feed, StateFeed
 from realtime.followers import Chunk, Client, Follower, Form, Lane
 from realtime.frames import Event, gap_frame, snapshot_frame, unpack
@@ -101,7 +101,7 @@ class Hub:
     def join(self, subscription: Subscription, client: Client, before: Follower | None = None) -> Follower:
         """A place at the head, or that of the client's subscription `before`. Nothing is sent before `begin`."""
         form = Form(subscription.is_batch, client.outlet.is_compressed)
-        metrics.SUBSCRIPTIONS.labels(subscription.stream.name).inc()
+        metrics.WEBSOCKET_SUBSCRIPTIONS.labels(subscription.stream.name).inc()
         follower = self._feeds[subscription.stream.name].join(client, subscription.filter, form)
         follower.is_resuming = not subscription.start.is_at_head
         if before is not None and not before.is_current and not follower.is_resuming:
@@ -109,7 +109,7 @@ class Hub:
         return follower
 
     def leave(self, stream: Stream, follower: Follower) -> None:
-        metrics.SUBSCRIPTIONS.labels(stream.name).dec()
+        metrics.WEBSOCKET_SUBSCRIPTIONS.labels(stream.name).dec()
         self._feeds[stream.name].leave(follower)
 
     async def begin(self, subscription: Subscription, follower: Follower) -> None:
@@ -240,7 +240,7 @@ class Hub:
 
     def _stop(self) -> None:
         for name in self._feeds:
-            metrics.RING_BYTES.labels(name).set(0)
+            metrics.HUB_HISTORY_BYTES.labels(name).set(0)
         for task in (self._started, self._watching, *self._mending.values()):
             if task is not None:
                 task.cancel()
@@ -258,13 +258,13 @@ class Hub:
             return
         self._offer(feed, unpack(message["events"]))
         if (sent_ms := message.get("sent_ms", 0)) > 0:
-            metrics.FRAME_SECONDS.labels(feed.stream.name).observe(max(time.time() - sent_ms / 1000, 0))
+            metrics.HUB_DELIVERY_LATENCY_SECONDS.labels(feed.stream.name).observe(max(time.time() - sent_ms / 1000, 0))
         if feed.has_hole:
             self._mend_soon(feed, "hole")
 
     @staticmethod
     def _offer(feed: Feed, events: list[Event]) -> None:
-        metrics.EVENTS.labels(feed.stream.name).inc(feed.offer(events))
+        metrics.HUB_EVENTS_TOTAL.labels(feed.stream.name).inc(feed.offer(events))
 
     # What it reads where hearing failed
 
@@ -334,7 +334,7 @@ class Hub:
         while feed.has_hole or way == "heads":
             before = feed.head
             events = await self._database.ask(read_events, feed.stream, before, MEND_ROWS)
-            metrics.MENDED.labels(feed.stream.name, way).inc(len(events))
+            metrics.HUB_BACKFILLED_EVENTS_TOTAL.labels(feed.stream.name, way).inc(len(events))
             self._offer(feed, events)
             # Where it does not go on, rows were pruned, which the next look at the heads tells.
             if len(events) < MEND_ROWS or feed.head == before:

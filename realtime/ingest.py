@@ -8,6 +8,7 @@ made good by what is stored: a message that comes again is known, and a hub that
 
 import logging
 import threading
+import time
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,8 @@ from itertools import chain, repeat
 from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection, connections
-from prometheus_client import Counter, Histogram
 
+from hyperwatch import metrics
 from realtime.checkpoints import checkpoint
 from realtime.decoding import Batch, Letter, decode_batch
 from realtime.due import Lost
@@ -38,9 +39,6 @@ PATIENCE = 1.0
 
 # What waited so long for the database may have been pruned meanwhile, and is too old now.
 JUDGED_ANEW = MARGIN / 2
-
-BATCHES = Histogram("hyperwatch_batch_messages", "Messages in a batch", buckets=(1, 10, 100, 500, 1000, 2000, 10000))
-WAITS = Counter("hyperwatch_database_waits", "Times that storing waited for the database")
 
 
 class Stopped(Exception):
@@ -133,7 +131,10 @@ class Ingest:
         """Raises what the batch before raised: no later one is stored without it."""
         if before:
             before.result()
-        return self._store_all(messages, batch, texts)
+        began = time.monotonic()
+        outcome = self._store_all(messages, batch, texts)
+        metrics.INGEST_BATCH_DURATION_SECONDS.observe(time.monotonic() - began)
+        return outcome
 
     def _store_all(self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None) -> Outcome:
         try:
@@ -157,7 +158,7 @@ class Ingest:
         self._pass_over(underway.lost)
         self._consumer.commit(underway.messages)
         checkpoint("committed")
-        BATCHES.observe(len(underway.messages))
+        metrics.INGEST_BATCH_SIZE_MESSAGES.observe(len(underway.messages))
         _tell_of(underway.stored.result().letters)
 
     def _pass_over(self, lost: Sequence[Lost]) -> None:
@@ -173,14 +174,21 @@ class Ingest:
             if batch.judged_at is not None and self._now() - batch.judged_at > JUDGED_ANEW:
                 batch, texts = self._decode(messages), None
             try:
-                return Outcome(self._store.store(batch, texts), batch.letters)
+                stored = self._store.store(batch, texts)
+                self._observe_latency(batch)
+                return Outcome(stored, batch.letters)
             except (OperationalError, InterfaceError) as error:
                 pause = next(pauses)
-                WAITS.inc()
+                metrics.INGEST_DATABASE_RETRIES_TOTAL.inc()
                 log.warning("the database does not store (%s); next try in %s s", str(error).strip(), pause)
                 connection.close()
                 if self._stop.wait(pause) or self._has_ended.is_set():
                     raise Stopped from error
+
+    def _observe_latency(self, batch: Batch) -> None:
+        # Kafka has no timestamp for a message of an old producer: 0 or -1.
+        if batch.sent_ms > 0:
+            metrics.INGEST_LATENCY_SECONDS.observe(max(0.0, self._now().timestamp() - batch.sent_ms / 1000))
 
     def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> Outcome:
         """Finds the message that the database does not take: its neighbours are stored, it is put aside."""

@@ -6,7 +6,7 @@ port is known only once it runs.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
+from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
 from realtime.due import Due, Lost, Partition, Read
 
 log = logging.getLogger(__name__)
@@ -275,6 +276,7 @@ class Consumer:
     def close(self) -> None:
         """Leaves the group, so that others take over at once."""
         self._consumer.close()
+        _report_lag(self._lag, {})
 
     def _resume(self) -> None:
         if self._may_be_paused:
@@ -324,6 +326,7 @@ class Consumer:
                 # Where nothing came since the last rebalance there is no position.
                 at = place.offset if place.offset >= 0 else self._due.due((place.topic, place.partition), low)
                 lag[(place.topic, place.partition)] = max(0, high - max(at, 0))
+        _report_lag(self._lag, lag)
         self._lag = lag
 
     def _is_data(self, raw: confluent_kafka.Message) -> bool:
@@ -344,6 +347,14 @@ class Consumer:
             self.committed_at = datetime.now(UTC)
         else:
             log.warning("offsets not committed, their messages will come again: %s", error)
+
+
+def _report_lag(before: Iterable[Partition], lag: Mapping[Partition, int]) -> None:
+    """A series that stays after its partition moved to another member would show that one's lag twice."""
+    for partition in set(before) - set(lag):
+        KAFKA_CONSUMER_LAG_MESSAGES.remove(*partition)
+    for partition, messages in lag.items():
+        KAFKA_CONSUMER_LAG_MESSAGES.labels(*partition).set(messages)
 
 
 def _message(raw: Any) -> Message:

@@ -6,15 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 from django.db.models import F, Sum
-from prometheus_client import Counter
 
 from hyperwatch.away import DATABASE_AWAY, told_when_away
+from hyperwatch.metrics import KAFKA_LOST_MESSAGES_TOTAL
 from realtime.due import Lost
 from realtime.models import LostMessages
 
 log = logging.getLogger(__name__)
-
-LOST = Counter("hyperwatch_lost_messages", "Messages that Kafka removed before they were read", ["topic"])
 
 # So long readiness tells of a loss: an operator is to see it, and nobody can mend it.
 SHOWN = timedelta(days=1)
@@ -33,7 +31,7 @@ def tell_lost(losses: Sequence[Lost]) -> bool:
         connection.close()
         return False
     for lost in losses:
-        LOST.labels(lost.topic).inc(lost.messages)
+        KAFKA_LOST_MESSAGES_TOTAL.labels(lost.topic).inc(lost.messages)
         told = "%s[%s]: Kafka removed %s messages before they were read, offsets %s to %s; they are lost"
         log.error(told, lost.topic, lost.partition, lost.messages, lost.first, lost.last)
     return True

@@ -137,6 +137,8 @@ class DeadLetter(models.Model):
                 "topic", "partition", "offset", MD5("bytes"), name="dead_letters_place", nulls_distinct=False
             )
         ]
+        # Counting the outstanding ones reads neither the resent ones nor any bytes.
+        indexes = [models.Index(fields=["id"], condition=models.Q(resent_at=None), name="dead_letters_outstanding")]
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset} {self.reason}"

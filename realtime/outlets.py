@@ -15,7 +15,7 @@ Send = Callable[[Any], Awaitable[None]]
 class PlainOutlet:
     """ASGI's `send`, one frame after the other: whether there is room is known by what has been sent."""
 
-    way = "send"
+    way = "asgi"
     is_compressed = False
 
     def __init__(self, send: Send) -> None:

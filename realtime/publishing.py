@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from prometheus_client import Counter
 from redis.exceptions import RedisError
 
+from hyperwatch import metrics
 from realtime.frames import make_event, pack
 from realtime.groups import channel_layer, group_of
 from realtime.store import Stored
@@ -18,9 +18,6 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 1.0
 QUIET = 2.0
-
-PUBLISHED = Counter("hyperwatch_published", "Facts told to the channel layer", ["stream"])
-UNTOLD = Counter("hyperwatch_untold", "Facts that the channel layer did not take; the hubs read them", ["stream"])
 
 
 class Publisher:
@@ -41,10 +38,10 @@ class Publisher:
             return
         if time.monotonic() < self._quiet_until or not self._send(told):
             for new in told:
-                UNTOLD.labels(new.stream.name).inc(len(new.rows))
+                metrics.PUBLISH_FAILED_EVENTS_TOTAL.labels(new.stream.name).inc(len(new.rows))
             return
         for new in told:
-            PUBLISHED.labels(new.stream.name).inc(len(new.rows))
+            metrics.PUBLISH_EVENTS_TOTAL.labels(new.stream.name).inc(len(new.rows))
 
     def _send(self, stored: Sequence[Stored]) -> bool:
         sending = asyncio.run_coroutine_threadsafe(_group_send(stored), self._loop)

@@ -20,11 +20,12 @@ from rest_framework.viewsets import GenericViewSet
 from hyperwatch.afterwards import put_off
 from hyperwatch.api import clock, tables
 from hyperwatch.api.filters import ParameterFilter, Query
-from hyperwatch.api.kept import FROM_KEPT, FROM_VIEW, Kept, Question, kept_answers
+from hyperwatch.api.kept import Kept, Question, kept_answers
 from hyperwatch.api.pagination import DEEPEST, PageOrCursor, Snapshot
 from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
 from hyperwatch.api.renderers import BrowsableEnvelopeRenderer, EnvelopeRenderer
 from hyperwatch.api.views import ApiViewMixin
+from hyperwatch.metrics import RESPONSE_CACHE_HITS, RESPONSE_CACHE_MISSES
 from realtime import heads
 from realtime.columns import reader
 from realtime.counters import Sums, Window, count, sums
@@ -115,7 +116,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
             raise Answered(HttpResponseNotModified(headers={"ETag": tag, **REVALIDATED}))
         kept = kept_answers.find(self.question, self.version) if self._is_kept(request) else None
         if kept is not None:
-            FROM_KEPT.inc()
+            RESPONSE_CACHE_HITS.inc()
             self.version = cast(heads.Version, kept.version)
             raise Answered(HttpResponse(kept.draft.at(clock.now()), content_type=EnvelopeRenderer.media_type))
 
@@ -126,7 +127,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         for name, value in REVALIDATED.items():
             response[name] = value
         if self._is_kept(request) and isinstance(response, Response):
-            FROM_VIEW.inc()
+            RESPONSE_CACHE_MISSES.inc()
             response.add_post_render_callback(
                 lambda rendered: kept_answers.keep(question, Kept(version, tag, rendered.draft))
             )

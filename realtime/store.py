@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg2
 from django.db import DatabaseError, OperationalError, connection
-from prometheus_client import Counter
 from psycopg2.extras import execute_values
 
+from hyperwatch import metrics
 from hyperwatch.away import told_when_away
 from realtime import store_sql as sql
 from realtime.checkpoints import checkpoint
@@ -27,13 +27,6 @@ from realtime.kafka import Message
 from realtime.streams import Fact, Row, Stream, all_streams, get_stream
 
 log = logging.getLogger(__name__)
-
-STORED = Counter("hyperwatch_stored", "Facts stored", ["stream"])
-KNOWN = Counter("hyperwatch_known", "Facts that came again and changed nothing", ["stream"])
-DIFFERING = Counter(
-    "hyperwatch_differing", "Facts that came again with other values, which changed nothing", ["stream"]
-)
-REFUSED = Counter("hyperwatch_refused", "Messages that went to the dead letters", ["reason"])
 
 Offered = dict[str, list[Incoming]]
 
@@ -198,12 +191,12 @@ def _count(batch: Batch, offered: Offered, outcomes: Mapping[str, Outcome]) -> N
     differing = batch.differing.copy()
     for name, rows in offered.items():
         outcome = outcomes.get(name, NOTHING_NEW)
-        STORED.labels(name).inc(len(outcome.new))
-        KNOWN.labels(name).inc(len(rows) - len(outcome.new))
+        metrics.INGEST_ROWS_STORED_TOTAL.labels(name).inc(len(outcome.new))
+        metrics.INGEST_DUPLICATES_TOTAL.labels(name).inc(len(rows) - len(outcome.new))
         differing += [(name, rows[place].row) for place in outcome.differing]
     _tell_differing(differing)
     for letter in batch.letters:
-        REFUSED.labels(letter.reason.value).inc()
+        metrics.INGEST_REJECTED_MESSAGES_TOTAL.labels(letter.reason.value).inc()
 
 
 def _tell_differing(differing: Sequence[tuple[str, Row]]) -> None:
@@ -211,7 +204,7 @@ def _tell_differing(differing: Sequence[tuple[str, Row]]) -> None:
     for name, row in differing:
         rows.setdefault(name, []).append(row)
     for name, others in rows.items():
-        DIFFERING.labels(name).inc(len(others))
+        metrics.INGEST_CONFLICTS_TOTAL.labels(name).inc(len(others))
         told = "%s: known facts came with other values, which changed nothing: %s; the first of them: %.500s"
         # As on the wire: the struct's own text shows raw JSON as an object in memory.
         log.warning(told, name, len(others), msgspec.json.encode(others[0]).decode())

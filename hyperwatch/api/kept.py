@@ -5,12 +5,8 @@ from typing import NamedTuple, Protocol, Self
 
 from cachetools import LRUCache
 from django.conf import settings
-from prometheus_client import Counter
 
 from hyperwatch.api.envelope import Draft
-
-ANSWERS = Counter("hyperwatch_answers", "Answers that may be kept, by where they came from", ["source"])
-FROM_KEPT, FROM_VIEW = ANSWERS.labels("kept"), ANSWERS.labels("made")
 
 
 class Version(Protocol):

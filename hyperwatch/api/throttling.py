@@ -13,15 +13,13 @@ from typing import Any, ClassVar, NamedTuple, Self, cast
 import redis
 from django.conf import settings
 from django.core.cache import cache
-from prometheus_client import Counter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework_api_key.models import APIKey
 
 from hyperwatch.api.addresses import forwarded_address
-
-SKIPPED = Counter("hyperwatch_throttle_skipped", "Requests that passed uncounted, the cache being away")
+from hyperwatch.metrics import THROTTLE_BYPASSED_REQUESTS_TOTAL
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)", re.ASCII)
@@ -75,7 +73,7 @@ class Counting:
                 return stand
             except CACHE_AWAY:
                 self.away_until = time.monotonic() + PAUSE_SECONDS
-        SKIPPED.inc(sum(more.values()))
+        THROTTLE_BYPASSED_REQUESTS_TOTAL.inc(sum(more.values()))
         return dict.fromkeys(more, 0)
 
 

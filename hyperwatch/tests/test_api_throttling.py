@@ -8,7 +8,8 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch.api.throttling import SKIPPED, counting, read_rate
+from hyperwatch.api.throttling import counting, read_rate
+from hyperwatch.metrics import THROTTLE_BYPASSED_REQUESTS_TOTAL
 from hyperwatch.tests.asking import ask, bearer
 
 pytestmark = pytest.mark.django_db
@@ -100,11 +101,11 @@ def test_while_redis_is_away_requests_pass_and_a_metric_counts_them(settings: Se
             "LOCATION": "redis://127.0.0.1:1/0",
         }
     }
-    before = SKIPPED._value.get()
+    before = THROTTLE_BYPASSED_REQUESTS_TOTAL._value.get()
     for _ in range(5):
         answer = get()
         assert (answer.status_code, answer["X-RateLimit-Remaining"]) == (200, "3")
-    assert SKIPPED._value.get() == before + 5
+    assert THROTTLE_BYPASSED_REQUESTS_TOTAL._value.get() == before + 5
 
 
 def test_a_counter_that_ran_out_between_two_looks_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:

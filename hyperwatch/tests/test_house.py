@@ -18,10 +18,12 @@ DOMAIN_FILES = {
 }  # fmt: skip
 
 FORMATS = (
+    "hyperwatch.__version__",
     "hyperwatch.afterwards",
     "hyperwatch.asking",
     "hyperwatch.away",
     "hyperwatch.formats",
+    "hyperwatch.metrics",
     "hyperwatch.fields",
     "hyperwatch.browsing",
     "hyperwatch.api",
@@ -35,7 +37,8 @@ FACE_FOR_DOMAINS = (
 )  # fmt: skip
 FACE_FOR_ASSEMBLY = (
     "realtime.streams", "realtime.heads", "realtime.kafka", "realtime.losses", "realtime.consuming", "realtime.market",
-    "realtime.routing", "realtime.asyncapi", "realtime.bench", "realtime.soak", "realtime.sending", "realtime.metrics",
+    "realtime.routing", "realtime.asyncapi", "realtime.bench", "realtime.soak", "realtime.sending",
+    "realtime.database_metrics",
 )  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def is_of(fields: list[str], web: Command) -> bool:
 def test_so_many_connections_come_from_one_address_and_websockets_are_counted_apart(web: Command) -> None:
     with ExitStack() as stack:
         sockets = [stack.enter_context(client(web.ws_url)) for _ in range(7)]
-        wait_until(lambda: metric(web, "hyperwatch_connections") == 7, "the sockets")
+        wait_until(lambda: metric(web, "hyperwatch_websocket_connections") == 7, "the sockets")
         time.sleep(0.2)
         several = [stack.enter_context(raw(web)) for _ in range(5)]
         with raw(web) as sixth:

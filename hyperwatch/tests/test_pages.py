@@ -48,7 +48,7 @@ def test_the_page_has_its_parts(path: str) -> None:
 
 def test_health_is_alive_and_metrics_are_told() -> None:
     assert Client().get("/health").json() == {"status": "healthy"}
-    assert b"hyperwatch_stored_total" in Client().get("/metrics").content
+    assert b"hyperwatch_ingest_rows_stored_total" in Client().get("/metrics").content
 
 
 @pytest.fixture(autouse=True)

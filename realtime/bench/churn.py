@@ -108,7 +108,7 @@ class Round:
         return time.monotonic() - began
 
     async def _connections(self) -> float:
-        return sum((await samples(self._server.url, "hyperwatch_connections")).values())
+        return sum((await samples(self._server.url, "hyperwatch_websocket_connections")).values())
 
     async def _complete(self) -> int:
         told = await self._neighbours.wait_until_still()

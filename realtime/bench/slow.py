@@ -85,7 +85,7 @@ async def _run(ground: Ground, name: str, megabytes: int) -> Run:
 async def _end(server: Server, deaf: Clients) -> tuple[dict[str, int], dict[str, float]]:
     await deaf.ask("deaf", is_deaf=False)
     told = await deaf.wait_until_still()
-    said = await samples(server.url, "hyperwatch_closed_total") if server.name == "hub" else {}
+    said = await samples(server.url, "hyperwatch_websocket_closed_total") if server.name == "hub" else {}
     return told["closed"], said
 
 

@@ -10,8 +10,9 @@ from realtime.soak.stored import Stored
 from realtime.soak.verdict import Check
 from realtime.soak.watching import Watch
 
-# The hub's five, the door's, one that is just replaced, one for each consumer and what it replaces; nobody else.
-MOST_CONNECTIONS = HTTP_WORKER_THREADS + 7 + 2 * CONSUMERS
+# In the web process: HTTP threads, the hub (5), response cache, metrics, one being replaced. Each consumer: one, and
+# one being replaced.
+MOST_CONNECTIONS = HTTP_WORKER_THREADS + 8 + 2 * CONSUMERS
 # By then a process has all that it begins with, on a slow machine too.
 STARTED_SECONDS = 20.0
 # What comes and goes by itself: connections of threads that had not yet answered, a request that is on its way.

@@ -60,10 +60,10 @@ class Watch:
         while not self._stop.wait(SECONDS):
             self._count_connections()
             told = _told(self.web.url)
-            is_quiet = told.get("hyperwatch_connections") == self._staying
+            is_quiet = told.get("hyperwatch_websocket_connections") == self._staying
             for child in self._children:
                 if child is self.web:
-                    self._look_at(child, is_quiet, told.get("hyperwatch_tasks"))
+                    self._look_at(child, is_quiet, told.get("hyperwatch_event_loop_tasks"))
                 else:
                     self._look_at(child, is_quiet and _has_worked(child.url), None)
 

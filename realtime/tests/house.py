@@ -191,7 +191,7 @@ class House:
 
 def waits(consumer: Command) -> int:
     """How often it has waited for the database."""
-    return metric(consumer, "hyperwatch_database_waits_total")
+    return metric(consumer, "hyperwatch_ingest_database_retries_total")
 
 
 @contextmanager

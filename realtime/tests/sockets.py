@@ -92,10 +92,10 @@ def leaving_nothing(process: Command) -> Iterator[None]:
     with client(process.ws_url) as first:
         # What is opened once and kept is not theirs.
         first.ask(type="hello")
-    wait_until(lambda: metric(process, "hyperwatch_connections") == 0, "the first client to be gone")
+    wait_until(lambda: metric(process, "hyperwatch_websocket_connections") == 0, "the first client to be gone")
     before = descriptors(process)
     yield
-    wait_until(lambda: metric(process, "hyperwatch_connections") == 0, "every connection to be gone", 15)
+    wait_until(lambda: metric(process, "hyperwatch_websocket_connections") == 0, "every connection to be gone", 15)
     wait_until(lambda: descriptors(process) <= before, "every descriptor to be closed", 15)
 
 

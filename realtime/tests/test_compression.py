@@ -43,10 +43,10 @@ def test_a_compressing_client_gets_the_same_frames_in_fewer_bytes(serve: Serve, 
     for compression in ("deflate", None):
         with client(web.ws_url, compression=compression) as ws:
             assert is_compressed(ws) == (compression is not None)
-            before = metric(web, "hyperwatch_sent_bytes_total")
+            before = metric(web, "hyperwatch_websocket_sent_bytes_total")
             ws.subscribe("liquidations", since=0, batch=is_batch)
             texts[compression] = received(ws)
-            sizes[compression] = metric(web, "hyperwatch_sent_bytes_total") - before
+            sizes[compression] = metric(web, "hyperwatch_websocket_sent_bytes_total") - before
             assert ws.ask(type="ping")["type"] == "pong"
     assert texts["deflate"] == texts[None]
     # Half and more of a single frame is one hash after the other; many frames say the same again and again.

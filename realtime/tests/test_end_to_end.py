@@ -36,7 +36,11 @@ def check_replay(database: Database, web: Command, consumer: Command) -> None:
             said = consumer.output()[-3_000:]
             raise AssertionError(f"{len(listener.facts)} facts came, {stored} are stored; it said:\n{said}") from late
         replay()
-        wait_until(lambda: metric(consumer, "hyperwatch_known_total") == sum(FACTS.values()), "the second replay", 60)
+        wait_until(
+            lambda: metric(consumer, "hyperwatch_ingest_duplicates_total") == sum(FACTS.values()),
+            "the second replay",
+            60,
+        )
         assert listener.silent_for(3)
     for name in channels:
         assert listener.seqs(name) == list(range(1, FACTS[name] + 1)), name

@@ -27,7 +27,7 @@ def house(_migrated: Database, _redis: RedisServer, _kafka: KafkaBroker, tmp_pat
 
 
 def known(consumer: Command) -> int:
-    return metric(consumer, 'hyperwatch_known_total{stream="transactions"}')
+    return metric(consumer, 'hyperwatch_ingest_duplicates_total{stream="transactions"}')
 
 
 def test_killed_at_the_worst_places_it_loses_nothing_and_repeats_nothing(house: House) -> None:
@@ -50,7 +50,7 @@ def test_killed_at_the_worst_places_it_loses_nothing_and_repeats_nothing(house: 
     house.send(1)
     house.check()
     house.check_counts_as_read()
-    assert metric(last, "hyperwatch_published_total") == 1
+    assert metric(last, "hyperwatch_publish_events_total") == 1
     house.check_silent()
     last.stop()
 
@@ -59,7 +59,9 @@ def killed(house: House, at: str) -> None:
     """Sends a message that a consumer dies of at that place."""
     doomed = house.working(INGEST_KILL_AT=at)
     if at.endswith("2"):
-        wait_until(lambda: metric(doomed, "hyperwatch_batch_messages_count") == 1, "the last message to come again")
+        wait_until(
+            lambda: metric(doomed, "hyperwatch_ingest_batch_size_messages_count") == 1, "the last message to come again"
+        )
     house.send(1)
     assert doomed.wait(20) == -signal.SIGKILL
 
@@ -109,7 +111,7 @@ def test_one_frozen_between_its_commit_and_its_publishing_tells_late_and_disturb
     wait_until(lambda: known(other) > 0, "what the frozen one has stored to come again")
     house.check()
     check_comes_back(house, frozen)
-    assert metric(frozen, "hyperwatch_published_total") > 0
+    assert metric(frozen, "hyperwatch_publish_events_total") > 0
     end(frozen, other)
 
 

@@ -99,7 +99,7 @@ def test_what_retention_removed_before_it_was_read_is_told_by_partition(house: H
     second = house.working()
     wait_until(lambda: "7 messages before they were read" in second.output(), "the log line")
     wait_until(lambda: house.committed() == house.sent + 7, "what is lost to be passed over")
-    assert metric(second, "hyperwatch_lost_messages_total") == 7
+    assert metric(second, "hyperwatch_kafka_lost_messages_total") == 7
     status, told = house.get("/health/ready")
     kafka = told["checks"]["kafka"]
     assert (status, told["status"], kafka["status"], kafka["lost"]) == (200, "degraded", "degraded", {place: 7})
@@ -108,7 +108,7 @@ def test_what_retention_removed_before_it_was_read_is_told_by_partition(house: H
     third = house.working()
     house.send(5)
     house.check()
-    assert metric(third, "hyperwatch_lost_messages_total") == 0
+    assert metric(third, "hyperwatch_kafka_lost_messages_total") == 0
     assert house.get("/health/ready")[1]["checks"]["kafka"]["lost"] == {place: 7}
     third.stop()
 

@@ -69,7 +69,7 @@ def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_aga
     wait_until(lambda: is_told(house, consumer), "the layer to be told again", 20)
     house.check()
     house.check_silent()
-    told = [metric(consumer, f"hyperwatch_{name}_total") for name in ("published", "untold")]
+    told = [metric(consumer, f"hyperwatch_{name}_total") for name in ("publish_events", "publish_failed_events")]
     assert sum(told) == house.sent
     assert house.ready("channel_layer") == (200, "ok", "ok")
     house.check_reads()
@@ -77,7 +77,7 @@ def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_aga
 
 
 def is_told(house: House, consumer: Command) -> bool:
-    before = metric(consumer, "hyperwatch_published_total")
+    before = metric(consumer, "hyperwatch_publish_events_total")
     house.send(1)
     house.check()
-    return metric(consumer, "hyperwatch_published_total") > before
+    return metric(consumer, "hyperwatch_publish_events_total") > before

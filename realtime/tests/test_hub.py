@@ -158,7 +158,7 @@ def test_without_the_database_a_client_is_told_and_served_once_it_is_back(
             assert (answer["type"], answer["code"]) == ("error", "INTERNAL_ERROR")
             server.query(f'ALTER DATABASE "{fresh_database.name}_away" RENAME TO "{fresh_database.name}"')
             ws.subscribe("liquidations")
-        assert metric(web, "hyperwatch_connections") == 0
+        assert metric(web, "hyperwatch_websocket_connections") == 0
     finally:
         with suppress(Error):
             server.query(f'ALTER DATABASE "{fresh_database.name}_away" RENAME TO "{fresh_database.name}"')
@@ -210,15 +210,21 @@ def test_the_metrics_tell_of_the_stream(serve: Serve, publish: Publish) -> None:
         one(2)
         publish(one(3))
         ws.wait_for(3, timeout=5)
-        names = ("subscriptions", "events_total", "mended_total", "frame_seconds_count", "ring_bytes")
+        names = (
+            "websocket_subscriptions",
+            "hub_events_total",
+            "hub_backfilled_events_total",
+            "hub_delivery_latency_seconds_count",
+            "hub_history_bytes",
+        )
         of_stream = {name: metric(web, f'hyperwatch_{name}{{stream="liquidations"') for name in names}
         assert of_stream == {
-            "subscriptions": 1,
-            "events_total": 3,
+            "websocket_subscriptions": 1,
+            "hub_events_total": 3,
             # The hole and what came behind it, which was heard already.
-            "mended_total": 2,
-            "frame_seconds_count": 1,
-            "ring_bytes": sum(map(len, ws.raw)),
+            "hub_backfilled_events_total": 2,
+            "hub_delivery_latency_seconds_count": 1,
+            "hub_history_bytes": sum(map(len, ws.raw)),
         }
-        assert metric(web, "hyperwatch_frames_total") == 1 + 3
-    wait_until(lambda: metric(web, "hyperwatch_subscriptions") == 0, "the subscription's end")
+        assert metric(web, "hyperwatch_websocket_sent_frames_total") == 1 + 3
+    wait_until(lambda: metric(web, "hyperwatch_websocket_subscriptions") == 0, "the subscription's end")

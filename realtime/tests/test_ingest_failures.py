@@ -61,7 +61,7 @@ def test_a_consumer_waits_for_kafka_takes_up_when_it_comes_tells_how_it_stands_a
     told = health(consumer)
     assert told["status"] == "healthy"
     assert told["last_commit"].endswith("Z")
-    assert metric(consumer, 'hyperwatch_stored_total{stream="transactions"}') == 100
+    assert metric(consumer, 'hyperwatch_ingest_rows_stored_total{stream="transactions"}') == 100
     assert_ends_cleanly(consumer)
 
 

@@ -120,8 +120,8 @@ def test_two_consumers_of_overlapping_and_repeated_input_make_no_hole_and_no_rep
         wait_until(lambda: processed(consumers) >= len(again), "everything to be read", 60)
     assert_database_holds(fresh_database, truth)
     assert seen == {name: list(range(1, truth.counts[name] + 1)) for name in seen}
-    assert all(metric(consumer, "hyperwatch_stored_total") > 0 for consumer in consumers)
+    assert all(metric(consumer, "hyperwatch_ingest_rows_stored_total") > 0 for consumer in consumers)
 
 
 def processed(consumers: Sequence[Command]) -> int:
-    return sum(metric(consumer, "hyperwatch_batch_messages_sum") for consumer in consumers)
+    return sum(metric(consumer, "hyperwatch_ingest_batch_size_messages_sum") for consumer in consumers)

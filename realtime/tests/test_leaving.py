@@ -48,10 +48,10 @@ def test_an_answer_that_was_taken_leaves_no_task_whatever_its_size(server: Comma
     """The transport may have been full when the last piece was given to it."""
     sizes = {f"COIN{count}": count for count in range(300, 900, 100)}
     stored(*(position_summary(coin, positions=held(count)) for coin, count in sizes.items()))
-    before = metric(server, "hyperwatch_tasks")
+    before = metric(server, "hyperwatch_event_loop_tasks")
     for coin, count in sizes.items():
         assert len(fetch(server, f"/api/v1/positions?coin={coin}")["data"]["positions"]) == count
-    wait_until(lambda: metric(server, "hyperwatch_tasks") <= before, "the answers' tasks to end", 5)
+    wait_until(lambda: metric(server, "hyperwatch_event_loop_tasks") <= before, "the answers' tasks to end", 5)
 
 
 def held(count: int) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def visits(server: Command, number: int) -> None:
             ws.subscribe("liquidations")
             if count % 2:
                 ws.socket.socket.close()
-    wait_until(lambda: metric(server, "hyperwatch_connections") == 1, "all of them to be gone")
+    wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "all of them to be gone")
 
 
 def collected(server: Command) -> int:

@@ -61,7 +61,7 @@ def test_too_many_refused_frames_close_with_4400_and_the_neighbour_goes_on(serve
         bad.socket.send("no json")
         assert closed_with(bad)[0] == 4400
         assert good.ask(type="ping")["type"] == "pong"
-        assert metric(web, 'hyperwatch_closed_total{code="4400"}') == 1
+        assert metric(web, 'hyperwatch_websocket_closed_total{code="4400"}') == 1
 
 
 def test_params_may_name_so_many_values_together(serve: Serve) -> None:
@@ -116,11 +116,11 @@ def test_one_who_answers_no_ping_is_cut_off(serve: Serve) -> None:
     web = serve(WEBSOCKET_PING_INTERVAL_SECONDS="1", WEBSOCKET_PING_TIMEOUT_SECONDS="1")
     # Its library answers pings by itself; nobody answers for the raw one.
     with client(web.ws_url) as good, opened(web.port) as silent:
-        wait_until(lambda: metric(web, "hyperwatch_connections") == 2, "both connections")
+        wait_until(lambda: metric(web, "hyperwatch_websocket_connections") == 2, "both connections")
         frame = silent.next()
         assert frame is not None
         assert frame.opcode == Opcode.PING
-        wait_until(lambda: metric(web, "hyperwatch_connections") == 1, "the silent one's end", 10)
+        wait_until(lambda: metric(web, "hyperwatch_websocket_connections") == 1, "the silent one's end", 10)
         assert good.ask(type="ping")["type"] == "pong"
 
 

@@ -522,12 +522,12 @@ def test_one_who_does_not_answer_a_close_or_does_not_read_is_cut_off(server: Com
         silent.send(text(rsv=1))
         ask_until_nothing_comes(server, deaf)
         deaf.send(close(1000))
-        wait_until(lambda: metric(server, "hyperwatch_connections") == 1, "both to be cut off", 15)
+        wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "both to be cut off", 15)
 
 
 def ask_until_nothing_comes(server: Command, deaf: RawSocket) -> None:
     """And not for more at a time than the server keeps while it goes on reading."""
-    answered = metric(server, "hyperwatch_frames_total")
+    answered = metric(server, "hyperwatch_websocket_sent_frames_total")
     with suppress(AssertionError):
         for count in itertools.count(answered + 10, 10):
             deaf.send(text(b'{"type": "hello"}') * 10)
@@ -535,7 +535,7 @@ def ask_until_nothing_comes(server: Command, deaf: RawSocket) -> None:
 
 
 def has_sent(server: Command, count: int) -> bool:
-    return metric(server, "hyperwatch_frames_total") >= count
+    return metric(server, "hyperwatch_websocket_sent_frames_total") >= count
 
 
 # 9 Limits
@@ -585,7 +585,7 @@ def test_one_who_vanishes_costs_nothing(server: Command, said: bytes, way: Any) 
     with opened(server.port) as raw:
         raw.send(said)
         way(raw)
-    wait_until(lambda: metric(server, "hyperwatch_connections") == 1, "it to be gone")
+    wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "it to be gone")
 
 
 def test_one_who_vanishes_in_the_middle_of_a_handshake_costs_nothing(server: Command) -> None:
@@ -593,7 +593,7 @@ def test_one_who_vanishes_in_the_middle_of_a_handshake_costs_nothing(server: Com
         with connected(server.port) as raw:
             raw.send(request()[:size])
             raw.reset()
-    wait_until(lambda: metric(server, "hyperwatch_connections") == 1, "them to be gone")
+    wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "them to be gone")
 
 
 # Compression (RFC 7692)

@@ -54,7 +54,7 @@ def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         process = start(STREAM_SYNC_INTERVAL_SECONDS="0.1", WEBSOCKET_MESSAGE_RATE="100000/minute")
         with leaving_nothing(process):
             yield process
-        assert metric(process, "hyperwatch_subscriptions") == 0
+        assert metric(process, "hyperwatch_websocket_subscriptions") == 0
         wait_until(lambda: database.value(OF_OURS, NAME) == 0, "the process to leave the database")
 
 
@@ -208,8 +208,8 @@ def test_clients_that_come_and_go_in_any_order_leave_nothing(server: Command) ->
     with storing() as numbers:
         asyncio.run(churn())
     assert numbers
-    wait_until(lambda: metric(server, "hyperwatch_connections") == 0, "all to be gone", 15)
-    assert metric(server, "hyperwatch_subscriptions") == 0
+    wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 0, "all to be gone", 15)
+    assert metric(server, "hyperwatch_websocket_subscriptions") == 0
 
 
 @pytest.mark.parametrize("is_watched", [False, True], ids=["by oneself", "beside another"])
@@ -234,8 +234,10 @@ def test_one_who_vanishes_while_it_subscribes_leaves_nothing(server: Command, is
             first.socket.close()
         for _ in range(100):
             vanish()
-        wait_until(lambda: metric(server, "hyperwatch_connections") == is_watched, "all to be gone", 15)
-        wait_until(lambda: metric(server, "hyperwatch_subscriptions") == is_watched, "what they asked for to be gone")
+        wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == is_watched, "all to be gone", 15)
+        wait_until(
+            lambda: metric(server, "hyperwatch_websocket_subscriptions") == is_watched, "what they asked for to be gone"
+        )
         if is_watched:
             stored(*fact(30))
             assert first.wait_for(1)[0]["seq"] == 30

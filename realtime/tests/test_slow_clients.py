@@ -62,7 +62,9 @@ def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_g
         liquidate()
         reading.join()
         assert quick.seqs("liquidations") == list(range(1, COUNT + 1))
-        wait_until(lambda: metric(server, 'hyperwatch_closed_total{code="4408"}') == 1, "the slow one's close", 10)
+        wait_until(
+            lambda: metric(server, 'hyperwatch_websocket_closed_total{code="4408"}') == 1, "the slow one's close", 10
+        )
         # Told so, and cut off where it took longer than the close's time limit to read that.
         assert closing_code(slow) in (4408, None)
         assert slow.seqs("liquidations") == list(range(1, len(slow.facts) + 1))
@@ -124,4 +126,4 @@ def test_a_connection_has_an_outlet(server: Command) -> None:
     """It hangs on insides of Autobahn and Twisted: a version that changes them is to be noticed here."""
     with client(server.ws_url) as ws:
         ws.subscribe("liquidations")
-        assert metric(server, 'hyperwatch_connections{way="outlet"}') == 1
+        assert metric(server, 'hyperwatch_websocket_connections{transport="direct"}') == 1

@@ -193,11 +193,11 @@ def test_numbers_follow_the_order_in_which_messages_came() -> None:
 def test_what_was_stored_is_not_told_again_and_takes_no_number() -> None:
     first = transaction(raw_data={"tid": 1})
     stored(first)
-    known = counted("known", stream="transactions")
+    known = counted("ingest_duplicates", stream="transactions")
     assert stored(first, first, first) == []
     (new,) = stored(first, transaction(raw_data={"tid": 2}), first)
     assert [row.seq for row in new.rows] == [2]
-    assert counted("known", stream="transactions") == known + 2
+    assert counted("ingest_duplicates", stream="transactions") == known + 2
     assert_numbers_have_no_holes()
 
 
@@ -213,10 +213,10 @@ def test_other_values_of_a_known_fact_are_counted_and_logged_and_change_nothing(
     together: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = transaction(price="45000"), transaction(price="46000")
-    before = counted("differing", stream="transactions")
+    before = counted("ingest_conflicts", stream="transactions")
     stored(first, second) if together else (stored(first), stored(second))
     assert [row.price for row in Transaction.objects.all()] == [45000]
-    assert counted("differing", stream="transactions") == before + 1
+    assert counted("ingest_conflicts", stream="transactions") == before + 1
     assert "other values" in caplog.text
 
 
@@ -234,17 +234,17 @@ def test_a_ratio_with_other_values_is_told_in_words_and_many_of_a_batch_in_one_l
 @pytest.mark.parametrize("together", [True, False])
 def test_a_summary_with_other_positions_is_counted_and_changes_nothing(together: bool) -> None:
     first, second = position_summary(), position_summary(positions=[])
-    before = counted("differing", stream="position_summaries")
+    before = counted("ingest_conflicts", stream="position_summaries")
     stored(first, second) if together else (stored(first), stored(second))
-    assert counted("differing", stream="position_summaries") == before + 1
+    assert counted("ingest_conflicts", stream="position_summaries") == before + 1
 
 
 def test_the_same_fact_in_other_words_is_no_other_fact() -> None:
-    before = counted("differing", stream="transactions")
+    before = counted("ingest_conflicts", stream="transactions")
     stored(transaction(price="45000.5", raw_data={"tid": 1}))
     raised = {"price": 45000.50, "user_address": WALLET.upper().replace("X", "x"), "raw_data": {"tid": 1}}
     assert stored(transaction(**raised, block_timestamp="2026-01-10T11:30:00+01:00")) == []
-    assert counted("differing", stream="transactions") == before
+    assert counted("ingest_conflicts", stream="transactions") == before
 
 
 def test_the_newest_of_a_coin_is_by_the_facts_time_not_by_its_number() -> None:
