@@ -1,9 +1,9 @@
-"""Settings, all of them from the environment (or a `.env` file) with defaults that work.
+"""Settings from the environment or a `.env` file, with working defaults.
 
-The README's table tells them to people; `.env.example` is the same table to copy. What cannot be is refused
-here, at boot, with the variable's name and what it takes: everything at once, before anything is made of it.
+`.env.example` lists all of them. Invalid values stop the start: all at once, each with its name and the accepted values.
 """
 
+import logging
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -17,13 +17,13 @@ from hyperwatch.logging import configure_logging
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env_file = os.environ.get("ENV_FILE", "")
-env = Settings(Path(env_file or BASE_DIR / ".env"), is_asked_for=bool(env_file))
+env = Settings(Path(env_file or BASE_DIR / ".env"), is_required=bool(env_file))
 
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))
 
-# What a stranger may see
-DEBUG: bool = env.flag("DEBUG", False)
-SECRET_KEY: str = env.secret("SECRET_KEY") or env.kept("DATA_DIR", DATA_DIR, addresses.secret_key)
+# Security and public access
+DEBUG: bool = env.boolean("DEBUG", False)
+SECRET_KEY: str = env.secret("SECRET_KEY") or env.generated("DATA_DIR", DATA_DIR, addresses.secret_key)
 ALLOWED_HOSTS: list[str] = env.names("ALLOWED_HOSTS", ["*"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.origins("CSRF_TRUSTED_ORIGINS", also="")
 CORS_ALLOWED_ORIGINS: list[str] = env.origins("CORS_ALLOWED_ORIGINS")
@@ -42,62 +42,61 @@ CORS_EXPOSE_HEADERS = [
 ]
 WEBSOCKET_ALLOWED_ORIGINS: list[str] = env.origins("WEBSOCKET_ALLOWED_ORIGINS", ["*"])
 X_FRAME_OPTIONS = "DENY"
-# How many proxies of ours stand before it: that many forwarded addresses are believed
-NUM_PROXIES: int = env.whole("NUM_PROXIES", 0, 0, 16)
+# Number of trusted proxies in front: as many addresses of X-Forwarded-For are trusted
+NUM_PROXIES: int = env.integer("NUM_PROXIES", 0, 0, 16)
 
-# Whether clients reach it by https and in no other way: the outermost proxy ends TLS, and says so in a header that
-# only a proxy's word makes true
-BEHIND_TLS_PROXY: bool = env.flag("BEHIND_TLS_PROXY", False)
+# All clients use HTTPS: the outermost proxy terminates TLS and sets X-Forwarded-Proto. Without a trusted proxy a client
+# could forge that header, and requests without it would be redirected without end.
+BEHIND_TLS_PROXY: bool = env.boolean("BEHIND_TLS_PROXY", False)
 if BEHIND_TLS_PROXY and not NUM_PROXIES:
-    env.refuse(
-        "BEHIND_TLS_PROXY", "takes a proxy before it that ends TLS: set NUM_PROXIES, or all would be sent to nobody"
-    )
+    env.reject("BEHIND_TLS_PROXY", "needs a proxy that terminates TLS: set NUM_PROXIES to the number of proxies")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS_PROXY
-# What orchestrators and Prometheus ask without the proxy.
+# Orchestrators and Prometheus connect without the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^health(/ready)?$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if BEHIND_TLS_PROXY else 0
-# Browsers ignore it over plain HTTP, and complain.
+# Browsers ignore this header over plain HTTP and log a warning.
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if BEHIND_TLS_PROXY else None
-# HSTS speaks for this host; those below its name and the browsers' list are for the owner of the name (W005, W021).
-# Without BEHIND_TLS_PROXY one check of ours says what four of Django's would (checks.py).
+# HSTS covers this host only. Subdomains and preloading are the domain owner's decision (W005, W021).
+# Without BEHIND_TLS_PROXY the check in checks.py replaces four of Django's.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 if not BEHIND_TLS_PROXY:
     SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W012", "security.W016"]
 
-# Where it listens
-SERVER_HOST: str = env.host("SERVER_HOST", "0.0.0.0")  # noqa: S104 (a server is there to be reached)
-SERVER_PORT: int = env.whole("SERVER_PORT", 8080, 1, 65535)
+# Servers
+SERVER_HOST: str = env.host("SERVER_HOST", "0.0.0.0")  # noqa: S104 (servers accept remote clients)
+SERVER_PORT: int = env.integer("SERVER_PORT", 8080, 1, 65535)
 if env.text("PORT"):
-    SERVER_PORT = env.whole("PORT", SERVER_PORT, 1, 65535)
-# Where whoever asks in another shell finds it: unset means what a running `up` was given
+    SERVER_PORT = env.integer("PORT", SERVER_PORT, 1, 65535)
+# The web server's port for commands in another shell: that of a running `up` if no port is set here
 RUNNING_PORT = SERVER_PORT
 if not (env.text("PORT") or env.text("SERVER_PORT")):
     RUNNING_PORT = addresses.port(DATA_DIR) or SERVER_PORT
-CONSUMER_STATUS_PORT: int = env.whole("CONSUMER_STATUS_PORT", 8081, 0, 65535)
-HTTP_WORKER_THREADS: int = env.whole("HTTP_WORKER_THREADS", 16, 1, 1_000)
+CONSUMER_STATUS_PORT: int = env.integer("CONSUMER_STATUS_PORT", 8081, 0, 65535)
+HTTP_WORKER_THREADS: int = env.integer("HTTP_WORKER_THREADS", 16, 1, 1_000)
 DATABASE_STATEMENT_TIMEOUT_SECONDS: float = env.number("DATABASE_STATEMENT_TIMEOUT_SECONDS", 30.0, 0.1, 3_600)
-# What a client may send, and how long it may take; DATA_UPLOAD_MAX_MEMORY_SIZE is Django's name for the first
-HTTP_MAX_BODY_BYTES: int = env.whole("HTTP_MAX_BODY_BYTES", 1024 * 1024, 1_024, 1024 * 1024 * 1024)
+# Limits of a request; DATA_UPLOAD_MAX_MEMORY_SIZE is Django's own limit of the body
+HTTP_MAX_BODY_BYTES: int = env.integer("HTTP_MAX_BODY_BYTES", 1024 * 1024, 1_024, 1024 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = HTTP_MAX_BODY_BYTES
-HTTP_MAX_HEADER_BYTES: int = env.whole("HTTP_MAX_HEADER_BYTES", 16 * 1024, 1_024, 1024 * 1024)
-HTTP_MAX_REQUEST_LINE_BYTES: int = env.whole("HTTP_MAX_REQUEST_LINE_BYTES", 8 * 1024, 128, 1024 * 1024)
-HTTP_REQUEST_TIMEOUT_SECONDS: int = env.whole("HTTP_REQUEST_TIMEOUT_SECONDS", 30, 1, 3_600)
-HTTP_MAX_CONNECTIONS_PER_IP: int = env.whole("HTTP_MAX_CONNECTIONS_PER_IP", 250, 0, 10**6)
-TCP_USER_TIMEOUT_SECONDS: int = env.whole("TCP_USER_TIMEOUT_SECONDS", 60, 1, 3_600)
-RESPONSE_CACHE_MAX_BYTES: int = env.whole("RESPONSE_CACHE_MAX_BYTES", 32 * 1024 * 1024, 0, 2**40)
+HTTP_MAX_HEADER_BYTES: int = env.integer("HTTP_MAX_HEADER_BYTES", 16 * 1024, 1_024, 1024 * 1024)
+HTTP_MAX_REQUEST_LINE_BYTES: int = env.integer("HTTP_MAX_REQUEST_LINE_BYTES", 8 * 1024, 128, 1024 * 1024)
+HTTP_REQUEST_TIMEOUT_SECONDS: int = env.integer("HTTP_REQUEST_TIMEOUT_SECONDS", 30, 1, 3_600)
+HTTP_MAX_CONNECTIONS_PER_IP: int = env.integer("HTTP_MAX_CONNECTIONS_PER_IP", 250, 0, 10**6)
+TCP_USER_TIMEOUT_SECONDS: int = env.integer("TCP_USER_TIMEOUT_SECONDS", 60, 1, 3_600)
+RESPONSE_CACHE_MAX_BYTES: int = env.integer("RESPONSE_CACHE_MAX_BYTES", 32 * 1024 * 1024, 0, 2**40)
 
-# PostgreSQL: unset means what a running `up` was given, else the embedded one, whose address is always known
-DATABASE_URL: str = env.database("DATABASE_URL")
-EMBEDDED_POSTGRES: str = env.programs("EMBEDDED_POSTGRES")
+# PostgreSQL: unset means the database of a running `up`, else the embedded one, which has a fixed address
+DATABASE_URL: str = env.database_url("DATABASE_URL")
+EMBEDDED_POSTGRES: str = env.postgres_programs("EMBEDDED_POSTGRES")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Redis: unset means what a running `up` was given, else in memory: no further than this process
-REDIS_URL: str = env.redis("REDIS_URL") or addresses.redis_url(DATA_DIR)
-REDIS_PREFIX: str = env.matching("REDIS_PREFIX", "hyperwatch", r"[!-~]{1,100}\Z", "1 to 100 letters, digits and signs")
+# Redis: unset means that of a running `up`, else memory, which other processes cannot reach
+REDIS_URL: str = env.redis_url("REDIS_URL") or addresses.redis_url(DATA_DIR)
+REDIS_PREFIX: str = env.matching(
+    "REDIS_PREFIX", "hyperwatch", r"[!-~]{1,100}\Z", "1 to 100 letters, digits and punctuation marks"
+)
 if REDIS_URL:
-    # redis-py reads with a time limit of its own that is as long as the layer's blocking read: None keeps
-    # idle subscribers alive.
+    # redis-py's default read timeout is as long as the layer's blocking read and would close idle subscribers.
     redis_host = {"address": REDIS_URL, "socket_timeout": None}
     CHANNEL_LAYERS = {
         "default": {
@@ -115,78 +114,81 @@ if REDIS_URL:
     }
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}}
-    # Each client has a few counters in it; beyond Django's 300 some would begin anew.
+    # Each client needs a few counters. Django's default of 300 entries would evict some, which then restart at 0.
     CACHES = {"default": {"BACKEND": "hyperwatch.api.counting.CountingMemory", "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 
-# Kafka: unset means what a running `up` was given or brought
+# Kafka: unset means the broker of a running `up`, given or embedded
 KAFKA_BOOTSTRAP_SERVERS: str = env.servers("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_IS_GIVEN: bool = bool(KAFKA_BOOTSTRAP_SERVERS)
 KAFKA_BOOTSTRAP_SERVERS = KAFKA_BOOTSTRAP_SERVERS or addresses.kafka(DATA_DIR)
 KAFKA_TOPIC_TRANSACTIONS: str = env.topic("KAFKA_TOPIC_TRANSACTIONS", "hyperliquid.transactions")
 KAFKA_TOPIC_COMPUTED_DATA: str = env.topic("KAFKA_TOPIC_COMPUTED_DATA", "hyperliquid.computed_data")
 if KAFKA_TOPIC_COMPUTED_DATA == KAFKA_TOPIC_TRANSACTIONS:
-    env.refuse("KAFKA_TOPIC_COMPUTED_DATA", "takes another topic than KAFKA_TOPIC_TRANSACTIONS")
+    env.reject("KAFKA_TOPIC_COMPUTED_DATA", "must differ from KAFKA_TOPIC_TRANSACTIONS")
 KAFKA_GROUP_ID: str = env.matching("KAFKA_GROUP_ID", "hyperwatch", r"[!-~]{1,249}\Z", "a name without spaces")
-KAFKA_REPLICATION_FACTOR: int = env.whole("KAFKA_REPLICATION_FACTOR", 1, 1, 16)
-KAFKA_SESSION_TIMEOUT_MS: int = env.whole("KAFKA_SESSION_TIMEOUT_MS", 10_000, 1_000, 300_000)
-CONSUMER_WATCHDOG_SECONDS: int = env.whole("CONSUMER_WATCHDOG_SECONDS", 60, 2, 86_400)
-KAFKA_MAX_BATCH_MESSAGES: int = env.whole("KAFKA_MAX_BATCH_MESSAGES", 2_000, 1, 100_000)
-KAFKA_MAX_MESSAGE_BYTES: int = env.whole("KAFKA_MAX_MESSAGE_BYTES", 512 * 1024, 1_024, 64 * 1024 * 1024)
+KAFKA_REPLICATION_FACTOR: int = env.integer("KAFKA_REPLICATION_FACTOR", 1, 1, 16)
+KAFKA_SESSION_TIMEOUT_MS: int = env.integer("KAFKA_SESSION_TIMEOUT_MS", 10_000, 1_000, 300_000)
+CONSUMER_WATCHDOG_SECONDS: int = env.integer("CONSUMER_WATCHDOG_SECONDS", 60, 2, 86_400)
+KAFKA_MAX_BATCH_MESSAGES: int = env.integer("KAFKA_MAX_BATCH_MESSAGES", 2_000, 1, 100_000)
+KAFKA_MAX_MESSAGE_BYTES: int = env.integer("KAFKA_MAX_MESSAGE_BYTES", 512 * 1024, 1_024, 64 * 1024 * 1024)
 
-# The stream
-STREAM_HISTORY_MAX_BYTES: int = env.whole("STREAM_HISTORY_MAX_BYTES", 16 * 1024 * 1024, 64 * 1024, 2**40)
-STREAM_REPLAY_MAX: int = env.whole("STREAM_REPLAY_MAX", 100_000, 0, 10**9)
+# Streams and WebSocket
+STREAM_HISTORY_MAX_BYTES: int = env.integer("STREAM_HISTORY_MAX_BYTES", 16 * 1024 * 1024, 64 * 1024, 2**40)
+STREAM_REPLAY_MAX: int = env.integer("STREAM_REPLAY_MAX", 100_000, 0, 10**9)
 STREAM_SYNC_INTERVAL_SECONDS: float = env.number("STREAM_SYNC_INTERVAL_SECONDS", 2.0, 0.05, 60)
-# Days that a stream's facts are kept, like transactions=30,liquidations=365; one that is not named is kept for ever
+# Retention by stream in days, such as transactions=30,liquidations=365; a stream without an entry has none
 STREAM_RETENTION_DAYS: dict[str, float] = env.days("STREAM_RETENTION_DAYS")
-WEBSOCKET_MAX_MESSAGE_BYTES: int = env.whole("WEBSOCKET_MAX_MESSAGE_BYTES", 64 * 1024, 1_024, 16 * 1024 * 1024)
-WEBSOCKET_COMPRESSION: bool = env.flag("WEBSOCKET_COMPRESSION", False)
-WEBSOCKET_PING_INTERVAL_SECONDS: int = env.whole("WEBSOCKET_PING_INTERVAL_SECONDS", 20, 1, 3_600)
-WEBSOCKET_PING_TIMEOUT_SECONDS: int = env.whole("WEBSOCKET_PING_TIMEOUT_SECONDS", 30, 1, 3_600)
-WEBSOCKET_MAX_CONNECTIONS: int = env.whole("WEBSOCKET_MAX_CONNECTIONS", 10_000, 1, 10**6)
-WEBSOCKET_MAX_CONNECTIONS_PER_IP: int = env.whole("WEBSOCKET_MAX_CONNECTIONS_PER_IP", 250, 0, 10**6)
-WEBSOCKET_MAX_FILTER_VALUES: int = env.whole("WEBSOCKET_MAX_FILTER_VALUES", 1_000, 1, 10**6)
-WHALE_LARGE_TRADE_USD: Decimal = env.amount("WHALE_LARGE_TRADE_USD", Decimal(1_000_000))
+WEBSOCKET_MAX_MESSAGE_BYTES: int = env.integer("WEBSOCKET_MAX_MESSAGE_BYTES", 64 * 1024, 1_024, 16 * 1024 * 1024)
+WEBSOCKET_COMPRESSION: bool = env.boolean("WEBSOCKET_COMPRESSION", False)
+WEBSOCKET_PING_INTERVAL_SECONDS: int = env.integer("WEBSOCKET_PING_INTERVAL_SECONDS", 20, 1, 3_600)
+WEBSOCKET_PING_TIMEOUT_SECONDS: int = env.integer("WEBSOCKET_PING_TIMEOUT_SECONDS", 30, 1, 3_600)
+WEBSOCKET_MAX_CONNECTIONS: int = env.integer("WEBSOCKET_MAX_CONNECTIONS", 10_000, 1, 10**6)
+WEBSOCKET_MAX_CONNECTIONS_PER_IP: int = env.integer("WEBSOCKET_MAX_CONNECTIONS_PER_IP", 250, 0, 10**6)
+WEBSOCKET_MAX_FILTER_VALUES: int = env.integer("WEBSOCKET_MAX_FILTER_VALUES", 1_000, 1, 10**6)
+WHALE_LARGE_TRADE_USD: Decimal = env.decimal("WHALE_LARGE_TRADE_USD", Decimal(1_000_000))
 
-# Who comes how often, for each client
+# Rates for each client
 THROTTLE_READS: str = env.rate("THROTTLE_READS", "6000/minute")
 THROTTLE_WRITES: str = env.rate("THROTTLE_WRITES", "120/minute")
-# Attempts to log in to the admin, from each address
+# Login attempts from each address
 THROTTLE_LOGINS: str = env.rate("THROTTLE_LOGINS", "10/minute")
-# Frames from a WebSocket client, for each connection; too many refused ones close it
+# Messages from each WebSocket connection; too many invalid ones close it
 WEBSOCKET_MESSAGE_RATE: str = env.rate("WEBSOCKET_MESSAGE_RATE", "600/minute")
 WEBSOCKET_INVALID_MESSAGE_RATE: str = env.rate("WEBSOCKET_INVALID_MESSAGE_RATE", "100/minute")
-# With False reads need a key or an admin's session too
-ALLOW_ANONYMOUS_READS: bool = env.flag("ALLOW_ANONYMOUS_READS", True)
+# False: reads need an API key or an admin session
+ALLOW_ANONYMOUS_READS: bool = env.boolean("ALLOW_ANONYMOUS_READS", True)
 
-# The first admin, made by `init_db` and `up`
+# The first admin, created by `init_db` and `up`
 ADMIN_USERNAME: str = env.matching("ADMIN_USERNAME", "admin", r"[\w.@+-]{1,150}\Z", "letters, digits and @ . + - _")
 ADMIN_PASSWORD: str = env.text("ADMIN_PASSWORD")
 ADMIN_EMAIL: str = env.text("ADMIN_EMAIL")
 
-# Whether `up` brings the simulated market
-DEMO_MARKET: bool = env.flag("DEMO_MARKET", True)
-# Whatever a person looks at says so; `up` sets it for the demo market.
-SIMULATED_DATA: bool = env.flag("SIMULATED_DATA", False)
+# Whether `up` runs the simulated market
+DEMO_MARKET: bool = env.boolean("DEMO_MARKET", True)
+# All pages label the data as simulated; `up` sets it with DEMO_MARKET.
+SIMULATED_DATA: bool = env.boolean("SIMULATED_DATA", False)
 
 LOG_LEVEL: str = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 LOG_FORMAT: str = env.choice("LOG_FORMAT", "console", ["console", "json"])
 LOGGING_CONFIG = None
 
-env.check()
+# Docker Compose and the tests read these names of `.env`.
+warnings = env.check(also_known=["POSTGRES_PASSWORD", "WEB_PORTS", "ENV_FILE", "KAFKA_LIBS"])
 configure_logging(LOG_LEVEL, LOG_FORMAT)
+for warning in warnings:
+    logging.getLogger(__name__).warning(warning)
 
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL or addresses.database_url(DATA_DIR))}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = None
-# A host that swallows packets is not waited for longer; what the URL says comes first.
+# Time limits for a host that drops packets; options in DATABASE_URL have priority.
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
-    # Ours are short: to compile a statement, or to start processes for it, takes longer than to run it.
+    # The queries are short: JIT compilation or parallel workers would take longer than they save.
     "options": "-c jit=off -c max_parallel_workers_per_gather=0",
     **DATABASES["default"].get("OPTIONS", {}),
 }
@@ -194,7 +196,7 @@ DATABASES["default"]["OPTIONS"] = {
 DOMAINS = ["transactions", "liquidations", "ratios", "whales"]
 
 INSTALLED_APPS = [
-    # First: its `runserver` is the one that counts.
+    # First, because its `runserver` must replace that of staticfiles.
     "hyperwatch",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -255,7 +257,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
-# Without `collectstatic` they are served from where they lie.
+# Serves static files from the packages when `collectstatic` was not run.
 WHITENOISE_USE_FINDERS = True
 
 USE_TZ = True
@@ -290,9 +292,9 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Hyperwatch",
-    "DESCRIPTION": "What happens on the Hyperliquid exchange: liquidations, long/short ratios, liquidation maps, "
-    "positions, transactions and the activities of watched whales. A parameter that is not told here is refused, since "
-    "a misspelt one would find everything; so is a field of a body. [What comes live](/docs/ws) has a page of its own.",
+    "DESCRIPTION": "Data of the Hyperliquid exchange: liquidations, long/short ratios, liquidation maps, positions, "
+    "transactions and the activities of watched whales. Unknown query parameters and body fields are rejected, because "
+    "a misspelt filter would return everything. Live data: see the [WebSocket documentation](/docs/ws).",
     "VERSION": "v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",

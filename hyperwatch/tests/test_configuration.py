@@ -1,6 +1,7 @@
-"""What cannot be is refused before anything starts: all at once, by name, for whoever reads the settings."""
+"""Invalid settings stop every command at its start: all at once, each by name."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperwatch.configuration import SettingsRefused
+from hyperwatch.configuration import InvalidSettings
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.test_house_settings import settings_with
 
@@ -56,14 +57,14 @@ def test_every_command_tells_of_all_that_is_wrong_and_of_nothing_else(command: t
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("DATABASE_URL", "localhost:5432/hyperwatch", "begins otherwise"),
+        ("DATABASE_URL", "localhost:5432/hyperwatch", "another scheme"),
         ("DATABASE_URL", "postgresql://host:99999/hyperwatch", "port"),
         ("DATABASE_URL", "postgresql://host:0/hyperwatch", "port 0"),
         ("DATABASE_URL", "postgresql://user:pa#ss@host/hyperwatch", "%23"),
         ("DATABASE_URL", "postgresql://host", "no database"),
         ("DATABASE_URL", "postgresql://host/name?sslmodus=require", 'option "sslmodus"'),
         ("DATABASE_URL", "postgresql://hyperwatch:change-me@host/hyperwatch", "POSTGRES_PASSWORD"),
-        ("REDIS_URL", "localhost:6379", "begins otherwise"),
+        ("REDIS_URL", "localhost:6379", "another scheme"),
         ("REDIS_URL", "redis://", "no host"),
         ("REDIS_URL", "redis://host:70000", "port"),
         ("REDIS_URL", "redis://host/first", "number"),
@@ -72,9 +73,9 @@ def test_every_command_tells_of_all_that_is_wrong_and_of_nothing_else(command: t
         ("REDIS_PREFIX", "", "1 to 100"),
         ("KAFKA_BOOTSTRAP_SERVERS", "host:9092,other:port", "'other:port'"),
         ("KAFKA_BOOTSTRAP_SERVERS", "host:99999", "host:9092"),
-        ("KAFKA_TOPIC_TRANSACTIONS", " ", "topic's name"),
+        ("KAFKA_TOPIC_TRANSACTIONS", " ", "topic name"),
         ("KAFKA_TOPIC_COMPUTED_DATA", "a/b", "'a/b'"),
-        ("KAFKA_TOPIC_COMPUTED_DATA", "hyperliquid.transactions", "another topic"),
+        ("KAFKA_TOPIC_COMPUTED_DATA", "hyperliquid.transactions", "must differ"),
         ("KAFKA_GROUP_ID", "", "without spaces"),
         ("KAFKA_REPLICATION_FACTOR", "0", "1 to 16"),
         ("SERVER_HOST", "", "to listen on"),
@@ -101,10 +102,10 @@ def test_every_command_tells_of_all_that_is_wrong_and_of_nothing_else(command: t
     ],
 )
 def test_what_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
-    with pytest.raises(SettingsRefused) as refused:
+    with pytest.raises(InvalidSettings) as refused:
         settings_with(monkeypatch, {name: value})
-    assert set(refused.value.wrong) == {name}
-    assert told in refused.value.wrong[name]
+    assert set(refused.value.errors) == {name}
+    assert told in refused.value.errors[name]
     assert f"\n  {name} " in str(refused.value)
 
 
@@ -146,8 +147,62 @@ def test_a_folder_that_cannot_keep_the_secret_is_refused(tmp_path: Path) -> None
     file.touch()
     told = ended("manage.py", "check", env={"DATA_DIR": str(file / "var"), "SECRET_KEY": ""})
     assert (told.returncode, told.stdout) == (1, "")
-    assert f"DATA_DIR takes a folder that can be written to, not '{file}/var'" in told.stderr
+    assert f"DATA_DIR must be a writable folder, not '{file}/var'" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def check_with_file(folder: Path, text: str, **env: str) -> subprocess.CompletedProcess[str]:
+    file = folder / ".env"
+    file.write_text(text)
+    return ended("manage.py", "check", env={"ENV_FILE": str(file), **env})
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("HTTP_WORKER_THREAD", "HTTP_WORKER_THREADS"),
+        ("REDSI_URL", "REDIS_URL"),
+        ("ALLOW_ANONYMOUS_READ", "ALLOW_ANONYMOUS_READS"),
+        ("database_url", "DATABASE_URL"),
+        ("POSTGRES_PASSWRD", "POSTGRES_PASSWORD"),
+    ],
+)
+def test_misspelt_name_in_file_is_rejected(tmp_path: Path, misspelt: str, meant: str) -> None:
+    done = check_with_file(tmp_path, f"{misspelt}=hunter2\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    error = f"{misspelt} is not a setting (in {tmp_path}/.env); did you mean {meant}?"
+    assert done.stderr.splitlines() == ["Invalid settings. Fix them in the environment or in .env:", f"  {error}"]
+
+
+def test_misspelt_name_is_listed_with_other_errors(tmp_path: Path) -> None:
+    done = check_with_file(tmp_path, "KAFKA_GROUP=a\nKAFKA_GROUP_IDS=b\nLOG_LEVEL=loud\n")
+    assert [line.split()[0] for line in done.stderr.splitlines()[1:]] == ["LOG_LEVEL", "KAFKA_GROUP", "KAFKA_GROUP_IDS"]
+
+
+@pytest.mark.parametrize(("name", "hint"), [("KAFKA_HEAP_OPTS", ""), ("PROT", "; did you mean PORT?"), ("EDITOR", "")])
+def test_other_unknown_name_in_file_is_a_warning(tmp_path: Path, name: str, hint: str) -> None:
+    done = check_with_file(tmp_path, f"{name}=hunter2\n")
+    assert done.returncode == 0
+    (line,) = [line for line in done.stderr.splitlines() if name in line]
+    assert f"{name} is not a setting (in {tmp_path}/.env){hint} " in line
+    assert "hunter2" not in done.stderr
+
+
+def test_names_for_docker_compose_are_known(tmp_path: Path) -> None:
+    names = ("POSTGRES_PASSWORD", "WEB_PORTS", "COMPOSE_PROFILES", "DOCKER_HOST")
+    done = check_with_file(tmp_path, "".join(f"{name}=x\n" for name in names))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_in_the_environment_are_not_checked() -> None:
+    done = ended("manage.py", "check", env={"HTTP_WORKER_THREAD": "1", "REDSI_URL": "x"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_name_of_the_example_is_known(tmp_path: Path) -> None:
+    text = re.sub(r"^# ([A-Z][A-Z0-9_]*)=.*$", r"\1=", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+    assert len(re.findall(r"^[A-Z0-9_]+=", text, re.MULTILINE)) > 50
+    assert "is not a setting" not in check_with_file(tmp_path, text).stderr
 
 
 def test_what_stands_in_the_file_counts_for_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
