@@ -58,7 +58,7 @@ class DatabaseReader:
             self._state = None
         finally:
             self._read_at = self._clock()
-            # Kept open, it would count against the server's limit between two scrapes.
+            # An open one would count against the server's limit between two scrapes.
             connection.close()
 
 
