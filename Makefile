@@ -38,7 +38,7 @@ check: .venv/test.stamp ## check formatting, lint, types, migrations and spellin
 # An environment of its own, so that the versions of mkdocs and of the application stay independent.
 docs: .venv/docs.stamp .venv/run.stamp ## write docs/configuration.md from the settings and build site/
 	@$(BIN)/python -m hyperwatch.settings_docs
-	@.venv/docs/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --strict --quiet
 	@echo "site/index.html"
 
 # For every system and each Python from 3.11 on, whatever this one is.
