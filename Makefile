@@ -3,17 +3,17 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3,$(shell $(name) -c $(IS_
 IS_RECENT := 'import sys; sys.exit(sys.version_info < (3, 11))'
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test mutate check lock clean
+.PHONY: help setup run test mutate fmt check docs lock clean
 
 help: ## print this
 	@echo "Hyperwatch. make …"
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  %-7s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'
 
-setup: .venv/run.stamp ## install what running needs
+setup: .venv/run.stamp ## install the requirements into .venv
 
 run: .venv/run.stamp ## start everything; PORT=8081, DEMO_MARKET=0 and every other setting may be given
 	@$(BIN)/python manage.py up
@@ -24,22 +24,33 @@ test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses
 mutate: .venv/test.stamp ## take each guard of the README's "What is tested" out, and see its test fail; ARGS="redis" chooses
 	@$(BIN)/python -m hyperwatch.tests.mutate $(ARGS)
 
-check: .venv/test.stamp ## formatting, lint, types, migrations
+fmt: .venv/test.stamp ## format the code and fix the lint errors that ruff can fix
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+check: .venv/test.stamp ## check formatting, lint, types, migrations and spelling
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/codespell .
+
+# An environment of its own, so that the versions of mkdocs and of the application stay independent.
+docs: .venv/docs.stamp .venv/run.stamp ## write docs/configuration.md from the settings and build site/
+	@$(BIN)/python -m hyperwatch.settings_docs
+	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 # For every system and each Python from 3.11 on, whatever this one is.
-lock: $(BIN)/python ## pin and hash what requirements*.in choose, with all that it needs
+lock: $(BIN)/python ## pin and hash the packages of requirements*.in and their dependencies
 	@$(BIN)/python -m venv .venv/lock
 	@.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@for name in requirements requirements-dev; do .venv/lock/bin/uv pip compile --quiet --universal \
+	@for name in requirements requirements-dev requirements-docs; do .venv/lock/bin/uv pip compile --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 	  $(ARGS) --output-file $$name.txt $$name.in || exit 1; done
 
-clean: ## remove what was installed and cached; data in var/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove .venv, caches and builds; the data in var/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site *.egg-info
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: install it, or say PYTHON=/where/it/is" >&2; exit 1; }
@@ -47,11 +58,17 @@ $(BIN)/python:
 	  echo "$(PYTHON) cannot make a virtual environment (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 
 .venv/run.stamp: requirements.txt | $(BIN)/python
-	@echo "Installing what running needs into .venv, once …"
+	@echo "Installing the requirements into .venv, once …"
 	@$(PIP) --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/test.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
-	@echo "Installing what the tests need into .venv, once …"
+	@echo "Installing the requirements of the tests into .venv, once …"
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/run.stamp
+
+.venv/docs.stamp: requirements-docs.txt | $(BIN)/python
+	@echo "Installing the requirements of the documentation into .venv/docs, once …"
+	@$(BIN)/python -m venv .venv/docs
+	@.venv/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
+	@touch $@

@@ -15,11 +15,13 @@ from hyperwatch.embedded import addresses
 from hyperwatch.logging import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# Installed from a wheel, BASE_DIR is site-packages: `.env` and data belong to the folder of the command.
+WORK_DIR = BASE_DIR if (BASE_DIR / "manage.py").exists() else Path.cwd()
 
 env_file = os.environ.get("ENV_FILE", "")
-env = Settings(Path(env_file or BASE_DIR / ".env"), is_required=bool(env_file))
+env = Settings(Path(env_file or WORK_DIR / ".env"), is_required=bool(env_file))
 
-DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))
+DATA_DIR = Path(env.text("DATA_DIR", str(WORK_DIR / "var")))
 
 # Security and public access
 DEBUG: bool = env.boolean("DEBUG", False)

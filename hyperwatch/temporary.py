@@ -193,7 +193,7 @@ def _migrate(url: str, var: Path) -> None:
     # A process of its own: the settings of this one name another database, or none. And a folder of its own, where it
     # finds no Kafka that was brought along.
     env = {**os.environ, "DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": "", "DATA_DIR": str(var / "init_db")}
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "init_db"]
-    made = subprocess.run(command, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+    command = [sys.executable, "-m", "hyperwatch", "init_db"]
+    made = subprocess.run(command, cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=False)  # noqa: S603
     if made.returncode:
         raise CannotStartError(f"The database could not be made: {made.stderr[-2000:]}")

@@ -9,8 +9,6 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from django.conf import settings
-
 from realtime.bench.ground import Ground
 from realtime.bench.machine import client_cores
 from realtime.bench.process import CannotMeasureError, Process, free_port
@@ -61,7 +59,7 @@ def members(ground: Ground, number: int, words: Sequence[str] = (), cores: set[i
 
     In the words `{port}` is where its status is served, `{number}` which of them it is.
     """
-    words = words or (str(settings.BASE_DIR / "manage.py"), "consume", "--port", "{port}")
+    words = words or ("-m", "hyperwatch", "consume", "--port", "{port}")
     env = {**ground.env, "KAFKA_SESSION_TIMEOUT_MS": str(MOCK_SESSION_MS if is_mock(ground) else SESSION_MS)}
     ports = [free_port() for _ in range(number)]
     with ExitStack() as stack:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from django.conf import settings
-
 from realtime.bench.content import CHANNEL, Content, as_stock_does
 from realtime.bench.ground import Ground
 from realtime.bench.machine import server_cores
@@ -64,7 +62,7 @@ class Hub(Server):
         return {"type": "stream.events", "stream": CHANNEL, "events": packed}, wire
 
     def _command(self) -> list[str]:
-        return [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve"]
+        return [sys.executable, "-m", "hyperwatch", "serve"]
 
     def _env(self) -> dict[str, str]:
         return {

@@ -4,13 +4,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from django.conf import settings
-
 from realtime.bench.ground import Ground
 from realtime.bench.machine import server_cores
 from realtime.bench.process import Process, free_port
 
-SERVE = (str(settings.BASE_DIR / "manage.py"), "serve")
+SERVE = ("-m", "hyperwatch", "serve")
 
 
 class Site:

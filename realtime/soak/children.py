@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import msgspec
-from django.conf import settings
 
 from realtime.bench.machine import server_cores
 from realtime.bench.process import Process, free_port
@@ -58,7 +57,7 @@ class Child(Process):
         self.log = ground.folder / f"{name}.log"
         self.lives = 0
         self.born = 0.0
-        words = [sys.executable, str(settings.BASE_DIR / "manage.py"), command]
+        words = [sys.executable, "-m", "hyperwatch", command]
         env = {**ground.env, **LIMITS, **TAKEN_FOR_GRANTED, **env}
         port = {"PORT": str(self.port), "CONSUMER_STATUS_PORT": str(self.port)}
         super().__init__(name, words, self.log, {**env, **port}, server_cores())

@@ -1,0 +1,37 @@
+"""Command line: `hyperwatch` where the package is installed, `python -m hyperwatch`, or `manage.py` in a checkout."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyperwatch.settings")
+    if Path(sys.argv[0]).name == "__main__.py":
+        # Django prints the name of the file as the name of the program.
+        sys.argv[0] = "python -m hyperwatch"
+    try:
+        _execute()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _execute() -> None:
+    try:
+        from django.core.management import execute_from_command_line
+        from django.db import OperationalError
+    except ImportError as error:
+        raise SystemExit(f"{error}. Run `make setup`, then .venv/bin/python manage.py") from error
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        # Django's own commands (migrate, createsuperuser, shell) do not handle it.
+        if "--traceback" in sys.argv:
+            raise
+        from hyperwatch.commanding import what_to_do
+
+        raise SystemExit(f"CommandError: {what_to_do(error)}") from error
+
+
+if __name__ == "__main__":
+    main()
