@@ -22,7 +22,7 @@ test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses
 	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 mutate: .venv/test.stamp ## take each guard of the README's "What is tested" out, and see its test fail; ARGS="redis" chooses
-	@$(BIN)/python -m hyperwatch.tests.mutate $(ARGS)
+	@$(BIN)/python -m hyperwatch.tests.run_mutations $(ARGS)
 
 check: .venv/test.stamp ## formatting, lint, types, migrations
 	@$(BIN)/ruff format --check .
