@@ -4,22 +4,30 @@ IS_RECENT := 'import sys; sys.exit(sys.version_info < (3, 11))'
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+SLOW_LAYERS := $(wildcard */tests/faults */tests/fuzz */tests/bench */tests/soak)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test mutate check lock clean
+.PHONY: help setup run test test-slow test-all mutate check lock clean
 
 help: ## print this
 	@echo "Hyperwatch. make …"
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  %-7s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'
 
 setup: .venv/run.stamp ## install what running needs
 
 run: .venv/run.stamp ## start everything; PORT=8081, DEMO=0 and every other setting may be given
 	@$(BIN)/python manage.py up
 
-test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+test: .venv/test.stamp ## run the layers unit, db and server; ARGS="-k whales" chooses
+	@$(PYTEST) $(ARGS)
+
+test-slow: .venv/test.stamp ## run the other layers: faults, fuzz, bench, soak
+	@$(PYTEST) $(SLOW_LAYERS) $(ARGS)
+
+test-all: .venv/test.stamp ## run every layer
+	@$(PYTEST) $(wildcard */tests) $(ARGS)
 
 mutate: .venv/test.stamp ## take each guard of the README's "What is tested" out, and see its test fail; ARGS="redis" chooses
 	@$(BIN)/python -m hyperwatch.tests.run_mutations $(ARGS)

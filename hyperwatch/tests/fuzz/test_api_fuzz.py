@@ -58,7 +58,6 @@ def filled(settings: Settings) -> dict[str, str]:
     return {"Authorization": bearer()["HTTP_AUTHORIZATION"], "Accept-Encoding": "identity"}
 
 
-@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @schema.parametrize()
 @GENERATED

@@ -16,8 +16,6 @@ from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.postgres import Database
 from realtime.tests.mutants import Change, byte_changes, values, with_other_bytes
 
-pytestmark = pytest.mark.slow
-
 GENERATED = settings(
     max_examples=100,
     derandomize=True,

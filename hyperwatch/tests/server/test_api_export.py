@@ -21,8 +21,6 @@ from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.websocket_client import client
 
-pytestmark = pytest.mark.slow
-
 COUNT = 200_000
 # Ten of each moment, and the later the newer, so that the list goes down by seq.
 INSERT = """

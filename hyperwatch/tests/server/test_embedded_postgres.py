@@ -204,7 +204,6 @@ def test_an_interrupted_beginning_is_begun_anew(new_var: Path) -> None:
         assert execute(url, "SELECT 1") == [(1,)]
 
 
-@pytest.mark.slow
 def test_the_wheels_binaries_serve_as_well(new_var: Path, settings: Settings) -> None:
     settings.EMBEDDED_POSTGRES = "wheel"
     with EmbeddedPostgres(new_var) as url:
@@ -216,7 +215,6 @@ def test_the_wheels_binaries_serve_as_well(new_var: Path, settings: Settings) ->
 
 
 @as_root
-@pytest.mark.slow
 def test_the_wheels_binaries_are_copied_out_of_a_place_that_is_closed(
     new_var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:

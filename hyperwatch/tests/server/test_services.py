@@ -36,7 +36,6 @@ def test_redis_comes_back_from_each_fault(redis_server: RedisServer) -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.slow
 def test_kafka_keeps_its_topics_through_a_crash(apache_kafka: KafkaBroker) -> None:
     names = {topic.name for topic in topics()}
     assert names <= existing_topics()

@@ -1,7 +1,6 @@
 """The start page's script, run by node: what arrives, and the rows that a person sees."""
 
 import json
-import shutil
 import subprocess
 from typing import Any
 
@@ -9,14 +8,12 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.services.environment import ROOT, program
 from realtime.tests.builders import WALLET
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 RUNNER = ROOT / "hyperwatch/tests/server/start_page.js"
 SCRIPT = ROOT / "hyperwatch/static/hyperwatch/start.js"
-
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not here to run the page's script")
 
 
 def liquidation(seq: int, time: str = "2026-01-10T10:30:00Z", value: str = "22500.25000000") -> dict[str, Any]:
@@ -30,13 +27,13 @@ def shown(*live: dict[str, Any], recent: list[dict[str, Any]] | None = None, **a
     """What the page shows when `recent` is what the API answers and `live` comes by the WebSocket."""
     frames = [{"type": "subscribed"}, *({"type": "liquidation", "data": one} for one in live)]
     answered = {"ok": True, "json": {"data": {"liquidations": recent or []}}, **answer}
-    command = ["node", str(RUNNER), str(SCRIPT), json.dumps(frames), json.dumps(answered)]
+    command = [program("node"), str(RUNNER), str(SCRIPT), json.dumps(frames), json.dumps(answered)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     told: dict[str, Any] = json.loads(ran.stdout)
     return told
 
 
-@needs_node
+@pytest.mark.node
 @pytest.mark.parametrize(
     ("value", "told"),
     [
@@ -53,7 +50,7 @@ def test_amounts_are_rounded_half_even_and_never_cut(value: str, told: str) -> N
     assert shown(liquidation(1, value=value))["rows"][0][3] == told
 
 
-@needs_node
+@pytest.mark.node
 def test_the_newest_by_its_own_time_stands_first_and_ties_go_by_seq() -> None:
     late = liquidation(9, "2026-01-10T10:29:59Z")
     recent = [liquidation(7, "2026-01-10T10:30:00.500000Z"), liquidation(6), liquidation(5)]
@@ -64,14 +61,14 @@ def test_the_newest_by_its_own_time_stands_first_and_ties_go_by_seq() -> None:
     assert [row[3] for row in order].index("8.00") == 1
 
 
-@needs_node
+@pytest.mark.node
 def test_what_the_api_refuses_is_told_in_its_own_words() -> None:
     told = shown(ok=False, json={"error": "slow down"})
     assert told["state"] == "slow down"
     assert "none" not in told
 
 
-@needs_node
+@pytest.mark.node
 def test_that_there_is_none_is_said_once_it_is_known() -> None:
     assert shown()["none"] == "None yet."
 

@@ -118,7 +118,6 @@ def head(up: Command) -> int:
     return int(answer["data"]["head"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
     up: Command, var: Path, number: signal.Signals
@@ -138,7 +137,6 @@ def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
     assert "SIMULATED" in up.output()
 
 
-@pytest.mark.slow
 def test_a_second_one_in_the_same_folder_says_so(up: Command, var: Path) -> None:
     up.start()
     env = {**os.environ, **NOTHING_CONFIGURED, "VAR_DIR": str(var), "PORT": str(free_port())}
@@ -157,7 +155,6 @@ def in_a_second_shell(var: Path, *arguments: str, **env: str) -> subprocess.Comp
     return subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.slow
 def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
     fresh_database: Database, var: Path, tmp_path: Path
 ) -> None:

@@ -23,11 +23,12 @@ from realtime.frames import finished
 from realtime.kafka import existing_topics
 from realtime.tests.bench.bench_command import bench, left_in
 
+pytestmark = pytest.mark.timeout(900)
+
 PING = b"\x89\x04ping"
 FIRST, SECOND, THIRD = (finished(text) for text in (b"one", b"two" * 100, b"three"))
 
 
-@pytest.mark.slow
 def test_fanout_reaches_every_client_of_every_server(fresh_database: Database, redis_server: RedisServer) -> None:
     report = bench("fanout", **fresh_database.env, **redis_server.env)
     runs = {(run["server"], run["mode"]): run for run in report["runs"]}
@@ -48,7 +49,6 @@ def test_fanout_reaches_every_client_of_every_server(fresh_database: Database, r
     assert left_in(fresh_database) == []
 
 
-@pytest.mark.slow
 def test_idle_connections_are_all_there_when_they_are_counted(
     fresh_database: Database, redis_server: RedisServer
 ) -> None:
@@ -57,7 +57,6 @@ def test_idle_connections_are_all_there_when_they_are_counted(
     assert all(run["after"]["Pss"] > 0 for run in report["runs"])
 
 
-@pytest.mark.slow
 def test_neighbours_of_a_crowd_miss_nothing(fresh_database: Database, redis_server: RedisServer) -> None:
     report = bench("churn", **fresh_database.env, **redis_server.env)
     (run,) = report["runs"]
@@ -66,7 +65,6 @@ def test_neighbours_of_a_crowd_miss_nothing(fresh_database: Database, redis_serv
     assert {"quiet", "coming", "there"} <= set(run["waited"])
 
 
-@pytest.mark.slow
 def test_who_never_reads_is_parted_from_and_the_others_miss_nothing(
     fresh_database: Database, redis_server: RedisServer
 ) -> None:
@@ -86,7 +84,6 @@ def assert_all_arrived(report: dict[str, Any]) -> None:
     ]
 
 
-@pytest.mark.slow
 def test_all_that_kafka_acknowledged_reaches_every_client_in_order(
     fresh_database: Database, redis_server: RedisServer
 ) -> None:
@@ -95,7 +92,6 @@ def test_all_that_kafka_acknowledged_reaches_every_client_in_order(
     assert_all_arrived(report)
 
 
-@pytest.mark.slow
 def test_a_given_kafka_is_left_as_it_was(
     fresh_database: Database, redis_server: RedisServer, apache_kafka: KafkaBroker
 ) -> None:
@@ -108,7 +104,6 @@ def test_a_given_kafka_is_left_as_it_was(
     assert existing_topics() - {"__consumer_offsets"} == before - {"__consumer_offsets"}
 
 
-@pytest.mark.slow
 def test_what_is_interrupted_leaves_nothing_behind(
     fresh_database: Database, redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-import pytest
-
 from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from realtime.tests.bench.bench_command import bench, left_in
 
 
-@pytest.mark.slow
 def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, redis_server: RedisServer) -> None:
     report = bench("ingest", KAFKA_LIBS="/nowhere", **fresh_database.env, **redis_server.env)
     runs = [run for run in report["runs"] if "kind" in run]
@@ -28,7 +25,6 @@ def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, 
     assert left_in(fresh_database) == []
 
 
-@pytest.mark.slow
 def test_filled_databases_are_kept_and_what_is_stored_later_is_not(redis_server: RedisServer, tmp_path: Path) -> None:
     words = ("ingest", "--only", "worst", "--keep", str(tmp_path))
     tmp_path.chmod(0o711)

@@ -1,7 +1,5 @@
 """The benchmark of reading works and counts right. What it measures is for a quiet machine to say."""
 
-import pytest
-
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 from realtime.bench.hot import HOT
@@ -9,7 +7,6 @@ from realtime.bench.questions import GROUPS, QUESTIONS
 from realtime.tests.bench.bench_command import bench, left_in
 
 
-@pytest.mark.slow
 def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_server: RedisServer) -> None:
     report = bench("rest", "--only", ",".join(GROUPS), **fresh_database.env, **redis_server.env)
     runs = report["runs"]
@@ -23,7 +20,6 @@ def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_s
     assert left_in(fresh_database) == []
 
 
-@pytest.mark.slow
 def test_hot_answers_are_asked_for_while_the_stream_goes_on(
     fresh_database: Database, redis_server: RedisServer
 ) -> None:

@@ -16,7 +16,7 @@ from realtime.tests.cluster import Cluster, apache, running_cluster, waits
 from realtime.tests.ingest_helpers import health
 from realtime.tests.websocket_client import metric
 
-pytestmark = [pytest.mark.slow, pytest.mark.redis, pytest.mark.kafka]
+pytestmark = [pytest.mark.redis, pytest.mark.kafka]
 
 
 @pytest.fixture(scope="module")

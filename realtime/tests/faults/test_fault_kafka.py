@@ -47,7 +47,6 @@ def forget_all() -> None:
         done.result(10)
 
 
-@pytest.mark.slow
 @pytest.mark.kafka
 def test_a_kafka_that_dies_and_one_that_freezes_are_waited_for_and_told_of(
     cluster: Cluster, _kafka: KafkaBroker
@@ -83,7 +82,6 @@ def check_away(cluster: Cluster) -> None:
     cluster.check_socket()
 
 
-@pytest.mark.slow
 @pytest.mark.kafka
 def test_what_retention_removed_before_it_was_read_is_told_by_partition(cluster: Cluster) -> None:
     """By the log, the metric and readiness; what is still there is stored, and a second consumer tells no more."""
@@ -163,7 +161,6 @@ def test_errors_that_a_broker_answers_lose_nothing_and_repeat_nothing(mock_kafka
     assert not DeadLetter.objects.exists()
 
 
-@pytest.mark.slow
 def test_what_a_rebalance_took_while_it_was_paused_is_read_once_it_comes_back(mock_kafka: MockKafka) -> None:
     first = Consumer()
     wait_until(lambda: read(first) == [] and len(first.lag()) == 15, "every partition", 20)

@@ -19,8 +19,6 @@ from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.cluster import Cluster, embedded_kafka, waits
 
-pytestmark = pytest.mark.slow
-
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND now() - query_start > %s::interval"
 OF_THE_BLOCKED = "FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 

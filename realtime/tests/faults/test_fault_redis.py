@@ -13,7 +13,7 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.cluster import Cluster, embedded_kafka, running_cluster
 from realtime.tests.websocket_client import metric
 
-pytestmark = [pytest.mark.slow, pytest.mark.redis]
+pytestmark = [pytest.mark.redis]
 
 Fault = Callable[[RedisServer], AbstractContextManager[None]]
 

@@ -23,8 +23,6 @@ from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import health, send
 from realtime.tests.websocket_client import metric
 
-pytestmark = pytest.mark.slow
-
 
 def send_transactions(tids: range) -> None:
     # Of a wallet each, so that they spread over the partitions.

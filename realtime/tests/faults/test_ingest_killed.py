@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg2
-import pytest
 
 from hyperwatch.tests.services.commands import Command, Start
 from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
@@ -46,7 +45,6 @@ def send(messages: Sequence[Message], rng: random.Random | None = None) -> None:
     assert producer.failures == []
 
 
-@pytest.mark.slow
 def test_killed_again_and_again_the_consumer_loses_nothing_and_repeats_nothing(
     apache_kafka: KafkaBroker,
     redis_server: RedisServer,
@@ -105,7 +103,6 @@ def polling(database: Database, tables: Sequence[str]) -> Iterator[dict[str, lis
         connection.close()
 
 
-@pytest.mark.slow
 def test_two_consumers_of_overlapping_and_repeated_input_make_no_hole_and_no_repeat(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:

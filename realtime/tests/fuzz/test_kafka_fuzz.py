@@ -23,8 +23,6 @@ from realtime.tests import builders
 from realtime.tests.ingest_helpers import health, send
 from realtime.tests.mutants import Change, byte_changes, field_changes, values, with_other_bytes, with_other_fields
 
-pytestmark = pytest.mark.slow
-
 # The same ones in each run: what counts here is that all of them are accounted for.
 GENERATED = settings(
     max_examples=12,

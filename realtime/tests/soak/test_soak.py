@@ -13,6 +13,8 @@ from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
 
+pytestmark = pytest.mark.timeout(900)
+
 MUST_HOLD = {
     "all sent is acknowledged",
     "every row is stored once",
@@ -38,7 +40,6 @@ def test_what_cannot_be_is_refused(option: str, words: str) -> None:
         call_command("soak", option, stderr=io.StringIO())
 
 
-@pytest.mark.slow
 def test_a_short_soak_that_kills_a_consumer_and_crashes_the_database_finds_everything_in_its_place(
     redis_server: RedisServer,
 ) -> None:

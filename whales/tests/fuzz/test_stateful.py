@@ -84,7 +84,6 @@ class Whales(RuleBasedStateMachine):
         return write(method, path, body, status, **self.key)
 
 
-@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_whatever_was_done_in_whatever_order_is_what_is_read(settings: Settings) -> None:
     settings.THROTTLE_READS = settings.THROTTLE_WRITES = "100000000/second"

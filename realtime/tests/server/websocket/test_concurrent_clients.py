@@ -514,14 +514,12 @@ def test_a_storm_of_clients_that_come_back_costs_none_an_event_and_repeats_none(
 # Behind one Redis
 
 
-@pytest.mark.slow
 def test_clients_that_move_between_two_servers_miss_nothing(serve: Serve, publish: Publish) -> None:
     first, second = serve(), serve()
     with leaving_nothing(first), leaving_nothing(second):
         storm([first.ws_url, second.ws_url], count=12, times=6, tell=publish)
 
 
-@pytest.mark.slow
 def test_a_redis_that_restarts_under_load_costs_no_event_and_no_connection(
     serve: Serve, publish: Publish, redis_server: RedisServer
 ) -> None:

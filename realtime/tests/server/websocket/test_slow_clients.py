@@ -48,7 +48,6 @@ def closing_code(ws: Client) -> int | None:
         return closed.rcvd.code if closed.rcvd else None
 
 
-@pytest.mark.slow
 def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_get_everything(server: Command) -> None:
     with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
         slow.subscribe("liquidations")
@@ -69,7 +68,6 @@ def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_g
             assert back.seqs("liquidations") == list(range(len(slow.facts) + 1, COUNT + 1))
 
 
-@pytest.mark.slow
 def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_was(
     test_database_url: str, tmp_path: Path
 ) -> None:
@@ -90,7 +88,6 @@ def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_wa
                 assert slow.seqs("liquidations") == list(range(1, COUNT + 1))
 
 
-@pytest.mark.slow
 def test_a_client_that_does_not_read_states_skips_to_the_newest_of_each_coin(server: Command) -> None:
     with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
         slow.subscribe("long_short_ratios")

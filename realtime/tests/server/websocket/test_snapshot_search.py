@@ -12,8 +12,6 @@ from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.websocket_client import Client, client
 
-pytestmark = pytest.mark.slow
-
 COUNT = 300_000
 # All are worth the same, but the very first.
 INSERT = """
