@@ -4,10 +4,12 @@ IS_RECENT := 'import sys; sys.exit(sys.version_info < (3, 11))'
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+SLOW_LAYERS := $(wildcard */tests/faults */tests/fuzz */tests/bench */tests/soak)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test mutate fmt check docs lock clean
+.PHONY: help setup run test test-slow test-all mutate fmt check docs lock clean
 
 help: ## print this
 	@echo "Hyperwatch. make …"
@@ -18,11 +20,18 @@ setup: .venv/run.stamp ## install the requirements into .venv
 run: .venv/run.stamp ## start everything; PORT=8081, DEMO_MARKET=0 and every other setting may be given
 	@$(BIN)/python manage.py up
 
-test: .venv/test.stamp ## run the tests; ARGS="-k whales" chooses
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+# Its plugin takes 2 s to import in each worker, and only the layer fuzz uses it.
+test: .venv/test.stamp ## run the layers unit, db and server; ARGS="-k whales" chooses
+	@$(PYTEST) -p no:schemathesis $(ARGS)
+
+test-slow: .venv/test.stamp ## run the other layers: faults, fuzz, bench, soak
+	@$(PYTEST) $(SLOW_LAYERS) $(ARGS)
+
+test-all: .venv/test.stamp ## run every layer
+	@$(PYTEST) $(wildcard */tests) $(ARGS)
 
 mutate: .venv/test.stamp ## take each guard of the README's "What is tested" out, and see its test fail; ARGS="redis" chooses
-	@$(BIN)/python -m hyperwatch.tests.mutate $(ARGS)
+	@$(BIN)/python -m hyperwatch.tests.run_mutations $(ARGS)
 
 fmt: .venv/test.stamp ## format the code and fix the lint errors that ruff can fix
 	@$(BIN)/ruff format .

@@ -38,11 +38,11 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many as there are cores: many a test waits for a process or a server that it started."""
-    return 2 * (os.cpu_count() or 1)
+    """One more than there are cores: some tests wait for a process, but each worker imports and collects everything."""
+    return 1 + (os.cpu_count() or 1)
 
 
-MARKER_OF_FIXTURE = {"redis_server": "redis", "apache_kafka": "kafka"}
+MARKER_OF_FIXTURE = {"redis_server": "redis", "apache_kafka": "kafka", "_redis": "redis", "_kafka": "kafka"}
 
 
 def pytest_configure() -> None:
@@ -51,7 +51,7 @@ def pytest_configure() -> None:
         signal.signal(number, signal.default_int_handler)
     if os.environ.get("CI") == "true" and (missing := environment.missing()):
         lacks = "; ".join(f"{marker}: {reason}" for marker, reason in missing.items())
-        raise pytest.UsageError(f"with CI=true nothing may be left out, and this is not here: {lacks}")
+        raise pytest.UsageError(f"with CI=true no test may be skipped; install: {lacks}")
 
 
 def pytest_unconfigure() -> None:
@@ -73,6 +73,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, reason in missing.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-    # The fast ones first; where processes share them the slow ones, so that none is left alone with them at the end.
-    is_shared = hasattr(config, "workerinput")
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None, reverse=is_shared)
+    # The fast layers first; with xdist the slow ones, so that no worker is left alone with them at the end.
+    items.sort(key=layer, reverse=hasattr(config, "workerinput"))
+
+
+LAYERS = ("unit", "db", "server", "fuzz", "faults", "bench", "soak")
+
+
+def layer(item: pytest.Item) -> int:
+    """The index of the layer: the folder below `tests`."""
+    parts = item.path.parts
+    return LAYERS.index(parts[parts.index("tests") + 1])

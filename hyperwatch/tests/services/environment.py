@@ -7,6 +7,7 @@ start, see only what stands here.
 
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -48,9 +49,22 @@ def setting_names() -> set[str]:
     return set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
+# By the marker of the tests that run them; the first that is installed is used.
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "node": ("node", "nodejs"),
+    "promtool": ("promtool",),
+}
+
+
+def program(marker: str) -> str:
+    """The path of an installed program, or nothing."""
+    return next(filter(None, map(shutil.which, PROGRAMS[marker])), "")
+
+
 def missing() -> dict[str, str]:
-    """What this machine lacks, by the marker of the tests that need it, with what would bring it."""
-    lacks = {}
+    """What this machine lacks, by the marker of the tests that need it."""
+    lacks = {marker: f"{marker} is not installed" for marker in PROGRAMS if not program(marker)}
     if not redis.available() and not given.get("REDIS_URL"):
         lacks["redis"] = "no redis-server, no REDIS_URL"
     if not apache.available() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
@@ -69,4 +83,5 @@ def header() -> list[str]:
     for marker, service in (("redis", "Redis"), ("kafka", "Apache Kafka")):
         if marker in lacks:
             found[service] = f"none ({lacks[marker]}): the tests marked `{marker}` are left out"
+    found |= {marker: program(marker) or f"none: the tests marked `{marker}` are left out" for marker in PROGRAMS}
     return [f"{service}: {how}" for service, how in found.items()]

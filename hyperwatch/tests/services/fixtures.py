@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.test import TransactionTestCase
 from pytest_django.fixtures import Settings
 
 from hyperwatch.embedded import apache
@@ -14,6 +15,7 @@ from hyperwatch.tests.services.environment import given
 from hyperwatch.tests.services.kafka import GivenKafka, KafkaBroker, MockKafka
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import GivenRedis, RedisServer
+from hyperwatch.tests.services.tables import empty_tables
 from realtime.kafka import create_topics, topics
 
 Folders = pytest.TempPathFactory
@@ -28,6 +30,14 @@ def _server() -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(_server: Database) -> None:
     """pytest-django asks for this before it makes the tests' database: the server runs from here on."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _emptied_tables() -> Iterator[None]:
+    """pytest-django has no hook for this: its transactional tests are cases of Django's class."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,167 @@
+"""The OpenAPI document and the pages: complete, without a warning, and without the network."""
+
+import re
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+
+from hyperwatch.tests.api_client import ask, bearer, write
+from realtime.tests.builders import WALLET, liquidation, stored
+from whales.models import WhaleWatch
+
+PATHS = {
+    "/api/v1/coins": {"get"},
+    "/api/v1/liquidation-map": {"get"},
+    "/api/v1/liquidations": {"get"},
+    "/api/v1/liquidations/recent": {"get"},
+    "/api/v1/liquidations/stats": {"get"},
+    "/api/v1/long-short-ratios/current": {"get"},
+    "/api/v1/long-short-ratios/history": {"get"},
+    "/api/v1/positions": {"get"},
+    "/api/v1/transactions": {"get"},
+    "/api/v1/transactions/{tx_hash}": {"get"},
+    "/api/v1/whales": {"get", "post"},
+    "/api/v1/whales/{whale_id}": {"get", "patch", "delete"},
+    "/api/v1/whales/{whale_id}/activities": {"get"},
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    return SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+
+
+def test_the_document_is_valid_and_without_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("spectacular", validate=True, fail_on_warn=True)
+    assert "openapi: 3" in capsys.readouterr().out
+
+
+def test_every_endpoint_of_the_contract_is_in_the_document_and_no_other(document: Any) -> None:
+    told = {path: set(operations) for path, operations in document["paths"].items()}
+    assert told == PATHS
+
+
+def test_every_operation_tells_its_envelope_and_its_errors(document: Any) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            told = set(operation["responses"])
+            assert {"200", "400", "401", "429", "500", "503"} <= told, path
+            assert ("403" in told) == (method != "get"), path
+            assert {"413", "415"} <= told if method in ("post", "patch") else not {"413", "415"} & told
+            assert ("409" in told) == (method == "post")
+            assert ("404" in told) == ("{" in path or "cursor" in str(operation) or path.endswith("map")), path
+            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            assert set(schema["properties"]) == {"code", "message", "data", "timestamp"}
+
+
+LISTS = [
+    "coins",
+    "liquidations",
+    "liquidations/recent",
+    "long-short-ratios/current",
+    "long-short-ratios/history",
+    "positions",
+    "transactions",
+    "whales",
+    "whales/{whale_id}/activities",
+]
+
+
+def test_every_list_is_told_to_come_as_csv_and_nothing_else(document: Any) -> None:
+    told = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            success = operation["responses"]["200"]
+            formats = [one["schema"]["enum"] for one in operation.get("parameters", []) if one["name"] == "format"]
+            assert formats == ([["json", "csv"]] if "text/csv" in success["content"] else []), path
+            assert ("X-Hyperwatch-Head" in success["headers"]) == bool(formats)
+            if formats:
+                told[path.removeprefix("/api/v1/")] = success["content"]["text/csv"]["schema"]
+            assert not formats or method == "get"
+    assert sorted(told) == LISTS
+    assert {schema["type"] for schema in told.values()} == {"string"}
+    assert "`id,wallet_address,alias,description,is_active,created_at`" in told["whales"]["description"]
+
+
+def test_every_parameter_says_what_it_takes(document: Any) -> None:
+    parameters = [told for operations in document["paths"].values() for told in _parameters(operations)]
+    assert len(parameters) > 40
+    for parameter in parameters:
+        assert parameter["schema"].get("type"), parameter
+        assert parameter.get("description"), parameter
+
+
+def _parameters(operations: Any) -> list[Any]:
+    return [told for operation in operations.values() for told in operation.get("parameters", [])]
+
+
+def test_reads_need_no_key_and_writes_need_one(document: Any) -> None:
+    whales = document["paths"]["/api/v1/whales"]
+    assert {} in whales["get"]["security"]
+    assert whales["post"]["security"] == [{"ApiKey": []}, {"cookieAuth": []}]
+
+
+@pytest.mark.django_db
+def test_what_the_document_does_not_tell_of_is_refused_with_all_that_it_tells_of(document: Any) -> None:
+    for path, operations in document["paths"].items():
+        told = [
+            parameter["name"] for parameter in operations["get"].get("parameters", []) if parameter["in"] == "query"
+        ]
+        place = path.removeprefix("/api/v1").format(tx_hash="0x" + "e9" * 32, whale_id=1)
+        answer = ask(f"{place}?cion=BTC", 400)
+        known = re.split(", | and ", answer["error"].removeprefix("cion is not known here, only "))
+        assert sorted(known) == sorted({*told, "format"}), path
+        assert answer["details"] == {"cion": [answer["error"]]}
+
+
+@pytest.mark.django_db
+def test_a_write_from_the_page_of_a_filtered_list_is_taken_and_another_parameter_refused() -> None:
+    write("POST", "/whales?format=json&is_active=true", {"wallet_address": WALLET})
+    assert write("POST", "/whales?alias=x", {"wallet_address": WALLET}, 400)["details"].keys() == {"alias"}
+
+
+@pytest.mark.django_db
+def test_an_answer_repeats_only_so_much_of_what_a_client_makes_up() -> None:
+    told = ask("/coins?" + "&".join(f"{number}{'x' * 300}=1" for number in range(30)), 400)
+    assert len(told["details"]) == 10
+    assert all(len(name) + len(reason) < 200 for name, (reason,) in told["details"].items())
+
+
+# A link that a person may follow.
+OURS = "https://www.django-rest-framework.org"
+PAGES = ["/", "/docs", "/docs/ws", "/redoc", "/api/v1/liquidations", "/api/v1/whales", "/api/v1/nothing"]
+ELSEWHERE = re.compile(r"""(?:src|href|url)\s*[=:(]\s*["']?(?:https?:)?//[^"'\s)]+""")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_needs_nothing_from_elsewhere(path: str) -> None:
+    page = Client().get(path, HTTP_ACCEPT="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert page["Content-Type"].startswith("text/html")
+    text = page.content.decode()
+    assert [link for link in ELSEWHERE.findall(text) if "//testserver/" not in link and OURS not in link] == []
+    for asset in re.findall(r'(?:src|href)="(/static/[^"]+)"', text):
+        assert Client().get(asset).status_code == 200, asset
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_browser_sees_the_same_envelope_with_filters_and_pages() -> None:
+    stored(*(liquidation(raw_data={"tid": tid}) for tid in range(30)))
+    page = Client().get("/api/v1/liquidations?coin=btc", HTTP_ACCEPT="text/html").content.decode()
+    assert "&quot;message&quot;: &quot;success&quot;" in page
+    assert 'name="min_value_usd"' in page
+    assert "Unrouted" not in page
+    refused = Client().get("/api/v1/liquidations?side=UP&format=api")
+    assert refused.status_code == 400
+    assert "side takes LONG or SHORT" in refused.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_browser_with_a_key_is_shown_a_form_for_a_whale() -> None:
+    whale = WhaleWatch.objects.create(wallet_address=WALLET)
+    for path in ("/api/v1/whales", f"/api/v1/whales/{whale.pk}"):
+        page = Client().get(path, HTTP_ACCEPT="text/html", **bearer())  # type: ignore[arg-type]
+        assert b"wallet_address" in page.content

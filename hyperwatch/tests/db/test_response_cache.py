@@ -1,0 +1,341 @@
+"""What is kept is answered at the door, before any view: by the same bytes, as fresh, and counted as any."""
+
+import asyncio
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from threading import Barrier, Event
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import connection, connections
+from django.db.backends.utils import CursorWrapper
+from pytest_django.fixtures import Settings
+
+from hyperwatch.api import clock, throttling
+from hyperwatch.door import Answer
+from hyperwatch.handler import ThreadedHandler
+from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.tests.builders import liquidation, liquidation_map, ratio, stored, transaction
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+RECENT = "/api/v1/liquidations/recent"
+KEPT = [RECENT, "/api/v1/liquidations/stats", "/api/v1/long-short-ratios/current", "/api/v1/liquidation-map?coin=BTC"]
+
+
+def store(tid: int) -> None:
+    stored(liquidation(raw_data={"tid": tid}), transaction(raw_data={"tid": tid}))
+    stored(ratio(timestamp=f"2026-01-10T10:{tid:02}:00Z"))
+    stored(liquidation_map(timestamp=f"2026-01-10T10:{tid:02}:00Z"))
+
+
+class HandlerUnderTest(ThreadedHandler):
+    """The handler, which tells how often its views were asked."""
+
+    views_asked = 0
+
+    def _answer(self, *asked: Any) -> None:
+        self.views_asked += 1
+        super()._answer(*asked)
+
+    async def enter(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        scope = _scope(path, method, headers)
+        answer = await self._door.answer(scope, partial(self._by_views, scope, _receive))
+        assert isinstance(answer, Answer)
+        return answer
+
+    async def past_the_door(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        answer = await self._by_views(_scope(path, method, headers), _receive)
+        assert isinstance(answer, Answer)
+        return answer
+
+    def end(self) -> None:
+        for pool in (self._threads, self._door._reads, self._door._counts):
+            everyone = Barrier(max(1, len(pool._threads)))
+            for _ in list(pool._threads):
+                pool.submit(_leave, everyone)
+            pool.shutdown()
+
+
+def _leave(everyone: Barrier) -> None:
+    # None is let go before each has come: otherwise one could come twice, and another with its connection never.
+    everyone.wait(10)
+    connections.close_all()
+
+
+def _scope(path: str, method: str, headers: dict[str, str]) -> dict[str, Any]:
+    place, _, query = path.partition("?")
+    given = {"host": "testserver", "accept": "application/json", **headers}
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": place,
+        "raw_path": place.encode(),
+        "root_path": "",
+        "scheme": "http",
+        "query_string": query.encode(),
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
+        "client": ["127.0.0.1", 5000],
+        "server": ["127.0.0.1", 80],
+    }
+
+
+async def _receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+@pytest.fixture
+def handler() -> Iterator[HandlerUnderTest]:
+    cache.clear()
+    handler = HandlerUnderTest()
+    yield handler
+    handler.end()
+    throttling.counting.away_until = 0.0
+
+
+def told(answer: Answer) -> tuple[int, Counter[tuple[bytes, bytes]], bytes]:
+    return answer.status, Counter(answer.headers), answer.body
+
+
+def data(answer: Answer) -> Any:
+    return json.loads(answer.body)["data"]
+
+
+# How it is asked, and whether the door can answer once the views have answered the same.
+WAYS: dict[str, tuple[dict[str, str], bool]] = {
+    "as a program asks": ({}, True),
+    "for its headers": ({"method": "HEAD"}, True),
+    "compressed, for its headers": ({"method": "HEAD", "accept_encoding": "gzip"}, True),
+    "compressed": ({"accept_encoding": "gzip, deflate, br"}, True),
+    "from another origin": ({"origin": "https://example.org"}, True),
+    "from behind a proxy": ({"x_forwarded_for": "10.0.0.1, 10.0.0.2"}, True),
+    "without a choice": ({"accept": "*/*"}, True),
+    "of another version": ({"if_none_match": 'W/"0123"'}, True),
+    "by a browser for its page": ({"accept": "text/html"}, False),
+    "with a key that is none": ({"authorization": "Api-Key wrong"}, False),
+    "with a cookie": ({"cookie": "sessionid=none"}, False),
+    "from a host that is not ours": ({"host": "evil.example"}, False),
+}
+
+
+def test_nobody_waits_for_the_end_of_a_transaction_that_only_read(
+    handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(1)
+    came, ends = Event(), list[bool]()
+    execute = CursorWrapper.execute
+
+    def after_the_answer(cursor: Any, sql: str, params: Any = None) -> Any:
+        if sql == "COMMIT":
+            ends.append(came.wait(10))
+        return execute(cursor, sql, params)
+
+    monkeypatch.setattr(CursorWrapper, "execute", after_the_answer)
+    answer = asyncio.run(handler.past_the_door(RECENT))
+    came.set()
+    assert len(data(answer)["liquidations"]) == 1
+    wait_until(lambda: ends == [True], "the end of the transaction")
+
+
+@pytest.mark.parametrize("path", KEPT)
+@pytest.mark.parametrize("way", WAYS)
+def test_the_door_answers_by_the_bytes_of_the_views(
+    handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch, settings: Settings, path: str, way: str
+) -> None:
+    headers, is_answered_there = WAYS[way]
+    _stop_the_clocks(monkeypatch, settings)
+    store(1)
+    ask = {"path": path, "x_request_id": "the-same", **headers}
+
+    async def ways() -> list[Answer]:
+        answers = []
+        for enter in (handler.past_the_door, handler.enter, handler.enter):
+            cache.clear()
+            answers.append(await enter(**ask))
+        return answers
+
+    by_views, first, second = asyncio.run(ways())
+    assert handler.views_asked == (2 if is_answered_there else 3)
+    assert by_views.status == first.status == second.status
+    # A page has another token each time.
+    assert way == "by a browser for its page" or told(by_views) == told(first) == told(second)
+
+
+def test_csv_is_the_views(handler: HandlerUnderTest) -> None:
+    store(1)
+
+    async def types() -> list[bytes]:
+        answers = [await handler.enter(RECENT, accept=accept) for accept in ("*/*", "text/csv", "text/csv")]
+        return [dict(answer.headers)[b"Content-Type"] for answer in answers]
+
+    csv = b"text/csv; charset=utf-8; header=present"
+    assert asyncio.run(types()) == [b"application/json", csv, csv]
+    assert handler.views_asked == 3
+
+
+def _stop_the_clocks(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    monkeypatch.setattr("hyperwatch.api.throttling.time.time", lambda: NOW.timestamp())
+
+
+@pytest.mark.parametrize("path", KEPT)
+def test_who_has_the_answer_is_told_so_at_the_door(
+    handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch, settings: Settings, path: str
+) -> None:
+    _stop_the_clocks(monkeypatch, settings)
+    store(1)
+
+    async def ways() -> list[Answer]:
+        first = await handler.enter(path)
+        has = {"if_none_match": dict(first.headers)[b"ETag"].decode(), "x_request_id": "the-same"}
+        answers = []
+        for enter in (handler.past_the_door, handler.enter, handler.enter):
+            cache.clear()
+            answers.append(await enter(path, **has))
+        return answers
+
+    by_views, first, second = map(told, asyncio.run(ways()))
+    assert by_views == first == second
+    assert by_views[0] == 304
+    assert handler.views_asked == 3
+
+
+@pytest.mark.parametrize("path", KEPT)
+def test_an_answer_of_the_door_is_never_older_than_the_stream(handler: HandlerUnderTest, path: str) -> None:
+    async def heads() -> list[int]:
+        found = []
+        for tid in range(1, 4):
+            await asyncio.to_thread(_store_and_leave, tid)
+            found += [data(await handler.enter(path))["head"] for _ in range(2)]
+        return found
+
+    assert asyncio.run(heads()) == [head for head in range(1, 4) for _ in range(2)]
+    assert handler.views_asked == 3
+
+
+def _store_and_leave(tid: int) -> None:
+    try:
+        store(tid)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("path", [RECENT, "/api/v1/liquidations?coin=btc&page=1", "/api/v1/transactions?cursor="])
+def test_what_many_ask_at_one_moment_is_made_once(handler: HandlerUnderTest, path: str) -> None:
+    async def crowd() -> list[Answer]:
+        await asyncio.to_thread(_store_and_leave, 1)
+        await handler.enter(path)
+        await asyncio.to_thread(_store_and_leave, 2)
+        return await asyncio.gather(*(handler.enter(path) for _ in range(50)))
+
+    assert {data(answer)["head"] for answer in asyncio.run(crowd())} == {2}
+    assert handler.views_asked == 2
+
+
+def test_where_nothing_is_kept_everybody_is_answered_all_the_same(
+    handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(1)
+
+    async def crowd() -> list[Answer]:
+        await handler.enter(RECENT)
+        with monkeypatch.context() as patch:
+            patch.setattr("hyperwatch.door.kept_answers.find", lambda *_: None)
+            return await asyncio.gather(*(handler.enter(RECENT) for _ in range(10)))
+
+    assert [answer.status for answer in asyncio.run(crowd())] == [200] * 10
+
+
+def assert_all_are_counted(handler: HandlerUnderTest, settings: Settings) -> None:
+    """Ten may come a day: of thirty who come at once ten are let in, each with another number."""
+    settings.THROTTLE_READS = "10/day"
+    store(1)
+
+    async def crowd() -> list[Answer]:
+        first = await handler.enter(RECENT)
+        return [first, *await asyncio.gather(*(handler.enter(RECENT) for _ in range(29)))]
+
+    answers = asyncio.run(crowd())
+    let_in = [int(dict(answer.headers)[b"X-RateLimit-Remaining"]) for answer in answers if answer.status == 200]
+    assert sorted(let_in) == list(range(10))
+    refused = [answer for answer in answers if answer.status == 429]
+    assert len(refused) == 20
+    assert all(dict(answer.headers)[b"X-RateLimit-Remaining"] == b"0" for answer in refused)
+    assert all(b"Retry-After" in dict(answer.headers) for answer in refused)
+
+
+def test_whoever_is_answered_at_the_door_is_counted(handler: HandlerUnderTest, settings: Settings) -> None:
+    assert_all_are_counted(handler, settings)
+
+
+def test_in_redis_they_are_counted_alike(
+    handler: HandlerUnderTest, settings: Settings, redis_server: RedisServer
+) -> None:
+    backend = "hyperwatch.api.counting.CountingRedis"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": redis_server.url, "KEY_PREFIX": "door"}}
+    assert_all_are_counted(handler, settings)
+
+
+def test_where_reads_need_a_key_nothing_is_given_out_at_the_door(handler: HandlerUnderTest, settings: Settings) -> None:
+    store(1)
+
+    async def statuses() -> list[int]:
+        await handler.enter(RECENT)
+        settings.ALLOW_ANONYMOUS_READS = False
+        return [(await handler.enter(RECENT)).status for _ in range(2)]
+
+    assert asyncio.run(statuses()) == [401, 401]
+
+
+def test_while_the_database_is_away_the_door_has_nothing_to_say(
+    handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(1)
+
+    async def statuses() -> list[int]:
+        answers = [await handler.enter(RECENT)]
+        with monkeypatch.context() as away:
+            away.setattr("hyperwatch.door.read_versions", _away)
+            away.setattr("realtime.heads.moment_of", _away)
+            answers.append(await handler.enter(RECENT))
+        return [answer.status for answer in [*answers, await handler.enter(RECENT)]]
+
+    assert asyncio.run(statuses()) == [200, 503, 200]
+
+
+def _away(*_args: Any) -> None:
+    from django.db import OperationalError
+
+    raise OperationalError("no more")
+
+
+def test_a_longer_answer_is_compressed_though_the_last_was_too_short(handler: HandlerUnderTest) -> None:
+    async def answers() -> list[Answer]:
+        path = f"{RECENT}?limit=1&side=SHORT"
+        found = [await handler.enter(path, accept_encoding="gzip")]
+        await asyncio.to_thread(_store_short_and_leave)
+        found += [await handler.enter(path, accept_encoding="gzip") for _ in range(2)]
+        return found
+
+    small, *large = asyncio.run(answers())
+    assert b"Content-Encoding" not in dict(small.headers)
+    assert data(small)["liquidations"] == []
+    for answer in large:
+        assert dict(answer.headers)[b"Content-Encoding"] == b"gzip"
+        assert len(json.loads(gzip.decompress(answer.body))["data"]["liquidations"]) == 1
+
+
+def _store_short_and_leave() -> None:
+    try:
+        stored(liquidation(side="SHORT"))
+    finally:
+        connection.close()

@@ -1,0 +1,25 @@
+"""`manage.py runserver` is the one that speaks WebSocket, not Django's own."""
+
+from pathlib import Path
+
+import pytest
+
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+from realtime.tests.websocket_client import client
+
+
+@pytest.mark.redis
+def test_it_answers_requests_and_follows_the_stream(
+    fresh_database: Database, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    server = Command("runserver", "PORT", tmp_path, {**fresh_database.env, **redis_server.env})
+    # It knows no setting for its port.
+    server.command += [f"127.0.0.1:{server.port}", "--noreload"]
+    server.start()
+    try:
+        with client(server.ws_url) as one:
+            assert one.subscribe("liquidations")["type"] == "subscribed"
+    finally:
+        server.stop()

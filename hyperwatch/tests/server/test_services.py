@@ -1,0 +1,53 @@
+"""The services that other tests rely on do what their fixtures say."""
+
+import pytest
+from django.conf import settings as django_settings
+
+from hyperwatch.tests.services.commands import Start
+from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+from realtime.kafka import existing_topics, topics
+
+
+def test_the_shell_lends_no_service_to_the_settings() -> None:
+    assert django_settings.REDIS_URL == ""
+    assert django_settings.KAFKA_BOOTSTRAP_SERVERS == ""
+
+
+def test_a_fresh_database_is_migrated_and_alone(fresh_database: Database) -> None:
+    fresh_database.query("CREATE TABLE only_here (n int)")
+    other = fresh_database.beside("postgres").copy()
+    assert fresh_database.value("SELECT count(*) FROM django_migrations") > 0
+    assert other.value("SELECT to_regclass('only_here')") is None
+    other.drop()
+
+
+@pytest.mark.redis
+def test_redis_comes_back_from_each_fault(redis_server: RedisServer) -> None:
+    redis_server.pause()
+    redis_server.resume()
+    assert redis_server.ready()
+    redis_server.kill()
+    assert not redis_server.ready()
+    redis_server.heal()
+    redis_server.restart()
+    assert redis_server.ready()
+
+
+@pytest.mark.kafka
+def test_kafka_keeps_its_topics_through_a_crash(apache_kafka: KafkaBroker) -> None:
+    names = {topic.name for topic in topics()}
+    assert names <= existing_topics()
+    apache_kafka.kill()
+    apache_kafka.heal()
+    assert names <= existing_topics(timeout=20)
+
+
+def test_a_web_server_and_a_consumer_answer_and_end_in_order(
+    web_server: Start, consumer_process: Start, mock_kafka: MockKafka
+) -> None:
+    for process in (web_server(), consumer_process(**mock_kafka.env)):
+        assert process.ready()
+        process.stop()
+        assert (process.returncode, process.complaint()) == (0, "")

@@ -1,0 +1,201 @@
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from hyperwatch import server
+from hyperwatch.embedded import addresses
+from hyperwatch.embedded.kept import keep, kept
+from hyperwatch.embedded.parts import Parts
+from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.bench.process import free_port
+
+NOTHING_CONFIGURED = {"DATABASE_URL": "", "REDIS_URL": "", "KAFKA_BOOTSTRAP_SERVERS": "", "ADMIN_PASSWORD": ""}
+
+
+def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "var" / "secret"
+    assert kept(file, lambda: "first") == "first"
+    assert kept(file, lambda: "second") == "first"
+    keep(file, "third")
+    assert kept(file, lambda: "fourth") == "third"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(file.parent.iterdir()) == [file]
+
+
+def waits(stop: threading.Event) -> None:
+    stop.wait()
+
+
+def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
+    told = threading.Event()
+    parts = Parts(on_failure=told.set)
+
+    def fails(stop: threading.Event) -> None:
+        raise LookupError("on purpose")
+
+    parts.start("The other", waits)
+    parts.start("This one", fails)
+    assert told.wait(5)
+    parts.end()
+    assert parts.failed == "This one"
+    assert "This one failed" in caplog.text
+
+
+def test_a_part_that_is_told_to_stop_has_not_failed() -> None:
+    parts = Parts(on_failure=lambda: pytest.fail("nothing failed"))
+    parts.start("This one", waits)
+    parts.end()
+    assert parts.failed is None
+
+
+def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(server.CannotListenError, match=rf"Port {port} is taken.*PORT={port + 1}"):
+            server.check_address("127.0.0.1", port)
+    server.check_address("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_told_by_the_settings_name() -> None:
+    with pytest.raises(server.CannotListenError, match=r"SERVER_HOST=192\.0\.2\.1"):
+        server.check_address("192.0.2.1", 8080)
+
+
+@pytest.fixture
+def var() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="hyperwatch-test-"))
+    folder.chmod(0o711)
+    yield folder
+    EmbeddedPostgres(folder).remove()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def up(var: Path, tmp_path: Path) -> Iterator[Command]:
+    command = Command("up", "PORT", tmp_path, {**NOTHING_CONFIGURED, "DATA_DIR": str(var)})
+    yield command
+    command.kill()
+
+
+def open_connections(port: int) -> list[object]:
+    """One of each kind that could keep a server from ending: fresh, kept alive, a WebSocket."""
+    fresh = socket.create_connection(("127.0.0.1", port))
+    alive = http.client.HTTPConnection("127.0.0.1", port)
+    alive.request("GET", "/health")
+    assert json.loads(alive.getresponse().read()) == {"status": "healthy"}
+    return [fresh, alive, connect(f"ws://127.0.0.1:{port}/ws")]
+
+
+def processes_of(var: Path) -> list[str]:
+    """The command lines that name the folder, the sockets' included."""
+    names = (str(var), str(socket_folder(var)))
+    lines = (_command_line(folder) for folder in Path("/proc").iterdir() if folder.name.isdigit())
+    return [line for line in lines if any(name in line for name in names)]
+
+
+def head(up: Command) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", up.port)
+    connection.request("GET", "/api/v1/transactions?page_size=1")
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return int(answer["data"]["head"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
+    up: Command, var: Path, number: signal.Signals
+) -> None:
+    up.start()
+    wait_until(lambda: head(up) > 0, "the demo market's first facts")
+    opened = open_connections(up.port)
+    before = head(up)
+    up.signal(number)
+    assert up.wait() == 0
+    assert processes_of(var) == []
+    assert up.complaint() == ""
+    del opened
+    up.start()
+    wait_until(lambda: head(up) > before, "facts after the second start")
+    up.stop()
+    assert "SIMULATED" in up.output()
+
+
+def test_a_second_one_in_the_same_folder_says_so(up: Command, var: Path) -> None:
+    up.start()
+    env = {**os.environ, **NOTHING_CONFIGURED, "DATA_DIR": str(var), "PORT": str(free_port())}
+    second = subprocess.run(
+        [sys.executable, "manage.py", "up"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 1
+    assert "runs already" in second.stderr
+    up.stop()
+    assert up.returncode == 0
+
+
+def in_a_second_shell(var: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    shell = {**os.environ, **NOTHING_CONFIGURED, "DATA_DIR": str(var), **env}
+    command = [sys.executable, "manage.py", *(arguments or ("dead_letters", "list"))]
+    return subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=60)
+
+
+def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
+    fresh_database: Database, var: Path, tmp_path: Path
+) -> None:
+    fresh_database.query(
+        "INSERT INTO dead_letters (topic, partition, \"offset\", reason, error) VALUES ('t', 0, 7, 'NOT_JSON', 'e')"
+    )
+    given = {**NOTHING_CONFIGURED, **fresh_database.env, "DATA_DIR": str(var), "DEMO_MARKET": "0"}
+    up, file = Command("up", "PORT", tmp_path, given), var / "database.url"
+    up.start()
+    try:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert "t[0]@7 NOT_JSON" in in_a_second_shell(var).stdout
+        own = in_a_second_shell(var, DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/own")
+        assert (own.returncode, own.stdout) == (1, "")
+        assert f":{up.port}/ws" in in_a_second_shell(var, "tail", "--help").stdout
+        assert ":7070/ws" in in_a_second_shell(var, "tail", "--help", PORT="7070").stdout
+    finally:
+        up.stop()
+    assert not file.exists()
+    assert not (var / "kafka.address").exists()
+    assert in_a_second_shell(var).returncode == 1
+
+
+def test_every_address_is_told_while_it_lasts_to_the_same_user_alone(tmp_path: Path) -> None:
+    for file, found in (
+        (addresses.database_file(tmp_path), addresses.database_url),
+        (addresses.redis_file(tmp_path), addresses.redis_url),
+        (addresses.kafka_file(tmp_path), addresses.kafka),
+    ):
+        before = found(tmp_path)
+        with addresses.told(file, "the first's"), addresses.told(file, "another's"):
+            assert found(tmp_path) == "the first's"
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert found(tmp_path) == before
+        # A killed run leaves the file, and holds it no more.
+        file.write_text("a dead one's")
+        assert found(tmp_path) == before
+
+
+def _command_line(folder: Path) -> str:
+    try:
+        return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""

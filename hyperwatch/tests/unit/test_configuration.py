@@ -1,0 +1,212 @@
+"""Invalid settings stop every command at its start: all at once, each by name."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from hyperwatch.configuration import InvalidSettings
+from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.unit.test_settings_docs import settings_with
+
+SEVERAL = {
+    "DATABASE_URL": "mysql://root:hunter2@db:3306/app",
+    "REDIS_URL": "http://:hunter2@redis",
+    "PORT": "99999",
+    "KAFKA_TOPIC_TRANSACTIONS": "",
+    "LOG_LEVEL": "loud",
+}
+
+
+def ended(*command: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("manage.py", "help"),
+        ("manage.py", "check"),
+        ("manage.py", "init_db"),
+        ("manage.py", "up"),
+        ("manage.py", "serve"),
+        ("manage.py", "consume"),
+        ("manage.py", "dead_letters", "list"),
+        ("-m", "daphne", "hyperwatch.asgi:application"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_tells_of_all_that_is_wrong_and_of_nothing_else(command: tuple[str, ...]) -> None:
+    told = ended(*command, env=SEVERAL)
+    lines = told.stderr.strip().splitlines()
+    assert told.returncode == 1
+    assert told.stdout == ""
+    assert [line.split()[0] for line in lines[1:]] == [
+        "PORT", "DATABASE_URL", "REDIS_URL", "KAFKA_TOPIC_TRANSACTIONS", "LOG_LEVEL",
+    ]  # fmt: skip
+    assert "1 to 65535, not '99999'" in lines[1]
+    assert "hunter2" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("DATABASE_URL", "localhost:5432/hyperwatch", "another scheme"),
+        ("DATABASE_URL", "postgresql://host:99999/hyperwatch", "port"),
+        ("DATABASE_URL", "postgresql://host:0/hyperwatch", "port 0"),
+        ("DATABASE_URL", "postgresql://user:pa#ss@host/hyperwatch", "%23"),
+        ("DATABASE_URL", "postgresql://host", "no database"),
+        ("DATABASE_URL", "postgresql://host/name?sslmodus=require", 'option "sslmodus"'),
+        ("DATABASE_URL", "postgresql://hyperwatch:change-me@host/hyperwatch", "POSTGRES_PASSWORD"),
+        ("REDIS_URL", "localhost:6379", "another scheme"),
+        ("REDIS_URL", "redis://", "no host"),
+        ("REDIS_URL", "redis://host:70000", "port"),
+        ("REDIS_URL", "redis://host/first", "number"),
+        ("REDIS_URL", "redis://host?db=first", "number"),
+        ("REDIS_URL", "unix://", "socket"),
+        ("REDIS_PREFIX", "", "1 to 100"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "host:9092,other:port", "'other:port'"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "host:99999", "host:9092"),
+        ("KAFKA_TOPIC_TRANSACTIONS", " ", "topic name"),
+        ("KAFKA_TOPIC_COMPUTED_DATA", "a/b", "'a/b'"),
+        ("KAFKA_TOPIC_COMPUTED_DATA", "hyperliquid.transactions", "must differ"),
+        ("KAFKA_GROUP_ID", "", "without spaces"),
+        ("KAFKA_REPLICATION_FACTOR", "0", "1 to 16"),
+        ("SERVER_HOST", "", "to listen on"),
+        ("SERVER_PORT", "http", "1 to 65535"),
+        ("PORT", "0", "1 to 65535"),
+        ("CONSUMER_STATUS_PORT", "-1", "0 to 65535"),
+        ("STREAM_SYNC_INTERVAL_SECONDS", "nan", "0.05 to 60"),
+        ("STREAM_HISTORY_MAX_BYTES", "1", "65536"),
+        ("WHALE_LARGE_TRADE_USD", "1e999999999", "less than"),
+        ("THROTTLE_READS", "many", "6000/minute"),
+        ("ALLOW_ANONYMOUS_READS", "perhaps", "true or false, not 'perhaps'"),
+        ("DEMO_MARKET", "maybe", "true or false"),
+        ("NUM_PROXIES", "17", "0 to 16"),
+        ("BEHIND_TLS_PROXY", "true", "set NUM_PROXIES"),
+        ("CORS_ALLOWED_ORIGINS", "example.com", "https://"),
+        ("CSRF_TRUSTED_ORIGINS", "*", "origins"),
+        ("WEBSOCKET_ALLOWED_ORIGINS", "https://a.example/path", "origins"),
+        ("ADMIN_USERNAME", "", "letters"),
+        ("LOG_FORMAT", "xml", "console, json"),
+        ("EMBEDDED_POSTGRES", "/nowhere", "initdb"),
+        ("SECRET_KEY", "change-me", 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'),
+        ("ENV_FILE", "/nowhere/.env", "'/nowhere/.env'"),
+        ("ENV_FILE", "/", "'/'"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        settings_with(monkeypatch, {name: value})
+    assert set(refused.value.errors) == {name}
+    assert told in refused.value.errors[name]
+    assert f"\n  {name} " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://user:p%23ss@db.example.com/hyperwatch?sslmode=require"),
+        ("DATABASE_URL", "postgres://hyperwatch@%2Frun%2Fpostgresql:5432/hyperwatch"),
+        ("DATABASE_URL", "postgresql:///hyperwatch"),
+        ("REDIS_URL", "rediss://:secret@redis.example.com:6380/2"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=1"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "one:9092, two:9092,[::1]:9092,PLAINTEXT://four"),
+        ("PORT", ""),
+        ("CORS_ALLOWED_ORIGINS", ""),
+        ("CSRF_TRUSTED_ORIGINS", "https://*.example.com, http://localhost:3000"),
+        ("WEBSOCKET_ALLOWED_ORIGINS", "null,http://[::1]:3000"),
+    ],
+)
+def test_what_can_be_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    settings_with(monkeypatch, {name: value})
+
+
+def test_a_copied_example_is_refused_for_its_secret_and_says_what_makes_one(tmp_path: Path) -> None:
+    copied = tmp_path / ".env"
+    copied.write_text((ROOT / ".env.example").read_text())
+    env = {name: value for name, value in os.environ.items() if name != "SECRET_KEY"}
+    told = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT, env={**env, "ENV_FILE": str(copied)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert told.returncode == 1
+    assert "SECRET_KEY is still the example's change-me" in told.stderr
+    assert "python3 -c" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_folder_that_cannot_keep_the_secret_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    told = ended("manage.py", "check", env={"DATA_DIR": str(file / "var"), "SECRET_KEY": ""})
+    assert (told.returncode, told.stdout) == (1, "")
+    assert f"DATA_DIR must be a writable folder, not '{file}/var'" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def check_with_file(folder: Path, text: str, **env: str) -> subprocess.CompletedProcess[str]:
+    file = folder / ".env"
+    file.write_text(text)
+    return ended("manage.py", "check", env={"ENV_FILE": str(file), **env})
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("HTTP_WORKER_THREAD", "HTTP_WORKER_THREADS"),
+        ("REDSI_URL", "REDIS_URL"),
+        ("ALLOW_ANONYMOUS_READ", "ALLOW_ANONYMOUS_READS"),
+        ("database_url", "DATABASE_URL"),
+        ("POSTGRES_PASSWRD", "POSTGRES_PASSWORD"),
+    ],
+)
+def test_misspelt_name_in_file_is_rejected(tmp_path: Path, misspelt: str, meant: str) -> None:
+    done = check_with_file(tmp_path, f"{misspelt}=hunter2\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    error = f"{misspelt} is not a setting (in {tmp_path}/.env); did you mean {meant}?"
+    assert done.stderr.splitlines() == ["Invalid settings. Fix them in the environment or in .env:", f"  {error}"]
+
+
+def test_misspelt_name_is_listed_with_other_errors(tmp_path: Path) -> None:
+    done = check_with_file(tmp_path, "KAFKA_GROUP=a\nKAFKA_GROUP_IDS=b\nLOG_LEVEL=loud\n")
+    assert [line.split()[0] for line in done.stderr.splitlines()[1:]] == ["LOG_LEVEL", "KAFKA_GROUP", "KAFKA_GROUP_IDS"]
+
+
+@pytest.mark.parametrize(("name", "hint"), [("KAFKA_HEAP_OPTS", ""), ("PROT", "; did you mean PORT?"), ("EDITOR", "")])
+def test_other_unknown_name_in_file_is_a_warning(tmp_path: Path, name: str, hint: str) -> None:
+    done = check_with_file(tmp_path, f"{name}=hunter2\n")
+    assert done.returncode == 0
+    (line,) = [line for line in done.stderr.splitlines() if name in line]
+    assert f"{name} is not a setting (in {tmp_path}/.env){hint} " in line
+    assert "hunter2" not in done.stderr
+
+
+def test_names_for_docker_compose_are_known(tmp_path: Path) -> None:
+    names = ("POSTGRES_PASSWORD", "WEB_PORTS", "COMPOSE_PROFILES", "DOCKER_HOST")
+    done = check_with_file(tmp_path, "".join(f"{name}=x\n" for name in names))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_in_the_environment_are_not_checked() -> None:
+    done = ended("manage.py", "check", env={"HTTP_WORKER_THREAD": "1", "REDSI_URL": "x"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_name_of_the_example_is_known(tmp_path: Path) -> None:
+    text = re.sub(r"^# ([A-Z][A-Z0-9_]*)=.*$", r"\1=", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+    assert len(re.findall(r"^[A-Z0-9_]+=", text, re.MULTILINE)) > 50
+    assert "is not a setting" not in check_with_file(tmp_path, text).stderr
+
+
+def test_what_stands_in_the_file_counts_for_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / ".env"
+    file.write_text("DEMO_MARKET=0\nKAFKA_BOOTSTRAP_SERVERS=host:9092\nEMBEDDED_POSTGRES=wheel\n")
+    found = settings_with(monkeypatch, {"ENV_FILE": str(file)})
+    assert (found["DEMO_MARKET"], found["KAFKA_IS_GIVEN"], found["EMBEDDED_POSTGRES"]) == (False, True, "wheel")

@@ -1,0 +1,23 @@
+"""What `make mutate` takes out is there, and the README tells of it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from hyperwatch.tests.mutations import GUARDS, Guard, table
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.test)
+def test_a_guard_stands_where_it_is_said_to_and_its_test_is_there(guard: Guard) -> None:
+    text = (ROOT / guard.path).read_text()
+    assert guard.taken_out_of(text) != text
+    path, _, name = guard.test.partition("::")
+    tests = {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.FunctionDef)}
+    assert name.partition("[")[0] in tests
+
+
+def test_the_readme_tells_what_is_tested() -> None:
+    assert table() in (ROOT / "README.md").read_text()

@@ -1,0 +1,42 @@
+"""The benchmark of storing works and counts right. What it measures is for a quiet machine to say."""
+
+from pathlib import Path
+
+from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+from realtime.tests.bench.bench_command import bench, left_in
+
+
+def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, redis_server: RedisServer) -> None:
+    report = bench("ingest", KAFKA_LIBS="/nowhere", **fresh_database.env, **redis_server.env)
+    runs = [run for run in report["runs"] if "kind" in run]
+    kinds = ["consume", "repeats", "silent", "copy", "consume", "copy", "text", "insert"]
+    assert [(run["size"], run["kind"]) for run in runs] == [(5_000, kind) for kind in kinds]
+    for run in runs:
+        assert run["stored"] == run["new"]
+        assert run["rows"] == {"insert": 50, "repeats": 4_000 + run["new"]}.get(run["kind"], 4_000)
+        assert run["new"] < 4_000 if run["kind"] == "repeats" else run["new"] == run["rows"]
+    assert next(run["before"] for run in runs if run["size"]) == 5_000
+    worst, crash = [run for run in report["runs"] if "part" in run]
+    assert (worst["part"], worst["rows"], worst["stored"]) == ("worst second", 1_000, 1_000)
+    assert (crash["part"], crash["rows"], crash["stored"], crash["complete"]) == ("crash", 200, 200, 20)
+    assert report["checks"] == {"rows in = rows stored": True, "complete": True}
+    assert left_in(fresh_database) == []
+
+
+def test_filled_databases_are_kept_and_what_is_stored_later_is_not(redis_server: RedisServer, tmp_path: Path) -> None:
+    words = ("ingest", "--only", "worst", "--keep", str(tmp_path))
+    tmp_path.chmod(0o711)
+    given = {"DATABASE_URL": "", "KAFKA_LIBS": "/nowhere", **redis_server.env}
+    for _ in range(2):
+        (worst,) = bench(*words, **given)["runs"]
+        assert worst["stored"] == 1_000
+    kept = EmbeddedPostgres(tmp_path)
+    try:
+        database = Database(kept.start()).beside("bench_filled_5000_1")
+        assert database.query("SELECT count(*), max(id) FROM liquidations") == [(5_000, 5_000)]
+        names = database.query("SELECT datname FROM pg_database WHERE datname ~ '^bench_' ORDER BY 1")
+        assert names == [("bench_filled_5000_1",)]
+    finally:
+        kept.remove()

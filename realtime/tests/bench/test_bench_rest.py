@@ -1,0 +1,35 @@
+"""The benchmark of reading works and counts right. What it measures is for a quiet machine to say."""
+
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+from realtime.bench.hot import HOT
+from realtime.bench.questions import GROUPS, QUESTIONS
+from realtime.tests.bench.bench_command import bench, left_in
+
+
+def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_server: RedisServer) -> None:
+    report = bench("rest", "--only", ",".join(GROUPS), **fresh_database.env, **redis_server.env)
+    runs = report["runs"]
+    assert {(run["group"], run["question"]) for run in runs} == {(one.group, one.name) for one in QUESTIONS}
+    assert len(runs) == 2 * len(QUESTIONS) == 2 * report["checks"]["questions"]
+    assert {run["size"] for run in runs} == set(report["parameters"]["sizes"])
+    # Whatever is answered was read, and nobody is asked in vain but where it says so.
+    assert all(run["read"] >= run["returned"] for run in runs)
+    empty = {run["question"] for run in runs if not run["returned"]}
+    assert {"nobody of that address", "nothing of that value"} <= empty
+    assert left_in(fresh_database) == []
+
+
+def test_hot_answers_are_asked_for_while_the_stream_goes_on(
+    fresh_database: Database, redis_server: RedisServer
+) -> None:
+    words = ("rest", "--only", "hot,filtered")
+    report = bench(*words, KAFKA_LIBS="/nowhere", **fresh_database.env, **redis_server.env)
+    runs = {(run["server"], run["answer"]): run for run in report["runs"]}
+    assert set(runs) == {
+        *((server, answer) for server in ("ours", "bare") for answer in HOT),
+        *((server, answer) for server in ("ours", "drf") for answer in ("page", "cursor")),
+    }
+    assert all(run["requests"] for run in report["runs"])
+    assert all(runs["bare", answer]["size"] == runs["ours", answer]["size"] for answer in HOT)
+    assert report["checks"]["went on"] > 0

@@ -1,0 +1,140 @@
+"""What is refused, over Kafka: kept with its bytes, its neighbours stored, sent again once the cause is mended."""
+
+import io
+import itertools
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.heads import read_places
+from realtime.models import DeadLetter, Reason
+from realtime.tests.builders import message, stored, transaction
+from realtime.tests.ingest_helpers import Told, ingesting, refusing_coin, send
+from realtime.tests.invalid_messages import refusals
+from transactions.models import Transaction
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def manage(*args: Any) -> str:
+    output = io.StringIO()
+    call_command("dead_letters", *args, stdout=output)
+    return output.getvalue()
+
+
+def test_a_batch_of_refusals_is_one_line_with_the_reasons_and_the_first_place(
+    mock_kafka: MockKafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = [message("hyperliquid.transactions", b"no json") for _ in range(300)]
+    send([transaction(raw_data={"tid": 1}), *refused, message("hyperliquid.transactions", b"[]")])
+    with refusing_coin("BAD"):
+        send([transaction(raw_data={"tid": 2}, coin="BAD"), transaction(raw_data={"tid": 3})])
+        with ingesting(Told(), batch_size=1000):
+            wait_until(lambda: DeadLetter.objects.count() == 302, "the dead letters", 30)
+            wait_until(lambda: Transaction.objects.count() == 2, "the others", 30)
+    lines = [record.getMessage() for record in caplog.records if " refused (" in record.getMessage()]
+    assert 1 <= len(lines) <= 10
+    assert sum(int(line.split()[0]) for line in lines) == 302
+    told = re.fullmatch(r"\d+ refused \((.+)\), the first at (\S+)\[(\d+)\]@(\d+); .*dead_letters list.*", lines[0])
+    assert told
+    assert DeadLetter.objects.filter(topic=told[2], partition=told[3], offset=told[4]).exists()
+    reasons = " ".join(lines)
+    assert all(f"1 {reason}" in reasons for reason in ("NOT_AN_OBJECT", "REFUSED_BY_DATABASE"))
+    assert " NOT_JSON" in reasons
+
+
+def test_every_refusal_is_kept_with_its_bytes_and_its_reason_and_the_messages_around_it_are_stored(
+    mock_kafka: MockKafka,
+) -> None:
+    refused = refusals()
+    good = [transaction(raw_data={"tid": number}) for number in range(len(refused))]
+    told = Told()
+    send(itertools.chain.from_iterable(zip(good, (refusal.message for refusal in refused), strict=True)))
+    with ingesting(told):
+        wait_until(lambda: DeadLetter.objects.count() >= len(refused), "the dead letters", 30)
+        wait_until(lambda: Transaction.objects.count() >= len(good), "the others", 30)
+    kept = Counter(
+        (letter.topic, letter.bytes and bytes(letter.bytes), letter.reason) for letter in DeadLetter.objects.all()
+    )
+    assert kept == Counter((refusal.message.topic, refusal.message.value, refusal.reason) for refusal in refused)
+    assert all(letter.error and letter.sent_at and bytes(letter.key or b"") for letter in DeadLetter.objects.all())
+    assert Transaction.objects.count() == len(good)
+    assert {name: place.head for name, place in read_places().items() if place.head} == {"transactions": len(good)}
+    assert told.seqs == {"transactions": list(range(1, len(good) + 1))}
+
+
+def test_what_only_the_database_refuses_is_found_among_its_neighbours_and_sent_again_once_that_is_mended(
+    mock_kafka: MockKafka,
+) -> None:
+    bad = {0, 17, 18, 63, 99}
+    told = Told()
+    send(transaction(raw_data={"tid": tid}, coin="BAD" if tid in bad else "BTC") for tid in range(100))
+    with ingesting(told):
+        with refusing_coin("BAD"):
+            wait_until(lambda: DeadLetter.objects.count() == len(bad), "the dead letters", 30)
+            wait_until(lambda: Transaction.objects.count() == 100 - len(bad), "their neighbours", 30)
+        assert set(DeadLetter.objects.values_list("reason", flat=True)) == {Reason.REFUSED_BY_DATABASE}
+        assert all("for_a_test" in letter.error for letter in DeadLetter.objects.all())
+        assert told.seqs["transactions"] == list(range(1, 96))
+
+        assert manage("send", "--reason", "REFUSED_BY_DATABASE") == "5 letters sent again\n"
+        wait_until(lambda: Transaction.objects.count() == 100, "what was sent again", 30)
+        wait_until(lambda: len(told.seqs["transactions"]) == 100, "its announcement", 5)
+    assert told.seqs["transactions"] == list(range(1, 101))
+    assert Transaction.objects.filter(coin="BAD").count() == len(bad)
+    assert not DeadLetter.objects.filter(resent_at=None).exists()
+    assert manage("send", "--all") == "0 letters sent again\n"
+
+
+def test_what_is_refused_again_is_a_letter_of_its_own(mock_kafka: MockKafka) -> None:
+    stored(transaction(side="UP"))
+    letter = DeadLetter.objects.get()
+    with ingesting(Told()):
+        assert manage("send", letter.pk) == "1 letters sent again\n"
+        wait_until(lambda: DeadLetter.objects.count() == 2, "the second letter", 30)
+    again = DeadLetter.objects.get(resent_at=None)
+    assert (bytes(again.bytes or b""), again.key) == (bytes(letter.bytes or b""), letter.key)
+    assert again.reason == letter.reason
+
+
+def test_letters_that_kafka_does_not_take_are_not_marked_as_sent(
+    mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(transaction(side="UP"))
+    mock_kafka.go_away()
+    monkeypatch.setattr("realtime.kafka.Producer.flush.__defaults__", (0.5,))
+    with pytest.raises(CommandError, match="1 of 1 letters were not taken"):
+        manage("send", "--all")
+    assert DeadLetter.objects.get().resent_at is None
+
+
+def test_the_letters_are_listed_by_a_line_each_and_one_is_shown_whole() -> None:
+    assert manage("list") == "0 letters\n"
+    stored(
+        message(settings.KAFKA_TOPIC_TRANSACTIONS, b"h\xffllo\0", key="the key", timestamp_ms=1_768_041_000_000),
+        transaction(side="UP"),
+        message(settings.KAFKA_TOPIC_TRANSACTIONS, None),
+    )
+    lines = manage("list").splitlines()
+    assert [line.split()[3] for line in lines[:-1]] == ["NOT_JSON", "BAD_VALUE", "NOT_JSON"]
+    assert lines[-1] == "3 letters"
+    assert manage("list", "--reason", "BAD_VALUE").splitlines()[-1] == "1 letters"
+    first, *_, last = DeadLetter.objects.order_by("pk")
+    shown = manage("show", first.pk)
+    for line in ("reason: NOT_JSON", "sent_at: 2026-01-10 10:30:00+00:00", "resent_at: None", "key: the key"):
+        assert line in shown.splitlines()
+    assert shown.endswith("h\\xffllo\0\n")
+    assert manage("show", last.pk).endswith("(no value)\n")
+
+
+@pytest.mark.parametrize(("args", "answer"), [(["show", "999"], "dead_letters list"), (["send"], "Name ids")])
+def test_a_question_without_an_answer_says_what_to_do(args: list[str], answer: str) -> None:
+    with pytest.raises(CommandError, match=answer):
+        manage(*args)

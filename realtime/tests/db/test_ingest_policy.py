@@ -1,0 +1,271 @@
+"""Stored before it is told, told before it counts as read; and what happens to each kind of failure."""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+import psycopg2
+import pytest
+from django.db import DatabaseError, OperationalError, connection
+
+from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.tests.services.waiting import wait_until
+from realtime import kafka, losses
+from realtime.decoding import Batch, decode_batch
+from realtime.due import Due, Lost, Read
+from realtime.ingest import Ingest
+from realtime.kafka import Consumer, Message
+from realtime.models import DeadLetter, LostMessages
+from realtime.store import RefusedByDatabase, Store, Stored
+from realtime.tests.builders import transaction
+from realtime.tests.ingest_helpers import Told, ingesting, send
+from transactions.models import Transaction
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def rows_for_a_stranger() -> int:
+    with psycopg2.connect(**connection.get_connection_params()) as stranger, stranger.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM transactions")
+        (count,) = cursor.fetchone() or (0,)
+    stranger.close()
+    return int(count)
+
+
+def test_what_is_told_can_be_read_by_anyone_at_that_moment(mock_kafka: MockKafka) -> None:
+    seen = []
+
+    def publish(stored: Sequence[Stored]) -> None:
+        seen.append((stored[0].rows[-1].seq, rows_for_a_stranger()))
+
+    send(transaction(raw_data={"tid": tid}) for tid in range(30))
+    with ingesting(publish, batch_size=10):
+        wait_until(lambda: seen and seen[-1][0] == 30, "all to be told", 30)
+    assert all(told <= visible for told, visible in seen)
+
+
+def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
+    mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: Sequence[Stored]) -> None:
+        raise ZeroDivisionError
+
+    again = Told()
+    send(transaction(raw_data={"tid": tid}) for tid in range(5))
+    with pytest.raises(ZeroDivisionError), ingesting(failing) as thread:
+        wait_until(lambda: not thread.is_alive(), "the end of the consumer", 30)
+    assert Transaction.objects.count() == 5
+    send([transaction(raw_data={"tid": 5})])
+    read = list[Message]()
+
+    def reading(batch: Sequence[Message], now: datetime) -> Batch:
+        read.extend(batch)
+        return decode_batch(batch, now)
+
+    monkeypatch.setattr("realtime.ingest.decode_batch", reading)
+    with ingesting(again):
+        wait_until(lambda: Transaction.objects.count() == 6, "the next message", 30)
+    assert len(read) == 6
+    assert again.seqs == {"transactions": [6]}
+
+
+class Standing(Consumer):
+    """A member whose messages are handed to it, and which keeps what it was told to commit."""
+
+    def __init__(self) -> None:
+        self.committed: list[Read] = []
+        self.stayed = 0
+        self.reads = 0
+        self._due = Due(lambda _partition: None)
+
+    def commit(self, read: Sequence[Read]) -> None:
+        self.committed += read
+
+    def stay(self) -> None:
+        self.stayed += 1
+
+    def read(self, limit: int, wait: float) -> list[Message]:
+        self.reads += 1
+        return [transaction(raw_data={"tid": tid}) for tid in range(4)]
+
+
+class Holed(Standing):
+    """Kafka removed the offsets from 11 to 19 while the group was at 9."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = [transaction(raw_data={"tid": offset})._replace(offset=offset) for offset in (9, 10, 20)]
+        self._due = Due(lambda _partition: 20)
+        self.done = list[str]()
+
+    def read(self, limit: int, wait: float) -> list[Message]:
+        messages, self._left = self._left, []
+        self._due.follow(messages)
+        return messages
+
+    def pass_over(self, lost: Sequence[Lost]) -> None:
+        self.done += [f"passed over {one.first} to {one.last}" for one in lost]
+        self.lost.clear()
+
+    def commit(self, read: Sequence[Read]) -> None:
+        self.done.append(f"committed {read[-1].offset}")
+
+
+def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop, consumer, keep = threading.Event(), Holed(), losses._keep
+
+    def store(_self: Store, _batch: Batch, _texts: object) -> list[Stored]:
+        consumer.done.append("stored")
+        return []
+
+    def keep_at_last(lost: Sequence[Lost]) -> None:
+        consumer.done.append("tried to tell")
+        if consumer.done.count("tried to tell") == 1:
+            # As a crash of the server is told of.
+            raise DatabaseError("server closed the connection unexpectedly")
+        keep(lost)
+        stop.set()
+
+    monkeypatch.setattr(Store, "store", store)
+    monkeypatch.setattr(losses, "_keep", keep_at_last)
+    Ingest(consumer, lambda _: None, stop).run(4)
+    told = ["tried to tell", "passed over 11 to 19"]
+    assert consumer.done == ["stored", "tried to tell", "committed 20", *told]
+    assert [(lost.first, lost.last) for lost in LostMessages.objects.all()] == [(11, 19)]
+
+
+def test_a_batch_is_stored_while_the_one_before_is_told_and_no_further_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, consumer, stored, seen = threading.Event(), Standing(), list[Batch](), list[int]()
+
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+        stored.append(batch)
+        return []
+
+    def publish(_: Sequence[Stored]) -> None:
+        if not stop.is_set():
+            # It has read a third one, and waits.
+            wait_until(lambda: consumer.stayed, "the consumer to wait", 30)
+            seen.append(len(stored))
+            stop.set()
+
+    monkeypatch.setattr(Store, "store", store)
+    Ingest(consumer, publish, stop).run(4)
+    assert (seen, consumer.reads) == ([2], 3)
+    assert len(consumer.committed) == 4 * len(stored)
+
+
+def test_nothing_is_stored_behind_a_batch_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer, offered = Standing(), list[Batch]()
+
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+        offered.append(batch)
+        wait_until(lambda: consumer.reads == 3, "the next batch to be waiting", 30)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Store, "store", store)
+    with pytest.raises(ZeroDivisionError):
+        Ingest(consumer, lambda _: None, threading.Event()).run(4)
+    assert (len(offered), consumer.committed) == (1, [])
+
+
+def test_a_consumer_that_fails_ends_though_its_next_batch_waits_for_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop, consumer, offered, errors = threading.Event(), Standing(), list[Batch](), list[Exception]()
+
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+        offered.append(batch)
+        if len(offered) > 1:
+            raise OperationalError("away")
+        return []
+
+    def publish(_: Sequence[Stored]) -> None:
+        wait_until(lambda: len(offered) > 1, "the next batch", 30)
+        raise ZeroDivisionError
+
+    def run() -> None:
+        try:
+            Ingest(consumer, publish, stop).run(4)
+        except ZeroDivisionError as error:
+            errors.append(error)
+
+    monkeypatch.setattr(Store, "store", store)
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(30)
+    has_ended = not thread.is_alive()
+    stop.set()
+    thread.join()
+    assert (has_ended, len(errors), consumer.committed) == (True, 1, [])
+
+
+@pytest.mark.parametrize("refusals", [1, 3])
+def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that_is_not_stored(
+    monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    """With three refusals what waits is the letter of a single message."""
+    stop, consumer, calls = threading.Event(), Standing(), []
+
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+        calls.append(batch)
+        if len(calls) <= refusals:
+            raise RefusedByDatabase("for a test")
+        if len(calls) == refusals + 1:
+            stop.set()
+            raise OperationalError("away")
+        return []
+
+    monkeypatch.setattr(Store, "store", store)
+    Ingest(consumer, lambda _: None, stop).run(4)
+    assert consumer.committed == []
+    assert len(calls) == refusals + 1
+
+
+def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, consumer, calls = threading.Event(), Standing(), []
+
+    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+        calls.append(batch)
+        if len(calls) < 5:
+            raise OperationalError("away")
+        stop.set()
+        return []
+
+    monkeypatch.setattr(Store, "store", store)
+    Ingest(consumer, lambda _: None, stop).run(4)
+    assert consumer.stayed
+    # What was read meanwhile is stored too.
+    assert len(consumer.committed) == 12
+    assert not DeadLetter.objects.exists()
+
+
+def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka: MockKafka) -> None:
+    send([transaction()])
+    consumer = Consumer()
+    batch = wait_until(lambda: consumer.read(10, 0.2), "the message", 10)
+    mock_kafka.go_away()
+    began = time.monotonic()
+    consumer.commit(batch)
+    assert time.monotonic() - began < 10
+    assert consumer.committed_at is None
+    mock_kafka.come_back()
+    wait_until(lambda: consumer.read(10, 0.2) or consumer.committed_at, "the answer", 15)
+    consumer.close()
+
+
+def test_a_batch_of_large_messages_is_cut_by_its_bytes(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(kafka, "READ_AT_ONCE", 10)
+    send([transaction(raw_data={"tid": tid, "text": "x" * 9_000}) for tid in range(60)])
+    consumer = Consumer()
+    batches: list[int] = []
+
+    def has_all() -> bool:
+        batches.append(len(consumer.read(1_000, 0.2)))
+        return sum(batches) == 60
+
+    wait_until(has_all, "all messages", 20)
+    assert max(batches) <= 21

@@ -1,0 +1,146 @@
+"""A consumer that dies or freezes at the worst places, and consumers that take over from each other."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.fixtures import Folders
+from hyperwatch.tests.services.kafka import KafkaBroker
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.tests.cluster import Cluster, apache, running_cluster, waits
+from realtime.tests.ingest_helpers import health
+from realtime.tests.websocket_client import metric
+
+pytestmark = [pytest.mark.redis, pytest.mark.kafka]
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    _migrated: Database, _redis: RedisServer, _kafka: KafkaBroker, tmp_path_factory: Folders
+) -> Iterator[Cluster]:
+    _redis.heal()
+    with running_cluster(_migrated, apache(_kafka), tmp_path_factory.mktemp("cluster"), **_redis.env) as cluster:
+        yield cluster
+
+
+def known(consumer: Command) -> int:
+    return metric(consumer, 'hyperwatch_ingest_duplicates_total{stream="transactions"}')
+
+
+def test_killed_at_the_worst_places_it_loses_nothing_and_repeats_nothing(cluster: Cluster) -> None:
+    killed(cluster, at="copied:1")
+    assert cluster.stored == 0, "before the commit nothing is there"
+    cluster.check_silent()
+
+    # The first message comes again, and the second is killed between its commit and its publishing.
+    killed(cluster, at="stored:2")
+    assert cluster.stored == 2
+    cluster.check()
+
+    # The second is known now; the third is killed between its publishing and the commit of its offset.
+    killed(cluster, at="published:2")
+    cluster.check()
+
+    assert cluster.committed() == 2
+    last = cluster.working()
+    wait_until(lambda: known(last) == 1, "the third to come again")
+    cluster.send(1)
+    cluster.check()
+    cluster.check_counts_as_read()
+    assert metric(last, "hyperwatch_publish_events_total") == 1
+    cluster.check_silent()
+    last.stop()
+
+
+def killed(cluster: Cluster, at: str) -> None:
+    """Sends a message that a consumer dies of at that place."""
+    doomed = cluster.working(INGEST_KILL_AT=at)
+    if at.endswith("2"):
+        wait_until(
+            lambda: metric(doomed, "hyperwatch_ingest_batch_size_messages_count") == 1, "the last message to come again"
+        )
+    cluster.send(1)
+    assert doomed.wait(20) == -signal.SIGKILL
+
+
+def test_a_rebalance_in_mid_batch_repeats_nothing_and_loses_nothing(cluster: Cluster) -> None:
+    """The first consumer has read a batch and waits for the database when the second one comes."""
+    first = cluster.working()
+    with cluster.out_of_connections():
+        cluster.send(30)
+        wait_until(lambda: waits(first) >= 1, "the first to wait with its batch")
+        second = cluster.consumer()
+        wait_until(
+            lambda: waits(second) >= 1, "the second to wait with a batch of what the first has not committed", 20
+        )
+        assert cluster.committed() == cluster.sent - 30
+        assert cluster.members() == 2, "who waits for the database takes part in the rebalance"
+    cluster.check()
+    wait_until(lambda: health(first)["lag"] + health(second)["lag"] == 0, "everything to be read")
+    cluster.send(30)
+    cluster.check()
+    cluster.check_silent()
+    cluster.check_counts_as_read()
+    end(first, second)
+
+
+def test_of_three_consumers_one_is_killed_and_one_frozen_past_its_session(cluster: Cluster) -> None:
+    """The frozen one has its batch in an open transaction; it holds no lock in it, so the third takes over."""
+    frozen = cluster.consumer(INGEST_PAUSE_AT="copied:2", KAFKA_MAX_BATCH_MESSAGES="10")
+    doomed = cluster.consumer(INGEST_KILL_AT="stored:2", KAFKA_MAX_BATCH_MESSAGES="10")
+    third = cluster.consumer(KAFKA_MAX_BATCH_MESSAGES="10")
+    share(frozen, doomed, third)
+    cluster.send(300)
+    assert doomed.wait(20) == -signal.SIGKILL
+    wait_until(lambda: is_frozen(frozen), "the other to be frozen")
+    takes_over(third)
+    cluster.check()
+    check_comes_back(cluster, frozen)
+    end(frozen, third)
+
+
+def test_one_frozen_between_its_commit_and_its_publishing_tells_late_and_disturbs_nobody(cluster: Cluster) -> None:
+    frozen, other = cluster.consumer(INGEST_PAUSE_AT="stored:1"), cluster.consumer()
+    share(frozen, other)
+    cluster.send(50)
+    wait_until(lambda: is_frozen(frozen), "the one to be frozen")
+    takes_over(other)
+    wait_until(lambda: known(other) > 0, "what the frozen one has stored to come again")
+    cluster.check()
+    check_comes_back(cluster, frozen)
+    assert metric(frozen, "hyperwatch_publish_events_total") > 0
+    end(frozen, other)
+
+
+def share(*consumers: Command) -> None:
+    wait_until(lambda: all(health(consumer)["assigned"] for consumer in consumers), "a share for each", 20)
+
+
+def takes_over(consumer: Command) -> None:
+    wait_until(lambda: len(health(consumer)["assigned"]) == 15, "all partitions to have gone to one", 20)
+
+
+def is_frozen(consumer: Command) -> bool:
+    return Path(f"/proc/{consumer.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def check_comes_back(cluster: Cluster, frozen: Command) -> None:
+    """It goes on with what others have stored meanwhile, is taken into the group again, and all goes on."""
+    frozen.resume()
+    wait_until(lambda: "offsets not committed" in frozen.output(), "its offsets to be refused")
+    wait_until(lambda: health(frozen)["assigned"], "a share for it", 20)
+    cluster.check_silent()
+    cluster.send(50)
+    cluster.check()
+    cluster.check_counts_as_read()
+    cluster.check_silent()
+
+
+def end(*consumers: Command) -> None:
+    for consumer in consumers:
+        consumer.stop()

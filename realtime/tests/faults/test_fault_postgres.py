@@ -1,0 +1,212 @@
+"""PostgreSQL away, slow, full and contrary: what is not stored does not count as read, and all goes on by itself."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg2
+import pytest
+
+from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.fixtures import Folders
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.tests.cluster import Cluster, embedded_kafka, waits
+
+BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND now() - query_start > %s::interval"
+OF_THE_BLOCKED = "FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+
+class Place(NamedTuple):
+    """A server that may be stopped (all other tests share one), and all parts on it; the last consumer runs."""
+
+    server: EmbeddedPostgres
+    cluster: Cluster
+    consumers: list[Command]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: Folders) -> Iterator[Place]:
+    folder = Path(tempfile.mkdtemp(prefix="hyperwatch-test-"))
+    folder.chmod(0o711)
+    server = EmbeddedPostgres(folder)
+    database = Database(server.start())
+    database.migrate()
+    with (
+        embedded_kafka(folder / "kafka") as kafka,
+        Cluster(database, kafka.env, tmp_path_factory.mktemp("cluster")) as cluster,
+    ):
+        yield Place(server, cluster, [cluster.working()])
+    server.remove()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cluster(place: Place) -> Cluster:
+    """Before each test all is well: something was stored, and counts as read."""
+    place.cluster.send(20)
+    place.cluster.check()
+    place.cluster.check_counts_as_read()
+    return place.cluster
+
+
+@pytest.fixture
+def consumer(place: Place) -> Command:
+    return place.consumers[-1]
+
+
+def check_away(cluster: Cluster, consumer: Command) -> None:
+    """The API says so, readiness says so, the socket stays, the consumer tries again, and no offset moves on."""
+    before = waits(consumer)
+    cluster.send(10)
+    wait_until(lambda: waits(consumer) >= before + 3, "the consumer to try again and again")
+    cluster.check_reads(503)
+    assert cluster.ready("database") == (503, "down", "down")
+    cluster.check_socket()
+    assert cluster.committed() == cluster.sent - 10
+
+
+def check_back(cluster: Cluster, consumer: Command) -> None:
+    """By itself: nobody was started anew."""
+    cluster.check()
+    cluster.check_counts_as_read()
+    cluster.check_reads()
+    assert cluster.ready("database") == (200, "ok", "ok")
+    assert consumer.running
+    cluster.check_silent()
+
+
+def test_while_postgresql_is_stopped_nothing_counts_as_read_and_all_goes_on_once_it_is_back(
+    place: Place, cluster: Cluster, consumer: Command
+) -> None:
+    place.server.stop()
+    try:
+        check_away(cluster, consumer)
+    finally:
+        place.server.start()
+    check_back(cluster, consumer)
+
+
+def test_out_of_connections_is_waited_for_as_well(cluster: Cluster, consumer: Command) -> None:
+    with cluster.out_of_connections():
+        check_away(cluster, consumer)
+        assert "too many connections" in consumer.output()
+    check_back(cluster, consumer)
+
+
+def test_a_consumer_that_waits_for_the_database_ends_in_order_and_the_next_one_stores_its_batch(
+    place: Place, cluster: Cluster, consumer: Command
+) -> None:
+    with cluster.out_of_connections():
+        check_away(cluster, consumer)
+        consumer.signal(signal.SIGTERM)
+        assert consumer.wait() == 0
+        assert cluster.committed() == cluster.sent - 10
+    place.consumers.append(cluster.working())
+    check_back(cluster, place.consumers[-1])
+
+
+@contextmanager
+def held(cluster: Cluster) -> Iterator[Any]:
+    """Another session holds the stream's row, as a slow one would; what is sent meanwhile waits in the store."""
+    with closing(psycopg2.connect(cluster.database.url)) as other, other, other.cursor() as cursor:
+        cursor.execute("SET deadlock_timeout = '60s'")
+        cursor.execute("SELECT 1 FROM streams WHERE name = 'transactions' FOR UPDATE")
+        yield cursor
+
+
+def waiting(cluster: Cluster, seconds: float = 0) -> bool:
+    """Whether the store has waited for a lock for so long."""
+    return bool(cluster.database.value(BLOCKED, f"{seconds} s"))
+
+
+def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_membership(
+    cluster: Cluster, consumer: Command
+) -> None:
+    before = waits(consumer)
+    with held(cluster):
+        cluster.send(10)
+        wait_until(lambda: waiting(cluster, 1.2), "the store to wait for longer than a session")
+        cluster.check_reads()
+        assert cluster.ready("database") == (200, "ok", "ok")
+        assert cluster.committed() == cluster.sent - 10
+    check_back(cluster, consumer)
+    assert waits(consumer) == before
+    assert "offsets not committed" not in consumer.output()
+
+
+def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ever(
+    cluster: Cluster, consumer: Command
+) -> None:
+    """By a migration, say. More requests come than there are threads: the last one is to be answered, too."""
+    with closing(psycopg2.connect(cluster.database.url)) as other, other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE transactions, newest_of_coin IN ACCESS EXCLUSIVE MODE")
+        cluster.send(10)
+        wait_until(lambda: waiting(cluster), "the store to wait")
+        with ThreadPoolExecutor(20) as crowd:
+            answers = [told for told, _ in crowd.map(cluster.get, ["/api/v1/transactions?page_size=1"] * 20)]
+        assert answers == [503] * 20
+        cluster.check_reads(503)
+        assert cluster.ready("database") == (503, "down", "down")
+        cluster.check_socket()
+        assert cluster.committed() == cluster.sent - 10
+    check_back(cluster, consumer)
+
+
+def test_a_statement_that_is_cancelled_and_a_connection_that_is_cut_off_under_it_are_tried_again(
+    cluster: Cluster, consumer: Command
+) -> None:
+    before = waits(consumer)
+    with held(cluster):
+        cluster.send(1)
+        strike(cluster, consumer, "pg_cancel_backend")
+        strike(cluster, consumer, "pg_terminate_backend")
+    check_back(cluster, consumer)
+    assert waits(consumer) == before + 2
+
+
+def strike(cluster: Cluster, consumer: Command, fault: str) -> None:
+    before = waits(consumer)
+    wait_until(lambda: waiting(cluster), "the store to wait")
+    cluster.database.query(f"SELECT {fault}(pid) {OF_THE_BLOCKED}")
+    wait_until(lambda: waits(consumer) == before + 1, "the consumer to notice")
+
+
+def test_the_loser_of_a_deadlock_tries_again(cluster: Cluster, consumer: Command) -> None:
+    """The store locks the liquidations and waits for the transactions; the other asks the other way round."""
+    with cluster.sessions_with("deadlock_timeout = '2s'"):
+        before = waits_of_new_session(cluster, consumer)
+        with held(cluster) as cursor:
+            cluster.send(1, tx_type="LIQUIDATION")
+            wait_until(lambda: waiting(cluster), "the store to wait")
+            cursor.execute("SELECT 1 FROM streams WHERE name = 'liquidations' FOR UPDATE")
+            wait_until(lambda: waits(consumer) == before + 1, "the store to lose")
+        check_back(cluster, consumer)
+        assert waits(consumer) == before + 1
+    assert "deadlock detected" in consumer.output()
+    assert cluster.database.query("SELECT id FROM liquidations") == [(1,)]
+
+
+def test_a_serialization_failure_is_tried_again(cluster: Cluster, consumer: Command) -> None:
+    with cluster.sessions_with("default_transaction_isolation = 'repeatable read'"):
+        before = waits_of_new_session(cluster, consumer)
+        with held(cluster) as cursor:
+            cluster.send(1)
+            wait_until(lambda: waiting(cluster), "the store to wait")
+            cursor.execute("UPDATE streams SET floor = floor WHERE name = 'transactions'")
+        check_back(cluster, consumer)
+        assert waits(consumer) == before + 1
+    assert "could not serialize access" in consumer.output()
+
+
+def waits_of_new_session(cluster: Cluster, consumer: Command) -> int:
+    """How often the consumer has waited, once it has stored something on another connection."""
+    cluster.send(1)
+    cluster.check()
+    return waits(consumer)

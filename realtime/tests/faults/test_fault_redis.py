@@ -1,0 +1,86 @@
+"""Redis restarted, frozen and full: it is a doorbell, and nothing but the bell is lost."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.fixtures import Folders
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.tests.cluster import Cluster, embedded_kafka, running_cluster
+from realtime.tests.websocket_client import metric
+
+pytestmark = [pytest.mark.redis]
+
+Fault = Callable[[RedisServer], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+def cluster(_migrated: Database, _redis: RedisServer, tmp_path_factory: Folders) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    _redis.heal()
+    with (
+        embedded_kafka(folder / "kafka") as kafka,
+        running_cluster(_migrated, kafka.env, folder, **_redis.env) as cluster,
+    ):
+        cluster.web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def consumer(cluster: Cluster) -> Command:
+    return cluster.working()
+
+
+@contextmanager
+def dead(redis: RedisServer) -> Iterator[None]:
+    redis.kill()
+    yield
+    redis.start()
+
+
+@contextmanager
+def frozen(redis: RedisServer) -> Iterator[None]:
+    redis.pause()
+    yield
+    redis.resume()
+
+
+@contextmanager
+def full(redis: RedisServer) -> Iterator[None]:
+    redis.client().config_set("maxmemory", 1)
+    yield
+    redis.client().config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize(("fault", "word"), [(dead, "down"), (frozen, "down"), (full, "ok")])
+def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_again(
+    cluster: Cluster, consumer: Command, redis_server: RedisServer, fault: Fault, word: str
+) -> None:
+    cluster.send(20)
+    cluster.check()
+    with fault(redis_server):
+        cluster.send(20)
+        cluster.check()
+        cluster.check_counts_as_read()
+        assert cluster.ready("channel_layer")[::2] == (200, word)
+        cluster.check_reads()
+        cluster.check_socket()
+    wait_until(lambda: is_told(cluster, consumer), "the layer to be told again", 20)
+    cluster.check()
+    cluster.check_silent()
+    told = [metric(consumer, f"hyperwatch_{name}_total") for name in ("publish_events", "publish_failed_events")]
+    assert sum(told) == cluster.sent
+    assert cluster.ready("channel_layer") == (200, "ok", "ok")
+    cluster.check_reads()
+    cluster.check_socket()
+
+
+def is_told(cluster: Cluster, consumer: Command) -> bool:
+    before = metric(consumer, "hyperwatch_publish_events_total")
+    cluster.send(1)
+    cluster.check()
+    return metric(consumer, "hyperwatch_publish_events_total") > before

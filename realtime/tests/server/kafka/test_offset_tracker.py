@@ -1,0 +1,97 @@
+"""What Kafka's retention removed is noticed once, whatever else happens meanwhile."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import confluent_kafka
+
+from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.due import Due, Lost
+from realtime.kafka import Consumer, Message
+from realtime.tests.builders import transaction
+from realtime.tests.ingest_helpers import send
+
+A, B = ("topic", 0), ("topic", 1)
+
+
+def messages(places: Iterable[tuple[int, int]]) -> list[Message]:
+    return [Message("topic", partition, offset, None, b"", 0) for partition, offset in places]
+
+
+def test_what_is_noticed_again_before_it_is_told_is_one_loss() -> None:
+    lowest = 2_000
+    due = Due(lambda _partition: lowest)
+    due.begin({A: 500})
+    lowest = 2_500
+    due.begin({A: 500})
+    assert due.lost == [Lost(*A, 500, 2_499)]
+
+
+def test_a_question_without_an_answer_leaves_only_its_own_hole_open() -> None:
+    answers: dict[tuple[str, int], int | None] = {A: None, B: 0}
+    due = Due(answers.get)
+    due.begin({A: 5, B: 5})
+    due.follow(messages([(1, 5), (0, 9), (1, 6)]))
+    answers |= {A: 9, B: 7}
+    due.follow(messages([(0, 10), (1, 7)]))
+    assert due.lost == [Lost(*A, 5, 8)]
+
+
+class Disturbed:
+    """A client of which some calls come to something else."""
+
+    def __init__(self, client: Any, **others: Any) -> None:
+        self._client = client
+        self._others = others
+
+    def __getattr__(self, name: str) -> Any:
+        return self._others.get(name) or getattr(self._client, name)
+
+
+def read_one(consumer: Consumer) -> list[Message]:
+    return wait_until(lambda: consumer.read(1, 0.2), "a message", 30)
+
+
+def test_nothing_is_read_until_it_is_known_where_the_group_stopped(mock_kafka: MockKafka) -> None:
+    """Else what was removed meanwhile would be a beginning, and no loss."""
+    one = transaction()
+    send([one])
+    first = Consumer()
+    first.commit(read_one(first))
+    wait_until(lambda: first.read(1, 0.1) or first.committed_at, "the commit", 10)
+    first.close()
+    # The broker keeps 5 MB of a partition.
+    send(one._replace(value=os.urandom(900_000)) for _ in range(10))
+
+    second, refusals = Consumer(), [confluent_kafka.KafkaError(30), confluent_kafka.KafkaError(30)]
+    client: Any = second._consumer
+
+    def committed(places: Any, timeout: float) -> Any:
+        if refusals:
+            raise confluent_kafka.KafkaException(refusals.pop())
+        return client.committed(places, timeout)
+
+    second._consumer = Disturbed(client, committed=committed)  # type: ignore[assignment]
+    (read,) = read_one(second)
+    assert not refusals
+    assert read.offset > 1
+    assert second.lost == [Lost(one.topic, read.partition, 1, read.offset - 1)]
+    second.close()
+
+
+def test_a_place_in_a_partition_that_another_member_has_is_not_committed(mock_kafka: MockKafka) -> None:
+    send([transaction()])
+    consumer = Consumer()
+    batch = read_one(consumer)
+    client: Any = consumer._consumer
+    consumer._consumer = Disturbed(client, assignment=list)  # type: ignore[assignment]
+    consumer.commit(batch)
+    consumer.pass_over([Lost(batch[0].topic, batch[0].partition, 0, 0)])
+    place = confluent_kafka.TopicPartition(batch[0].topic, batch[0].partition)
+    assert client.committed([place], 5)[0].offset < 0
+    consumer._consumer = client
+    consumer.commit(batch)
+    wait_until(lambda: client.committed([place], 5)[0].offset == 1, "the commit", 10)
+    consumer.close()

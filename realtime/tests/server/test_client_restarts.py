@@ -1,0 +1,148 @@
+"""The client on a real server that ends in mid-stream, while facts are stored."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.waiting import wait_until
+from liquidations.models import Liquidation
+from realtime.client import Client, Event, Gap, InvalidChannel, InvalidParams, Pauses
+from realtime.models import StreamHead
+from realtime.tests import builders
+from realtime.tests.builders import stored
+from realtime.tests.fake_server import take
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+
+
+def liquidate(low: int, high: int, **overrides: Any) -> None:
+    """Liquidations with tids from `low` to `high`, both in."""
+    stored(*(builders.liquidation(raw_data={"tid": tid}, **overrides) for tid in range(low, high + 1)))
+
+
+class Follower:
+    """A client on a thread of its own, and what it has yielded."""
+
+    def __init__(self, url: str, *channels: str, **params: Any) -> None:
+        self.events: list[Event] = []
+        self.is_subscribed = False
+        self._client = Client(url, pauses=Pauses(0.02, 0.2))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._follow(channels, params),))
+        self._thread.start()
+
+    async def _follow(self, channels: tuple[str, ...], params: dict[str, Any]) -> None:
+        async with self._client as client:
+            for channel in channels:
+                await client.subscribe(channel, **params)
+            self.is_subscribed = True
+            async for event in client:
+                self.events.append(event)
+
+    def seqs(self, channel: str = "liquidations") -> list[int]:
+        return [event.seq for event in self.events if not isinstance(event, Gap) and event.channel == channel]
+
+    def end(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+@contextmanager
+def following(url: str, *channels: str, **params: Any) -> Iterator[Follower]:
+    follower = Follower(url, *channels, **params)
+    try:
+        wait_until(lambda: follower.is_subscribed, "the subscriptions")
+        yield follower
+    finally:
+        follower.end()
+
+
+@contextmanager
+def storing() -> Iterator[list[int]]:
+    """Stores a liquidation and a transaction at a time while the body runs; the list has the numbers so far."""
+    numbers: list[int] = []
+    enough = threading.Event()
+
+    def store() -> None:
+        while not enough.wait(0.02):
+            number = len(numbers) + 1
+            stored(builders.liquidation(raw_data={"tid": number}), builders.transaction(raw_data={"tid": -number}))
+            numbers.append(number)
+        connection.close()
+
+    writer = threading.Thread(target=store)
+    writer.start()
+    try:
+        yield numbers
+    finally:
+        enough.set()
+        writer.join()
+
+
+# restarts
+
+
+@pytest.mark.parametrize("end", [Command.stop, Command.kill], ids=["SIGTERM", "SIGKILL"])
+def test_a_server_that_ends_in_mid_stream_costs_no_event_and_repeats_none(
+    server: Command, end: Callable[[Command], None]
+) -> None:
+    with following(server.ws_url, "liquidations", "transactions") as follower:
+        with storing() as numbers:
+            wait_until(lambda: len(follower.seqs()) > 10, "the first events")
+            end(server)
+            server.start()
+            before = len(follower.seqs())
+            wait_until(lambda: len(follower.seqs()) > before + 10, "events from the new server")
+        wait_until(lambda: len(follower.events) >= 2 * len(numbers), "the last events")
+        assert follower.seqs("liquidations") == numbers
+        assert follower.seqs("transactions") == numbers
+        assert not [event for event in follower.events if isinstance(event, Gap)]
+
+
+def test_what_was_removed_while_the_server_was_away_is_told_as_a_gap(server: Command) -> None:
+    with following(server.ws_url, "liquidations") as follower:
+        liquidate(1, 3)
+        wait_until(lambda: len(follower.events) == 3, "the first events")
+        server.kill()
+        liquidate(4, 9)
+        Liquidation.objects.filter(id__lte=6).delete()
+        StreamHead.objects.filter(name="liquidations").update(floor=6)
+        server.start()
+        wait_until(lambda: len(follower.events) == 7, "the rest")
+        gap = follower.events[3]
+        assert isinstance(gap, Gap)
+        assert (gap.channel, gap.missing_from, gap.missing_to) == ("liquidations", 4, 6)
+        assert follower.seqs() == [1, 2, 3, 7, 8, 9]
+
+
+def test_a_client_that_comes_before_the_server_waits_for_it(server: Command) -> None:
+    server.stop()
+    server.launch()
+    with following(server.ws_url, "liquidations", snapshot=2) as follower:
+        liquidate(1, 2)
+        wait_until(lambda: follower.seqs() == [0, 1, 2], "the events behind an empty snapshot")
+
+
+def test_what_the_server_does_not_take_is_raised_and_the_rest_goes_on(server: Command) -> None:
+    async def check() -> None:
+        async with Client(server.ws_url) as client:
+            await client.subscribe("liquidations")
+            with pytest.raises(InvalidChannel, match="'liqudations' is not supported"):
+                await client.subscribe("liqudations")
+            with pytest.raises(InvalidParams, match="needs 'coins'"):
+                await client.subscribe("liquidation_map")
+            await asyncio.to_thread(store_one)
+            assert [event.channel for event in await take(client, 1)] == ["liquidations"]
+
+    def store_one() -> None:
+        liquidate(1, 1)
+        connection.close()
+
+    asyncio.run(asyncio.wait_for(check(), 20))

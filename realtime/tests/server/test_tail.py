@@ -1,0 +1,186 @@
+"""`manage.py tail`: what it prints, and what it says where there is nothing to print."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.services.process import Process
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.bench.process import free_port
+from realtime.lines import line
+from realtime.tests import builders
+from realtime.tests.builders import stored
+from realtime.tests.websocket_client import client as plain_client
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+
+
+def liquidate(low: int, high: int, **overrides: Any) -> None:
+    """Liquidations with tids from `low` to `high`, both in."""
+    stored(*(builders.liquidation(raw_data={"tid": tid}, **overrides) for tid in range(low, high + 1)))
+
+
+class Tail(Process):
+    """`manage.py tail` as a person runs it, with the default address."""
+
+    name = "tail"
+
+    def __init__(self, folder: Path, port: int, *arguments: str) -> None:
+        command = [sys.executable, str(ROOT / "manage.py"), "tail", *arguments]
+        super().__init__(command, folder, {"PORT": str(port), "SERVER_HOST": "::", "PYTHONUNBUFFERED": "1"})
+
+
+@contextmanager
+def tailing(server: Command, folder: Path, *arguments: str) -> Iterator[Tail]:
+    tail = Tail(folder, server.port, *arguments)
+    tail.start()
+    try:
+        yield tail
+    finally:
+        tail.stop()
+
+
+def test_tail_prints_a_line_for_each_event_and_ends_quietly(server: Command, tmp_path: Path) -> None:
+    liquidate(1, 1, coin="ETH")
+    stored(builders.ratio())
+    follow_to(server, "long_short_ratios", 1)
+    arguments = ["liquidations", "long_short_ratios", "--snapshot", "5", "--side", "LONG", "--coin", "BTC,ETH"]
+    with tailing(server, tmp_path, *arguments) as tail:
+        wait_until(lambda: len(tail.output().splitlines()) == 2, "the snapshots")
+        liquidate(2, 2, side="SHORT")
+        liquidate(3, 3, block_timestamp="2026-01-10T10:31:00.250Z")
+        wait_until(lambda: len(tail.output().splitlines()) == 3, "the live line")
+        tail.signal(signal.SIGINT)
+        assert tail.wait() == 0
+    what = f"LONG  0.5 at 45,000.5  22,500.25 USD  {builders.WALLET}"
+    assert tail.output().splitlines() == [
+        f"2026-01-10 10:30:00  liquidations #1  ETH      {what}",
+        "2026-01-10 10:30:00  long_short_ratios #1  BTC      long 0.5124 short 0.4876  178,330.25 USD  accounts 3 to 6",
+        f"2026-01-10 10:31:00  liquidations #3  BTC      {what}",
+    ]
+
+
+def test_tail_prints_json_and_tells_of_gaps(server: Command, tmp_path: Path) -> None:
+    liquidate(1, 3)
+    follow_to(server, "liquidations", 3)
+    with tailing(server, tmp_path, "liquidations", "--since", "7", "--json") as tail:
+        wait_until(lambda: "gap:" in tail.output(), "the gap")
+        liquidate(4, 4)
+        wait_until(lambda: len(tail.output().splitlines()) == 2, "the line")
+        told = tail.output()
+    with tailing(server, tmp_path / "again", "liquidations", "--snapshot", "1", "--json") as tail:
+        wait_until(lambda: tail.output().endswith("\n"), "the line of a snapshot")
+    (again,) = tail.output().splitlines()
+    gap, line = told.splitlines()
+    assert json.loads(again) == json.loads(line)
+    assert gap == "gap: liquidations 1 to 3 will not come"
+    event = json.loads(line)
+    assert (event["channel"], event["seq"], event["data"]["liquidation_value_usd"]) == (
+        "liquidations", 4, "22500.25000000",
+    )  # fmt: skip
+
+
+def follow_to(server: Command, channel: str, head: int) -> None:
+    with plain_client(server.ws_url) as ws:
+        wait_until(lambda: ws.ask(type="hello")["channels"][channel]["head"] == head, f"head {head}")
+
+
+def tail_here(*arguments: str) -> None:
+    call_command("tail", *arguments)
+
+
+def test_tail_says_what_is_wrong(server: Command) -> None:
+    at = ("--url", server.ws_url)
+    for arguments, complaint in {
+        ("nothing",): "Channel 'nothing' is not supported",
+        ("liquidations", "--min-value-usd", "much"): "min_value_usd",
+        ("long_short_ratios", "--side", "LONG"): "none of the channels takes 'side'",
+        ("liquidations", "transactions", "--since", "1"): "goes with one channel",
+    }.items():
+        with pytest.raises(CommandError, match=complaint):
+            tail_here(*arguments, *at)
+    with pytest.raises(CommandError, match="isn't a valid URI"):
+        tail_here("liquidations", "--url", "localhost")
+    with pytest.raises(CommandError, match=r"HTTP 40[34]"):
+        tail_here("liquidations", "--url", f"{server.ws_url}/elsewhere")
+
+
+def test_a_channel_that_there_is_not_ends_tail_with_an_error(server: Command, tmp_path: Path) -> None:
+    with tailing(server, tmp_path, "nothing") as tail:
+        assert tail.wait() == 1
+    assert tail.output().splitlines() == ["CommandError: Channel 'nothing' is not supported"]
+
+
+def test_tail_says_that_it_waits_for_a_server(tmp_path: Path) -> None:
+    tail = Tail(tmp_path, free_port(), "liquidations")
+    tail.start()
+    wait_until(lambda: "trying again" in tail.output(), "the trouble")
+    tail.signal(signal.SIGINT)
+    assert tail.wait() == 0
+
+
+def test_tail_into_a_closed_pipe_ends_quietly(server: Command) -> None:
+    liquidate(1, 3)
+    follow_to(server, "liquidations", 3)
+    command = [sys.executable, "manage.py", "tail", "liquidations", "--since", "0", "--url", server.ws_url]
+    tail = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert tail.stdout and tail.stderr
+    assert b"#1" in tail.stdout.readline()
+    tail.stdout.close()
+    liquidate(4, 40)
+    assert tail.wait(10) == 0
+    assert tail.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("channel", "data", "told"),
+    [
+        (
+            "transactions",
+            {
+                "coin": "ETH",
+                "side": None,
+                "tx_type": "DEPOSIT",
+                "size": "1000.00000000",
+                "price": None,
+                "user_address": "0xa",
+            },
+            "ETH      -     DEPOSIT 1,000 at -  0xa",
+        ),
+        (
+            "whale_activities",
+            {
+                "coin": "BTC",
+                "activity_type": "OPEN",
+                "size": "0.10000000",
+                "value_usd": "4500.05000000",
+                "alias": "",
+                "wallet_address": "0xb",
+            },
+            "BTC      OPEN 0.1  4,500.05 USD  0xb",
+        ),
+        ("liquidation_map", {"coin": "BTC", "price_levels": []}, "BTC      0 levels"),
+        (
+            "liquidation_map",
+            {"coin": "BTC", "price_levels": [{"price": "44000.00000000"}, {"price": "46000.50000000"}]},
+            "BTC      2 levels from 44,000 to 46,000.5",
+        ),
+        (
+            "of_tomorrow",
+            {"seq": 7, "coin": None, "rate": "0.01", "until": None, "deep": {"a": 1}},
+            "-        rate=0.01 until=-",
+        ),
+    ],
+)
+def test_every_kind_has_its_line_and_an_unknown_one_too(channel: str, data: dict[str, Any], told: str) -> None:
+    assert line(channel, 7, "2026-01-10T10:30:00.123456Z", data) == f"2026-01-10 10:30:00  {channel} #7  {told}"

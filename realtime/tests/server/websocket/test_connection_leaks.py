@@ -1,0 +1,82 @@
+"""What is left in the server of those who have left."""
+
+import json
+import re
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.tests.builders import position, position_summary, stored
+from realtime.tests.websocket_client import client, metric
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+
+# Seconds after which it holds nothing of a connection any more.
+DAPHNE_FORGETS = 2.5
+
+
+@pytest.fixture
+def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
+    command = Command("serve", "PORT", tmp_path, {"DATABASE_URL": test_database_url})
+    command.command[-2:] = ["-m", "realtime.tests.gc_helpers", "serve"]
+    command.start()
+    try:
+        yield command
+    finally:
+        command.stop()
+
+
+def test_who_has_left_is_gone_without_the_collector(server: Command) -> None:
+    """It looks at those who stayed a while so seldom that all who ever came would add up."""
+    with client(server.ws_url) as staying:
+        staying.subscribe("liquidations")
+        visits(server, 2)
+        collected(server)
+        visits(server, 20)
+        # A request of ours for the metrics leaves some fifty, and a visit left sixty.
+        assert collected(server) < 200
+
+
+def test_an_answer_that_was_taken_leaves_no_task_whatever_its_size(server: Command) -> None:
+    """The transport may have been full when the last piece was given to it."""
+    sizes = {f"COIN{count}": count for count in range(300, 900, 100)}
+    stored(*(position_summary(coin, positions=held(count)) for coin, count in sizes.items()))
+    before = metric(server, "hyperwatch_event_loop_tasks")
+    for coin, count in sizes.items():
+        assert len(fetch(server, f"/api/v1/positions?coin={coin}")["data"]["positions"]) == count
+    wait_until(lambda: metric(server, "hyperwatch_event_loop_tasks") <= before, "the answers' tasks to end", 5)
+
+
+def held(count: int) -> list[dict[str, Any]]:
+    return [position(user_address=f"0x{number:040x}") for number in range(count)]
+
+
+def fetch(server: Command, path: str) -> Any:
+    with urllib.request.urlopen(f"{server.url}{path}", timeout=20) as answer:  # noqa: S310 (http, ours)
+        return json.load(answer)
+
+
+def visits(server: Command, number: int) -> None:
+    """Half of them leave without a word."""
+    for count in range(number):
+        with client(server.ws_url) as ws:
+            ws.subscribe("liquidations")
+            if count % 2:
+                ws.socket.socket.close()
+    wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "all of them to be gone")
+
+
+def collected(server: Command) -> int:
+    """How many objects the collector finds now that are held by nothing but each other."""
+    time.sleep(DAPHNE_FORGETS)
+    before = server.output().count("collected")
+    server.signal(signal.SIGUSR1)
+    wait_until(lambda: server.output().count("collected") > before, "the collector to have told")
+    return int(re.findall(r"collected (\d+)", server.output())[-1])

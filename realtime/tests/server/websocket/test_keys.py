@@ -1,0 +1,152 @@
+"""Where reading needs a key: who gets in, and that no key is ever written down."""
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+from rest_framework_api_key.models import APIKey
+
+from hyperwatch.tests.services import commands
+from hyperwatch.tests.services.commands import Command, Start
+from hyperwatch.tests.services.postgres import Database
+from realtime.bearers import Bearers
+from realtime.protocol import CloseCode
+from realtime.tests.rawsocket import connected, request
+from realtime.tests.server.websocket.test_limits import closed_with
+from realtime.tests.websocket_client import client
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+
+
+@pytest.fixture
+def web(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
+    """It says as much as it ever does."""
+    with commands.running("serve", "PORT", tmp_path, DATABASE_URL=test_database_url) as start:
+        yield start(ALLOW_ANONYMOUS_READS="false", LOG_LEVEL="DEBUG")
+
+
+def refused(url: str) -> int:
+    with client(url) as ws:
+        return closed_with(ws)[0]
+
+
+def gets_in(url: str) -> bool:
+    with client(url) as ws:
+        return bool(ws.ask(type="ping")["type"] == "pong")
+
+
+def fetch(web: Command, path: str, **headers: str) -> tuple[int, str]:
+    asked = urllib.request.Request(f"{web.url}{path}", headers=headers)  # noqa: S310 (http, ours)
+    try:
+        with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+WRONG = ["", "wrong", "a.b", "NoSuchKy.Of32SignsWhichNobodyWasEverGiven", "a\0.b", "é", "x" * 5_000]
+
+
+def test_only_the_bearer_of_a_key_that_counts_listens_and_no_key_is_ever_written_down(web: Command) -> None:
+    key, text = APIKey.objects.create_key(name="reader")
+    for wrong in WRONG:
+        assert refused(f"{web.ws_url}?token={quote(wrong)}") == 4401
+    assert refused(web.ws_url) == 4401
+    assert refused(f"{web.ws_url}?token={text}&token=wrong") == 4401
+    assert gets_in(f"{web.ws_url}?token={text}&hello=0")
+    told = [said_of_bad_requests(web, text), fetch(web, "/metrics")[1]]
+    key.revoked = True
+    key.save()
+    assert refused(f"{web.ws_url}?token={text}") == 4401
+    log = web.output()
+    assert "hyperwatch.requests" in log
+    for place in [*told, log]:
+        # By its second half: the first, a prefix, tells which key it is and opens nothing.
+        assert text.partition(".")[2] not in place
+        assert "NobodyWasEverGiven" not in place
+
+
+def test_who_listens_by_a_key_is_sent_away_once_it_does_not_count_any_more(web: Command) -> None:
+    (revoked, first), (expired, second), (_, third) = [APIKey.objects.create_key(name=name) for name in "abc"]
+    with (
+        client(f"{web.ws_url}?token={first}") as one,
+        client(f"{web.ws_url}?token={second}") as two,
+        client(f"{web.ws_url}?token={third}") as three,
+    ):
+        for ws in (one, two, three):
+            ws.subscribe("liquidations")
+        revoked.revoked, expired.expiry_date = True, timezone.now()
+        revoked.save()
+        expired.save()
+        assert [closed_with(ws)[0] for ws in (one, two)] == [4401, 4401]
+        assert three.ask(type="ping")["type"] == "pong"
+
+
+class Listening:
+    """A client that notes with what code it was sent away."""
+
+    outlet: Any = None
+    code: CloseCode | None = None
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    def go_away(self, code: CloseCode) -> None:
+        self.code = code
+        self.gone.set()
+
+
+def test_a_look_at_the_keys_that_a_crash_of_the_database_ends_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [DatabaseError("server closed the connection unexpectedly"), InterfaceError("connection already closed")]
+
+    def that_count(prefixes: Collection[str]) -> set[str]:
+        if looks:
+            raise looks.pop()
+        return set(prefixes) - {"revoked"}
+
+    async def listen() -> tuple[CloseCode | None, CloseCode | None]:
+        bearers, one, other = Bearers(), Listening(), Listening()
+        bearers.enter(one, "revoked.secret")
+        bearers.enter(other, "good.secret")
+        await asyncio.wait_for(one.gone.wait(), 10)
+        bearers.leave(one)
+        bearers.leave(other)
+        return one.code, other.code
+
+    monkeypatch.setattr("hyperwatch.api.keys._that_count", that_count)
+    monkeypatch.setattr("realtime.bearers.LOOK_SECONDS", 0.01)
+    assert asyncio.run(listen()) == (CloseCode.UNAUTHORISED, None)
+    assert looks == []
+
+
+def said_of_bad_requests(web: Command, key: str) -> str:
+    """All that is answered to a key in the wrong place."""
+    said = []
+    for path in ("/api/v1/coins", "/api/v1/nothing", "/ws", "/nowhere", "/"):
+        said.append(fetch(web, f"{path}?token={key}")[1].replace(f"?token={key}", ""))
+    said.append(fetch(web, "/api/v1/coins", Authorization=f"Api-Key {key}")[1])
+    said.append(fetch(web, "/api/v1/coins", Authorization=f"Api-Key {key}x")[1])
+    for odd in ({"sec_websocket_version": "7"}, {"sec_websocket_key": "short"}, {"sec_websocket_protocol": "é"}):
+        with connected(web.port) as raw, suppress(ConnectionError):
+            said.append(str(raw.shake_hands(request(f"GET /ws?token={key} HTTP/1.1", **odd))))
+    with connected(web.port) as raw:
+        said.append(str(raw.shake_hands(request(f"GET /elsewhere?token={key} HTTP/1.1"))))
+    return "".join(said)
+
+
+def test_while_the_database_is_away_one_is_sent_away_to_come_again(web_server: Start, fresh_database: Database) -> None:
+    web = web_server(ALLOW_ANONYMOUS_READS="false")
+    postgres = fresh_database.beside("postgres")
+    postgres.query(f'ALTER DATABASE "{fresh_database.name}" ALLOW_CONNECTIONS false')
+    postgres.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{fresh_database.name}'")
+    assert refused(f"{web.ws_url}?token=a.b") == 1001
+    postgres.query(f'ALTER DATABASE "{fresh_database.name}" ALLOW_CONNECTIONS true')
+    assert refused(f"{web.ws_url}?token=a.b") == 4401

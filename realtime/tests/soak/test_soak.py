@@ -1,0 +1,63 @@
+"""The soak works, and says what it finds. An hour of it is for a person to start."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from hyperwatch.tests.services.environment import ROOT
+from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.redis import RedisServer
+
+pytestmark = pytest.mark.timeout(900)
+
+MUST_HOLD = {
+    "all sent is acknowledged",
+    "every row is stored once",
+    "numbers without holes",
+    "counters equal a recount",
+    "each refused message is a dead letter",
+    "who stays sees all, once, in order",
+    "nobody died but who was killed",
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--minutes=0", "a number above 0"),
+        ("--rate=fast", "a number above 0"),
+        ("--clients=-1", "a whole number from 0"),
+        ("--faults=earthquake,poison", r"knows no earthquake; takes consumer-killed,"),
+    ],
+)
+def test_what_cannot_be_is_refused(option: str, words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        call_command("soak", option, stderr=io.StringIO())
+
+
+def test_a_short_soak_that_kills_a_consumer_and_crashes_the_database_finds_everything_in_its_place(
+    redis_server: RedisServer,
+) -> None:
+    command = [sys.executable, str(ROOT / "manage.py"), "soak", "--minutes=0.1", "--clients=2", "--visitors=2"]
+    env = {**os.environ, **redis_server.env, "KAFKA_LIBS": "/nowhere", "DATABASE_URL": ""}
+    asked = [*command, "--faults=consumer-killed,postgres-crashed", "--json"]
+    done = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)
+    assert {broken["fault"] for broken in verdict["faults"]} == {"consumer-killed", "postgres-crashed"}
+    assert verdict["reasons"] == [] and verdict["is_whole"]
+    assert {check["name"] for check in verdict["checks"] if check["holds"]} >= MUST_HOLD
+    assert verdict["figures"]["messages sent"] > 800
+
+
+def test_what_cannot_be_broken_here_is_named(redis_server: RedisServer, fresh_database: Database) -> None:
+    command = [sys.executable, str(ROOT / "manage.py"), "soak", "--faults=redis-frozen,poison"]
+    env = {**os.environ, **redis_server.env, **fresh_database.env, "KAFKA_LIBS": "/nowhere"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "here redis-frozen cannot be done; what can: consumer-killed" in done.stderr

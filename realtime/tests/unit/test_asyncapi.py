@@ -1,0 +1,191 @@
+"""The AsyncAPI document: valid, whole, and of the same shape as what is sent (schema_validation.py)."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+from django.test import Client
+
+from realtime import words
+from realtime.decoding import decode_batch
+from realtime.frames import Batch, Snapshot, batch_frame, gap_frame, make_event, snapshot_frame
+from realtime.protocol import (
+    ClientFrame,
+    CloseCode,
+    Connected,
+    Error,
+    ErrorCode,
+    Limits,
+    Pong,
+    Reach,
+    ServerFrame,
+    Subscribed,
+    Subscriptions,
+)
+from realtime.streams import Row, channels, get_stream
+from realtime.subscriptions import named_channels, subscriptions
+from realtime.tests import schema_validation
+from realtime.tests.builders import NOW, liquidation
+
+# What each object of AsyncAPI 3.0 must have, and what else it may have, as far as ours has them.
+OBJECTS: dict[str, tuple[set[str], set[str]]] = {
+    "": ({"asyncapi", "info"}, {"servers", "channels", "operations", "components", "defaultContentType"}),
+    "info": ({"title", "version"}, {"description"}),
+    "servers/*": ({"host", "protocol"}, set()),
+    "channels/*": (set(), {"address", "messages", "bindings"}),
+    "operations/*": ({"action", "channel"}, {"messages", "reply", "title", "tags"}),
+    "components": (set(), {"messages", "schemas"}),
+    "components/messages/*": (set(), {"name", "title", "summary", "payload", "examples"}),
+}
+
+
+@pytest.fixture(scope="module")
+def told() -> Any:
+    answer = Client().get("/api/asyncapi")
+    assert answer["Content-Type"] == "application/json"
+    return answer.json()
+
+
+def at(told: Any, path: str) -> list[Any]:
+    places = [told]
+    for name in filter(None, path.split("/")):
+        places = [inner for place in places for inner in (place.values() if name == "*" else [place[name]])]
+    return places
+
+
+@pytest.mark.parametrize("path", OBJECTS)
+def test_an_object_has_what_asyncapi_asks_for_and_nothing_that_it_does_not_know(told: Any, path: str) -> None:
+    needed, known = OBJECTS[path]
+    for place in at(told, path):
+        names = {name for name in place if not name.startswith("x-")}
+        assert needed <= names <= needed | known
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, list):
+        part = dict(enumerate(part))
+    if isinstance(part, dict):
+        for name, item in part.items():
+            if name == "$ref":
+                yield item
+            else:
+                yield from references(item)
+
+
+def test_the_document_is_of_version_3_and_every_reference_leads_somewhere(told: Any) -> None:
+    assert told["asyncapi"] == "3.0.0"
+    for reference in set(references(told)):
+        assert at(told, reference.removeprefix("#/")), reference
+
+
+def test_operations_send_or_receive_messages_of_their_channel_and_leave_none_out(told: Any) -> None:
+    used = set()
+    for operation in told["operations"].values():
+        assert operation["action"] in ("send", "receive")
+        for part in (operation, operation.get("reply", operation)):
+            assert part["channel"] == {"$ref": "#/channels/socket"}
+            used |= {message["$ref"] for message in part["messages"]}
+    assert used == {f"#/channels/socket/messages/{key}" for key in told["channels"]["socket"]["messages"]}
+
+
+def test_every_schema_is_one_and_every_example_is_valid(told: Any) -> None:
+    for schema in told["components"]["schemas"].values():
+        jsonschema_rs.meta.validate(schema)
+    for key, message in told["components"]["messages"].items():
+        assert message["summary"], key
+        for example in message["examples"]:
+            schema = {"allOf": [message["payload"]], "components": told["components"]}
+            jsonschema_rs.Draft7Validator(schema).validate(example["payload"])
+
+
+def test_every_word_of_the_protocol_is_told(told: Any) -> None:
+    names = {message["name"] for message in told["components"]["messages"].values()}
+    assert names == {*ClientFrame, *ServerFrame, *(stream.frame_type for stream in channels().values())}
+    assert set(told["x-error-codes"]) == set(ErrorCode)
+    assert set(told["x-close-codes"]) == {str(int(code)) for code in CloseCode}
+    assert set(words.REQUESTS) == set(ClientFrame)
+
+
+def test_the_examples_of_subscribing_are_taken(told: Any) -> None:
+    examples = [example["payload"] for example in told["components"]["messages"]["subscribe"]["examples"]]
+    assert {example["channels"][0] for example in examples} == set(channels())
+    for asked in examples:
+        schema_validation.check_asked(asked)
+        assert subscriptions(named_channels(asked["channels"]), msgspec.Raw(msgspec.json.encode(asked["params"])))
+
+
+def test_a_channels_params_are_its_own_with_their_values(told: Any) -> None:
+    schemas = told["components"]["schemas"]
+    assert set(schemas["TransactionParams"]["properties"]) == {
+        "coins", "user_addresses", "tx_types", "filters", "snapshot", "since", "epoch", "batch",
+    }  # fmt: skip
+    assert schemas["TransactionSide"]["enum"] == ["LONG", "SHORT", "OPEN", "CLOSE"]
+    assert set(schemas["WhaleActivityFilters"]["properties"]) == {"min_value_usd"}
+    assert schemas["LiquidationMapParams"]["required"] == ["coins"]
+
+
+UNTOLD: list[tuple[dict[str, Any], str]] = [
+    ({"type": "dance"}, "no 'dance'"),
+    ({"type": "gap", "channel": "x", "missing_from": 1, "missing_to": 2}, "is not one of"),
+    ({"type": "pong", "timestamp": "2026-01-10T10:30:00+00:00"}, "does not match"),
+    ({"type": "pong", "timestamp": "2026-01-10T10:30:00Z", "more": 1}, "'more' was unexpected"),
+    ({"type": "pong"}, "is a required property"),
+]
+
+
+@pytest.mark.parametrize(("frame", "why"), UNTOLD)
+def test_a_frame_that_the_document_does_not_tell_of_is_noticed(frame: dict[str, Any], why: str) -> None:
+    with pytest.raises((AssertionError, jsonschema_rs.ValidationError), match=why):
+        schema_validation.check_sent(frame)
+
+
+@pytest.mark.parametrize("wrong", [{"leverage": 10.0}, {"margin": "1"}, {"side": "UP"}, {"raw_data": {}}, {"seq": 0}])
+def test_a_fact_that_is_not_as_told_is_noticed(told: Any, wrong: dict[str, Any]) -> None:
+    frame = told["components"]["messages"]["liquidation"]["examples"][0]["payload"]
+    schema_validation.check_sent(frame)
+    with pytest.raises(jsonschema_rs.ValidationError):
+        schema_validation.check_sent({**frame, "data": {**frame["data"], **wrong}})
+
+
+def test_what_is_joined_from_finished_bytes_has_the_bytes_of_its_struct() -> None:
+    rows = [row.numbered(seq) for seq, row in enumerate(liquidations(3), start=1)]
+    events = [make_event(get_stream("liquidations"), row) for row in rows]
+    frames = [msgspec.Raw(event.frame) for event in events]
+    joined = batch_frame("liquidations", [event.frame for event in events])
+    assert joined == msgspec.json.encode(Batch("liquidations", frames))  # type: ignore[arg-type]
+    assert snapshot_frame("liquidations", 7, events) == msgspec.json.encode(Snapshot("liquidations", 7, rows))
+    for text in (joined, snapshot_frame("liquidations", 7, events), gap_frame("liquidations", 1, 6)):
+        schema_validation.check_sent(json.loads(text))
+
+
+def liquidations(count: int) -> list[Row]:
+    batch = decode_batch([liquidation(raw_data={"tid": tid}) for tid in range(count)], NOW)
+    return [incoming.row for incoming in batch.rows["liquidations"].values()]
+
+
+def test_what_is_not_made_of_facts_has_its_fields_in_their_order() -> None:
+    time = "2026-01-10T10:30:00Z"
+    connected = Connected(
+        "bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": Reach(5, 2)}, {"transactions": 4}, time
+    )
+    assert [message.text() for message in (Pong(time), Error(ErrorCode.INVALID_PARAMS, "no", time), connected)] == [
+        f'{{"type":"pong","timestamp":"{time}"}}',
+        f'{{"type":"error","code":"INVALID_PARAMS","message":"no","timestamp":"{time}"}}',
+        '{"type":"connected","client_id":"bot","epoch":"e","limits":{"frame_bytes":1024,'
+        '"frames":"9/second","param_values":8,"snapshot":7,"replay":6},'
+        f'"channels":{{"transactions":{{"head":5,"floor":2}}}},"places":{{"transactions":4}},"server_time":"{time}"}}',
+    ]
+    assert Subscribed(["x"]).text() == '{"type":"subscribed","channels":["x"],"message":"Successfully subscribed"}'
+    assert Subscriptions([], {}, {}).text() == '{"type":"subscriptions","channels":[],"params":{},"subscriptions":{}}'
+
+
+def test_the_page_tells_of_every_frame_channel_and_code() -> None:
+    page = Client().get("/docs/ws").content.decode()
+    assert "ws://testserver/ws" in page
+    for word in (*ClientFrame, *ServerFrame, *channels(), *ErrorCode, *CloseCode):
+        assert f"<code>{word}</code>" in page, word
+    assert "filters.min_value_usd" in page
+    assert 'href="/docs/ws"' in Client().get("/", HTTP_ACCEPT="text/html").content.decode()

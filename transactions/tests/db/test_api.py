@@ -1,0 +1,102 @@
+"""The transactions and positions as rest.md tells them."""
+
+import pytest
+
+from hyperwatch.tests.api_client import ask, get
+from realtime.tests.builders import (
+    HASH,
+    OTHER_WALLET,
+    TIME,
+    WALLET,
+    position,
+    position_summary,
+    stored,
+    transaction,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LATER = "2026-01-10T11:00:00Z"
+
+
+def test_a_transaction_goes_out_as_it_was_stored() -> None:
+    raw = {"tid": 5, "px": "45000.50", "deep": [1e30, {"é": None}]}
+    stored(transaction(price="123456789.12345678", margin=None, leverage=..., raw_data=raw))
+    assert get("/transactions")["items"] == [
+        {
+            "seq": 1,
+            "tx_hash": HASH,
+            "block_number": 1,
+            "block_timestamp": TIME,
+            "user_address": WALLET,
+            "coin": "BTC",
+            "side": "LONG",
+            "size": "0.50000000",
+            "price": "123456789.12345678",
+            "leverage": None,
+            "margin": None,
+            "fee": "-1.25000000",
+            "tx_type": "ORDER",
+            "raw_data": raw,
+        }
+    ]
+
+
+def test_a_hash_gives_its_first_fill_and_all_of_them() -> None:
+    stored(transaction(tx_hash="0x" + "e0" * 32))
+    stored(*(transaction(raw_data={"tid": tid}, block_timestamp=LATER) for tid in (1, 2, 3)))
+    data = get(f"/transactions/{HASH.upper().replace('0X', '0x')}")
+    assert data["seq"] == 2
+    assert data["tx_hash"] == HASH
+    assert [fill["seq"] for fill in data["fills"]] == [2, 3, 4]
+    assert data["fills_total"] == 3
+    assert data["head"] == 4
+
+
+def test_a_hash_of_very_many_fills_gives_a_thousand_and_says_how_many_there_are() -> None:
+    stored(*(transaction(raw_data={"tid": tid}) for tid in range(1_001)))
+    data = get(f"/transactions/{HASH}")
+    assert [fill["seq"] for fill in data["fills"]] == list(range(1, 1_001))
+    assert data["fills_total"] == 1_001
+
+
+def test_a_hash_never_seen_is_not_found_and_the_zero_hash_is_sent_to_the_filters() -> None:
+    ask(f"/transactions/{HASH}", 404)
+    stored(transaction(tx_hash="0x" + "0" * 64))
+    told = ask("/transactions/0x" + "0" * 64, 400)
+    assert list(told["details"]) == ["tx_hash"]
+    assert "user_address, coin, start_time and end_time" in told["error"]
+
+
+def test_positions_are_those_of_the_newest_summary_of_each_coin() -> None:
+    stored(
+        position_summary("BTC", TIME, [position(), position(user_address=OTHER_WALLET)]),
+        # ETH was summed up last when BTC was summed up before last.
+        position_summary("ETH", TIME, [position(side="SHORT", unrealized_pnl="-0.00000001", margin=None)]),
+        position_summary("BTC", LATER, [position(size="7", user_address=OTHER_WALLET)]),
+    )
+    data = get("/positions")
+    assert data["as_of"] == {"BTC": LATER, "ETH": TIME}
+    assert [(held["coin"], held["size"]) for held in data["positions"]] == [
+        ("BTC", "7.00000000"),
+        ("ETH", "0.50000000"),
+    ]
+    assert data["positions"][1] == {
+        "user_address": WALLET,
+        "coin": "ETH",
+        "side": "SHORT",
+        "size": "0.50000000",
+        "entry_price": "45000.00000000",
+        "mark_price": "45100.00000000",
+        "leverage": "10.00",
+        "margin": None,
+        "unrealized_pnl": "-0.00000001",
+        "timestamp": TIME,
+    }
+
+
+def test_a_summary_without_positions_ends_those_before_it() -> None:
+    stored(position_summary("BTC", TIME), position_summary("BTC", LATER, []))
+    data = get("/positions")
+    assert data["positions"] == []
+    assert data["as_of"] == {"BTC": LATER}

@@ -1,0 +1,187 @@
+"""The whales and their activities as rest.md tells them."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+
+from hyperwatch.tests.api_client import ask, bearer, get, write
+from realtime.tests import builders
+from realtime.tests.builders import HASH, TIME, WALLET, stored
+from whales.models import WhaleWatch
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MIXED = "0x" + "Aa" * 20
+
+
+def a_whale(**fields: Any) -> dict[str, Any]:
+    whale: dict[str, Any] = write("POST", "/whales", {"wallet_address": WALLET, **fields})["data"]
+    return whale
+
+
+def test_a_wallet_is_watched_changed_and_watched_no_more() -> None:
+    whale = write("POST", "/whales", {"wallet_address": MIXED, "alias": "Fund 🐋", "description": "x" * 5_000})["data"]
+    assert whale["wallet_address"] == MIXED.lower()
+    assert whale["is_active"] is True
+    assert whale["created_at"].endswith("Z")
+    assert set(whale) == {"id", "wallet_address", "alias", "description", "is_active", "created_at"}
+    path = f"/whales/{whale['id']}"
+    assert get(path) == whale
+    assert get("/whales") == {"whales": [whale]}
+    changed = write("PATCH", path, {"alias": "", "is_active": False})["data"]
+    assert changed == {**whale, "alias": "", "is_active": False}
+    assert write("DELETE", path)["data"] == changed
+    ask(path, 404)
+
+
+def test_a_wallet_is_watched_once_in_whatever_case() -> None:
+    a_whale(wallet_address=MIXED)
+    told = write("POST", "/whales", {"wallet_address": MIXED.lower()}, 409)
+    assert told["error"] == "this wallet is watched already"
+    assert WhaleWatch.objects.count() == 1
+
+
+def test_of_many_that_watch_one_wallet_at_once_one_succeeds_and_the_others_are_told() -> None:
+    key: Any = bearer()
+
+    def watch(_number: int) -> int:
+        try:
+            answer = Client().generic(
+                "POST", "/api/v1/whales", f'{{"wallet_address": "{WALLET}"}}', "application/json", **key
+            )
+            return answer.status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = sorted(pool.map(watch, range(8)))
+    assert statuses == [200] + [409] * 7
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "wallet_address"),
+        ({"wallet_address": None}, "wallet_address"),
+        ({"wallet_address": WALLET + "0"}, "wallet_address"),
+        ({"wallet_address": WALLET[:-1]}, "wallet_address"),
+        ({"wallet_address": ["a"]}, "wallet_address"),
+        ({"wallet_address": WALLET, "alias": "a" * 101}, "alias"),
+        ({"wallet_address": WALLET, "alias": "a\0b"}, "alias"),
+        ({"wallet_address": WALLET, "alias": "\ud800"}, "alias"),
+        ({"wallet_address": WALLET, "alias": None}, "alias"),
+        ({"wallet_address": WALLET, "description": {}}, "description"),
+        ({"wallet_address": WALLET, "is_active": "perhaps"}, "is_active"),
+        ({"wallet_address": WALLET, "aliass": "Fund"}, "aliass"),
+        ({"wallet_address": WALLET, "\ud800": 1}, "?"),
+        ([], "non_field_errors"),
+    ],
+)
+def test_a_body_that_cannot_be_is_refused_with_the_field_at_fault(body: Any, field: str) -> None:
+    told = write("POST", "/whales", body, 400)
+    assert list(told["details"]) == [field]
+    assert not WhaleWatch.objects.exists()
+
+
+def test_a_misspelt_field_is_refused_with_those_that_there_are() -> None:
+    path = f"/whales/{a_whale()['id']}"
+    told = write("PATCH", path, {"is_activ": False}, 400)
+    assert told["error"] == "is_activ is not known here, only wallet_address, alias, description and is_active"
+    assert get(path)["is_active"] is True
+
+
+def test_a_whale_may_be_sent_back_as_it_was_answered() -> None:
+    whale = a_whale()
+    path = f"/whales/{whale['id']}"
+    assert write("PATCH", path, {**whale, "alias": "Fund", "id": 7})["data"] == {**whale, "alias": "Fund"}
+
+
+def test_the_wallet_of_a_whale_cannot_change() -> None:
+    path = f"/whales/{a_whale()['id']}"
+    told = write("PATCH", path, {"wallet_address": MIXED, "alias": "other"}, 400)
+    assert list(told["details"]) == ["wallet_address"]
+    assert get(path)["alias"] == ""
+    assert (
+        write("PATCH", path, {"wallet_address": WALLET.upper().replace("0X", "0x"), "alias": "same"})["data"]["alias"]
+        == "same"
+    )
+
+
+def test_an_activity_goes_out_as_it_was_stored_and_outlives_its_watch() -> None:
+    whale = a_whale(alias="Fund")
+    stored(builders.transaction())
+    write("PATCH", f"/whales/{whale['id']}", {"alias": "Renamed"})
+    write("DELETE", f"/whales/{whale['id']}")
+    data = get(f"/whales/{whale['id']}/activities")
+    assert data["head"] == 1
+    assert data["items"] == [
+        {
+            "seq": 1,
+            "id": 1,
+            "whale_id": whale["id"],
+            "wallet_address": WALLET,
+            "alias": "Fund",
+            "activity_type": "OPEN",
+            "tx_hash": HASH,
+            "coin": "BTC",
+            "size": "0.50000000",
+            "value_usd": "22500.25000000",
+            "timestamp": TIME,
+            "details": {"side": "LONG", "price": "45000.50000000", "dir": "Open Long"},
+        }
+    ]
+
+
+def test_a_whale_without_activities_has_an_empty_list_and_one_that_never_was_has_none() -> None:
+    assert get(f"/whales/{a_whale()['id']}/activities")["items"] == []
+    ask("/whales/999999/activities", 404)
+    write("PATCH", "/whales/999999", {}, 404)
+    write("DELETE", "/whales/999999", None, 404)
+
+
+def test_a_whale_is_replaced_by_nobody() -> None:
+    write("PUT", f"/whales/{a_whale()['id']}", {"wallet_address": MIXED}, 405)
+
+
+def test_a_whale_is_found_by_its_path_and_a_lists_filters_have_no_place_there() -> None:
+    path = f"/whales/{a_whale()['id']}"
+    assert get(path)["is_active"] is True
+    assert ask(f"{path}?is_active=true", 400)["error"] == "is_active is not known here, only format"
+
+
+def test_of_two_changes_at_once_neither_is_lost() -> None:
+    path = f"/whales/{a_whale()['id']}"
+
+    def describe() -> None:
+        try:
+            write("PATCH", path, {"description": "second"})
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            WhaleWatch.objects.update(alias="first")
+            change = pool.submit(describe)
+            wait_until_one_waits()
+        change.result(timeout=10)
+    whale = get(path)
+    assert (whale["alias"], whale["description"]) == ("first", "second")
+
+
+def wait_until_one_waits() -> None:
+    for _ in range(1_000):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+def test_the_form_of_the_browsable_page_begins_with_a_whale_that_is_watched() -> None:
+    page = Client().get("/api/v1/whales", HTTP_ACCEPT="text/html", **bearer())  # type: ignore[arg-type]
+    assert "&quot;is_active&quot;: true" in page.content.decode()
