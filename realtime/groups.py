@@ -10,6 +10,8 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from hyperwatch.concurrency.backoff import Backoff
+
 log = logging.getLogger(__name__)
 
 # A Redis that does not answer is not waited for when it is left.
@@ -35,6 +37,7 @@ class Membership:
         self._streams = list(streams)
         self._hear = hear
         self._layer = channel_layer()
+        self._backoff = Backoff((settings.STREAM_HEADS_SECONDS,))
         self._listening: asyncio.Task[None] | None = None
         self.joined = asyncio.Event()
 
@@ -54,7 +57,7 @@ class Membership:
                 await self._listen_on(await self._layer.new_channel())
             except (RedisError, OSError) as error:
                 log.warning("the channel layer is away (%s); new facts come from the database meanwhile", error)
-                await asyncio.sleep(settings.STREAM_HEADS_SECONDS)
+                await asyncio.sleep(self._backoff.next())
 
     async def _listen_on(self, channel: str) -> None:
         try:

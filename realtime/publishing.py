@@ -3,21 +3,21 @@
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
+from hyperwatch.concurrency.backoff import CircuitBreaker
 from realtime.frames import make_event, pack
 from realtime.groups import channel_layer, group_of
 from realtime.store import Stored
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 1.0
-QUIET = 2.0
+PUBLISH_TIMEOUT_SECONDS = 1.0
+PUBLISH_SKIP_SECONDS = 2.0
 
 PUBLISHED = Counter("hyperwatch_published", "Facts told to the channel layer", ["stream"])
 UNTOLD = Counter("hyperwatch_untold", "Facts that the channel layer did not take; the hubs read them", ["stream"])
@@ -32,14 +32,14 @@ class Publisher:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop or _running_loop()
-        self._quiet_until = 0.0
+        self._breaker = CircuitBreaker(PUBLISH_SKIP_SECONDS)
 
     def __call__(self, stored: Sequence[Stored]) -> None:
         """Tells what is new, one message a stream (or chunk); where the layer is away storing goes on."""
         told = [new for new in stored if new.stream.frame_type is not None]
         if not told:
             return
-        if time.monotonic() < self._quiet_until or not self._send(told):
+        if self._breaker.is_open or not self._send(told):
             for new in told:
                 UNTOLD.labels(new.stream.name).inc(len(new.rows))
             return
@@ -49,10 +49,10 @@ class Publisher:
     def _send(self, stored: Sequence[Stored]) -> bool:
         sending = asyncio.run_coroutine_threadsafe(_group_send(stored), self._loop)
         try:
-            sending.result(PATIENCE)
+            sending.result(PUBLISH_TIMEOUT_SECONDS)
         except (RedisError, OSError, TimeoutError) as error:
             sending.cancel()
-            self._quiet_until = time.monotonic() + QUIET
+            self._breaker.open()
             log.warning("the channel layer is away (%s); the hubs read what is new from the database", error)
             return False
         return True

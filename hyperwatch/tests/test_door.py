@@ -98,7 +98,7 @@ def house() -> Iterator[House]:
     house = House()
     yield house
     house.end()
-    throttling.counting.away_until = 0.0
+    throttling.counting.breaker.close()
 
 
 def told(answer: Answer) -> tuple[int, Counter[tuple[bytes, bytes]], bytes]:

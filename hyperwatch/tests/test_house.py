@@ -26,6 +26,7 @@ FORMATS = (
     "hyperwatch.browsing",
     "hyperwatch.api",
     "hyperwatch.commanding",
+    "hyperwatch.concurrency",
     "hyperwatch.patience",
     "hyperwatch.together",
 )
