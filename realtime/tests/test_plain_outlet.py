@@ -38,7 +38,7 @@ def stock(test_database_url: str, tmp_path: Path) -> Iterator[StockDaphne]:
 def test_every_frame_comes_once_in_order_live_and_by_since(stock: StockDaphne) -> None:
     with client(stock.ws_url) as live:
         live.subscribe("liquidations")
-        assert metric(stock, 'hyperwatch_connections{way="send"}') == 1
+        assert metric(stock, 'hyperwatch_connections{way="asgi"}') == 1
         storing = threading.Thread(target=liquidate)
         storing.start()
         live.wait_for(COUNT)

@@ -120,4 +120,4 @@ def test_a_connection_has_an_outlet(server: Command) -> None:
     """It hangs on insides of Autobahn and Twisted: a version that changes them is to be noticed here."""
     with client(server.ws_url) as ws:
         ws.subscribe("liquidations")
-        assert metric(server, 'hyperwatch_connections{way="outlet"}') == 1
+        assert metric(server, 'hyperwatch_connections{way="tcp"}') == 1
