@@ -24,7 +24,7 @@ WITHOUT_DEFAULT = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 # No number, flag, name, host, URL or origin: every setting that checks its value refuses it.
 INVALID = "? ?"
 # Folders and files: any text may be a path, and an invalid one would be created.
-PATHS = ("VAR_DIR", "DATA_DIR", "ENV_FILE")
+PATHS = ("DATA_DIR", "DATA_DIR", "ENV_FILE")
 REFUSAL = re.compile(r"^  ([A-Z][A-Z0-9_]*) (?:takes |must be |accepts )?(.*?)(?:, not '.*|; it .*)?$", re.MULTILINE)
 
 HEAD = """\

@@ -1,10 +1,10 @@
 """Daphne's end of a WebSocket, where it falls short of the contract.
 
-What is ours: an outlet, which knows whether a client is behind and costs a fraction of Twisted's write; reading
-that stops where a client sends faster than it is answered; compression; the close codes that a server may say; and
-telling of a broken frame before cutting off. It relies on insides of Autobahn and Twisted: `sendData`, through
-which every byte of a connection passes, and pull producers. Where they are not found there is no outlet, and
-consumers send the plain way.
+It adds a transport that knows whether a client is behind and costs a fraction of Twisted's write; reading that
+stops while a client sends faster than it is answered; compression; the close codes that RFC 6455 reserves for
+servers; and an error frame before the connection of a client that breaks the protocol is cut. It relies on internals
+of Autobahn and Twisted: `sendData`, through which every byte of a connection passes, and pull producers. Without
+them there is no such transport, and consumers use ASGI's `send`.
 """
 
 import socket
@@ -28,8 +28,8 @@ SERVER_CODES = {1001, 1009, 1012}
 KERNEL_BYTES = 128 * 1024
 # A client that never reads never answers a close either.
 CLOSE_SECONDS = 5.0
-# What an outlet hangs on. A version that has it no more costs speed and nothing else.
-INSIDES = (
+# The internals that TcpTransport needs. A version without them costs speed and nothing else.
+INTERNALS = (
     (WebSocketProtocol, "sendData"),
     (WebSocketProtocol, "sendCloseFrame"),
     (tcp.Connection, "getHandle"),
@@ -40,64 +40,66 @@ MOST_WAITING = 16
 
 
 class Written(Protocol):
-    """Finished frames as they go over the wire."""
+    """Encoded frames as they are sent."""
 
     wire: bytes
 
 
-class Outlet:
-    """A plain TCP connection's way out: into the socket while nothing waits, else into Twisted's buffer.
+class TcpTransport:
+    """The outgoing side of a plain TCP connection: writes to the socket, or to Twisted's buffer while that has bytes.
 
-    `transport.write` never sends at once, which costs a turn of the reactor for each write. While bytes wait we
-    are the transport's pull producer: it calls when its buffer is empty, which is when there is room again.
+    Twisted's `transport.write` never sends at once, which costs a turn of the reactor for each write. While bytes
+    are buffered this is Twisted's pull producer: it is called when the buffer is empty, and is writable again.
     """
 
-    __slots__ = ("_is_closed", "_is_registering", "_send", "_transport", "has_room", "is_compressed", "on_room", "pong")
+    __slots__ = (
+        "_is_closed", "_is_registering", "_send", "_transport", "is_compressed", "on_drain", "pong", "writable",
+    )  # fmt: skip
 
-    way = "direct"
+    kind = "direct"
 
     def __init__(self, transport: Any, *, is_compressed: bool) -> None:
         handle: socket.socket = transport.getHandle()
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         self.is_compressed = is_compressed
-        self.on_room: Callable[[], None] | None = None
-        # What waits for room, the newest in place of all.
+        self.on_drain: Callable[[], None] | None = None
+        # The latest ping that is answered once the transport is writable, in place of all of them.
         self.pong: Callable[[], None] | None = None
         self._transport = transport
         self._send: Callable[[bytes], int] = handle.send
         self._is_registering = self._is_closed = False
         # The HTTP channel is still registered after the upgrade, and its answer still waits.
         transport.unregisterProducer()
-        self._wait_for_room()
+        self._wait_for_drain()
 
-    def push(self, chunk: Written) -> None:
-        """Writes finished frames; after a close nothing may follow."""
-        if self.has_room or not self._is_closed:
-            self.write(chunk.wire)
+    def push(self, batch: Written) -> None:
+        """Writes encoded frames; after a close frame no other may follow."""
+        if self.writable or not self._is_closed:
+            self.write(batch.wire)
 
     def write(self, data: bytes) -> None:
-        if not self.has_room:
+        if not self.writable:
             self._transport.write(data)
             return
         try:
             sent = self._send(data)
         except OSError:
-            # Full, or broken: Twisted finds out which.
+            # Full or broken: Twisted finds out which.
             sent = 0
         if sent < len(data):
             self._transport.write(data[sent:])
-            self._wait_for_room()
+            self._wait_for_drain()
 
     def close(self) -> None:
-        self._is_closed, self.has_room = True, False
+        self._is_closed, self.writable = True, False
 
     def end(self) -> None:
-        """The connection is gone: what is written goes nowhere, and nobody is to wait for room."""
-        self._send, self.has_room, self.pong = len, True, None
+        """The connection is gone: writes are discarded, and it stays writable so that no caller waits for it."""
+        self._send, self.writable, self.pong = len, True, None
 
-    def _wait_for_room(self) -> None:
-        self.has_room = False
-        # A pull producer is called at once, before anything has left.
+    def _wait_for_drain(self) -> None:
+        self.writable = False
+        # Registering calls a pull producer at once, before any byte was sent.
         self._is_registering = True
         self._transport.registerProducer(self, False)
         self._is_registering = False
@@ -107,21 +109,21 @@ class Outlet:
             return
         self._transport.unregisterProducer()
         if not self._is_closed:
-            self.has_room = True
+            self.writable = True
             pong, self.pong = self.pong, None
             if pong is not None:
                 pong()
-            if self.has_room and self.on_room is not None:
-                self.on_room()
+            if self.writable and self.on_drain is not None:
+                self.on_drain()
 
     def stopProducing(self) -> None:  # noqa: N802
         self.close()
 
 
 class WebSocket(WebSocketProtocol):  # type: ignore[misc]
-    """A connection. Whoever writes to it in order writes by its outlet; what goes by `send` takes the same way."""
+    """A connection. All writes pass its transport, also those of ASGI's `send`, so that they stay in order."""
 
-    outlet: Outlet | None = None
+    tcp_transport: TcpTransport | None = None
     _is_paused = False
     _cutting_off: Any = None
 
@@ -134,8 +136,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
     def onOpen(self) -> None:  # noqa: N802
         # By type: a TLS transport has the attributes too, and would be written past.
         is_plain = isinstance(self.transport, tcp.Connection) and not self.transport.TLS
-        if is_plain and all(hasattr(of, name) for of, name in INSIDES):
-            self.outlet = Outlet(self.transport, is_compressed=self._perMessageCompress is not None)
+        if is_plain and all(hasattr(of, name) for of, name in INTERNALS):
+            self.tcp_transport = TcpTransport(self.transport, is_compressed=self._perMessageCompress is not None)
         super().onOpen()
 
     def onFrameData(self, payload: bytes) -> bool | None:  # noqa: N802
@@ -156,11 +158,11 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.transport.pauseProducing()
 
     def onPing(self, payload: bytes) -> None:  # noqa: N802
-        if self.outlet is None or self.outlet.has_room:
+        if self.tcp_transport is None or self.tcp_transport.writable:
             super().onPing(payload)
         else:
             # Of pings that outrun their pongs the newest is answered (RFC 6455, 5.5.3); the others would pile up.
-            self.outlet.pong = partial(super().onPing, payload)
+            self.tcp_transport.pong = partial(super().onPing, payload)
 
     def taken(self) -> None:
         """A frame was taken out of the queue of those that wait."""
@@ -175,10 +177,10 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             super().sendMessage(payload, isBinary, **{**options, "doNotCompress": True})
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802
-        if self.outlet is None or sync or chopsize or self.send_queue:
+        if self.tcp_transport is None or sync or chopsize or self.send_queue:
             super().sendData(data, sync, chopsize)
         else:
-            self.outlet.write(data)
+            self.tcp_transport.write(data)
 
     def sendCloseFrame(self, *args: Any, **options: Any) -> None:  # noqa: N802
         super().sendCloseFrame(*args, **options)
@@ -186,8 +188,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
         self._end()
-        if self.outlet is not None:
-            self.outlet.end()
+        if self.tcp_transport is not None:
+            self.tcp_transport.end()
         if self._cutting_off is not None and self._cutting_off.active():
             self._cutting_off.cancel()
         super().onClose(wasClean, code, reason)
@@ -207,8 +209,8 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     def _end(self) -> None:
         """Nothing is sent any more: what waits to be answered would wait for room that never comes."""
-        if self.outlet is not None:
-            self.outlet.close()
+        if self.tcp_transport is not None:
+            self.tcp_transport.close()
             while not self._waiting().empty():
                 self._waiting().get_nowait()
             self.taken()

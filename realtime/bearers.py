@@ -1,47 +1,47 @@
-"""Who listens by a key, for as long as it counts: a socket stays open for days, and a key is revoked in a moment."""
+"""Closes WebSockets whose API key was revoked or has expired: a connection may stay open for days after the check."""
 
 import asyncio
 
 from hyperwatch.api.keys import KeysAway, prefix_of, that_count
-from realtime.followers import Client
 from realtime.protocol import CloseCode
+from realtime.subscribers import Client
 
-LOOK_SECONDS = 5.0
+KEY_CHECK_INTERVAL_SECONDS = 5.0
 
 
-class Bearers:
-    """Those of this process; whose key does not count any more is sent away."""
+class KeyWatcher:
+    """Checks the keys of this process's connections with one query an interval, while there are any."""
 
     def __init__(self) -> None:
         self._keys: dict[Client, str] = {}
-        self._looks: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
 
-    def enter(self, client: Client, token: str) -> None:
+    def watch(self, client: Client, token: str) -> None:
         self._keys[client] = prefix_of(token)
-        if self._looks is None:
-            self._looks = asyncio.create_task(self._look_now_and_then())
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll())
 
-    def leave(self, client: Client) -> None:
+    def unwatch(self, client: Client) -> None:
         self._keys.pop(client, None)
 
-    async def _look_now_and_then(self) -> None:
+    async def _poll(self) -> None:
         try:
             while self._keys:
-                await asyncio.sleep(LOOK_SECONDS)
-                await self._look()
+                await asyncio.sleep(KEY_CHECK_INTERVAL_SECONDS)
+                await self._check()
         finally:
-            # Whatever ended it: who enters next begins it anew.
-            self._looks = None
+            # Also after an error: the next `watch` starts a new task.
+            self._polling = None
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         try:
-            counting = await that_count(set(self._keys.values()))
+            usable = await that_count(set(self._keys.values()))
         except KeysAway:
-            # Nobody is sent away for what nobody knows.
+            # The keys may all be valid: connections stay until the database answers.
             return
         for client, key in list(self._keys.items()):
-            if key not in counting:
-                client.go_away(CloseCode.UNAUTHORISED)
+            if key not in usable:
+                client.close_with(CloseCode.UNAUTHORISED)
 
 
-bearers = Bearers()
+key_watcher = KeyWatcher()

@@ -17,11 +17,10 @@ from django.conf import settings
 from hyperwatch import metrics
 from hyperwatch.api.keys import KeysAway, may_read
 from hyperwatch.api.throttling import read_rate
-from realtime.bearers import bearers
-from realtime.followers import Follower, Outlet
-from realtime.hub import Hub, HubAway, get_hub
-from realtime.limits import Budget, address_of, connections, header
-from realtime.outlets import PlainOutlet
+from realtime.bearers import key_watcher
+from realtime.hub import Hub, HubUnavailable, get_hub
+from realtime.limits import FixedWindow, client_address, connection_limiter, header
+from realtime.outlets import AsgiTransport
 from realtime.protocol import (
     BadFrame,
     ClientFrame,
@@ -37,6 +36,7 @@ from realtime.protocol import (
     Subscriptions,
     Unsubscribed,
 )
+from realtime.subscribers import Subscriber, SubscriberState, Transport
 from realtime.subscriptions import SNAPSHOT_MAX, Subscription, named_channels, subscriptions
 from realtime.words import CLOSES
 
@@ -57,18 +57,21 @@ class StreamConsumer(AsyncWebsocketConsumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._hub: Hub | None = None
-        self._subscriptions: dict[str, tuple[Subscription, Follower]] = {}
+        self._subscriptions: dict[str, tuple[Subscription, Subscriber]] = {}
         self._client_id = ""
         self._is_closing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._frames = Budget(read_rate(settings.WEBSOCKET_MESSAGE_RATE))
-        self._refused = Budget(read_rate(settings.WEBSOCKET_INVALID_MESSAGE_RATE))
+        self._frames = FixedWindow(read_rate(settings.WEBSOCKET_MESSAGE_RATE))
+        self._refused = FixedWindow(read_rate(settings.WEBSOCKET_INVALID_MESSAGE_RATE))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One loop and no task beside it: the base class listens to a channel, too, and costs a task for each frame."""
         self.scope, self.base_send = scope, send
         connection = _connection(scope)
-        with connections.one_from(address_of(scope)) as self._is_one_too_many, contextlib.suppress(StopConsumer):
+        with (
+            connection_limiter.acquire(client_address(scope)) as self._is_one_too_many,
+            contextlib.suppress(StopConsumer),
+        ):
             try:
                 while True:
                     await self.dispatch(await receive())
@@ -91,13 +94,13 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._close(refusal)
             return
         if not settings.ALLOW_ANONYMOUS_READS:
-            bearers.enter(self, token)
-        self.outlet = self._find_outlet()
-        self.outlet.on_room = self._on_room
-        metrics.WEBSOCKET_CONNECTIONS.labels(self.outlet.way).inc()
+            key_watcher.watch(self, token)
+        self.transport = self._find_transport()
+        self.transport.on_drain = self._on_drain
+        metrics.WEBSOCKET_CONNECTIONS.labels(self.transport.kind).inc()
         self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
         self._hub = get_hub()
-        self._hub.enter(self)
+        self._hub.attach(self)
         if query.get("hello", [""])[-1] == "1":
             await self._answer(ClientMessage(ClientFrame.HELLO))
 
@@ -110,23 +113,23 @@ class StreamConsumer(AsyncWebsocketConsumer):
             return CloseCode.GOING_AWAY
         return None if is_allowed else CloseCode.UNAUTHORISED
 
-    def _find_outlet(self) -> Outlet:
-        """The server's own way out, where it has one: other servers and TLS endpoints know only `send`."""
-        outlet: Outlet | None = getattr(_connection(self.scope), "outlet", None)
-        return outlet or PlainOutlet(self.base_send)
+    def _find_transport(self) -> Transport:
+        """The server's own transport; other servers and TLS endpoints have only ASGI's `send`."""
+        transport: Transport | None = getattr(_connection(self.scope), "tcp_transport", None)
+        return transport or AsgiTransport(self.base_send)
 
-    async def _has_room_soon(self) -> bool:
-        """Who asks and does not read the answers is not answered: what it asks for would pile up here."""
+    async def _is_writable_soon(self) -> bool:
+        """Waits for the transport: answers to a client that sends and does not read would accumulate here."""
         until = time.monotonic() + ANSWER_SECONDS
-        while not self.outlet.has_room and time.monotonic() < until and not self._is_closing:  # noqa: ASYNC110
+        while not self.transport.writable and time.monotonic() < until and not self._is_closing:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        return self.outlet.has_room
+        return self.transport.writable
 
-    def _on_room(self) -> None:
-        """What was written has left: who fell behind goes on from where it is."""
-        for subscription, follower in self._subscriptions.values():
-            if self._hub is not None and not follower.is_current:
-                self._soon(self._hub.catch_up(subscription.stream, follower))
+    def _on_drain(self) -> None:
+        """The transport is writable again: subscribers that fell behind catch up."""
+        for subscription, subscriber in self._subscriptions.values():
+            if self._hub is not None and subscriber.state is not SubscriberState.LIVE:
+                self._soon(self._hub.catch_up(subscription.stream, subscriber))
 
     def _soon(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(doing)
@@ -138,31 +141,31 @@ class StreamConsumer(AsyncWebsocketConsumer):
             return
         if len(text_data or bytes_data or "") > settings.WEBSOCKET_MAX_MESSAGE_BYTES:
             await self._close(CloseCode.FRAME_TOO_LARGE)
-        elif not await self._has_room_soon():
+        elif not await self._is_writable_soon():
             await self._close(CloseCode.TOO_SLOW)
         else:
             await self._take(text_data)
 
     async def _take(self, text: str | None) -> None:
         try:
-            if wait := self._frames.spend():
+            if wait := self._frames.hit():
                 raise BadFrame(
                     ErrorCode.RATE_LIMITED, f"More than {settings.WEBSOCKET_MESSAGE_RATE} frames; again in {wait:.0f} s"
                 )
             await self._answer(_message(text))
         except BadFrame as bad:
             await self._refuse(bad)
-        except HubAway as away:
-            await self._send(Error(ErrorCode.INTERNAL_ERROR, str(away)).text())
+        except HubUnavailable as error:
+            await self._send(Error(ErrorCode.INTERNAL_ERROR, str(error)).text())
 
     async def _refuse(self, bad: BadFrame) -> None:
         metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(bad.code).inc()
-        if self._refused.spend():
+        if self._refused.hit():
             await self._close(CloseCode.TOO_MANY_BAD_FRAMES)
         else:
             await self._send(Error(bad.code, bad.message).text())
 
-    def go_away(self, code: CloseCode) -> None:
+    def close_with(self, code: CloseCode) -> None:
         self._soon(self._close(code))
 
     async def _close(self, code: CloseCode) -> None:
@@ -194,9 +197,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
         hub = await self._ready_hub()
         begun = []
         for new in wanted:
-            follower = hub.join(new, self, before=self._drop(new.stream.name))
-            self._subscriptions[new.stream.name] = (new, follower)
-            begun.append((new, follower))
+            _, replaced = self._subscriptions.get(new.stream.name, (None, None))
+            subscriber = hub.subscribe(new, self, replaced)
+            self._drop(new.stream.name)
+            self._subscriptions[new.stream.name] = (new, subscriber)
+            begun.append((new, subscriber))
         await self._send(Subscribed(_named_once(message)).text())
         await self._begin(hub, begun)
 
@@ -210,15 +215,15 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 f"{settings.WEBSOCKET_MAX_FILTER_VALUES:,} are the most for a connection",
             )
 
-    async def _begin(self, hub: Hub, begun: list[tuple[Subscription, Follower]]) -> None:
+    async def _begin(self, hub: Hub, begun: list[tuple[Subscription, Subscriber]]) -> None:
         while begun:
             try:
-                await hub.begin(*begun[0])
-            except HubAway as away:
+                await hub.start(*begun[0])
+            except HubUnavailable as error:
                 names = [new.stream.name for new, _ in begun]
                 for name in names:
                     self._drop(name)
-                raise HubAway(f"Not subscribed to {', '.join(names)}. {away}") from away
+                raise HubUnavailable(f"Not subscribed to {', '.join(names)}. {error}") from error
             begun.pop(0)
 
     async def _unsubscribe(self, message: ClientMessage) -> None:
@@ -241,34 +246,33 @@ class StreamConsumer(AsyncWebsocketConsumer):
             snapshot=SNAPSHOT_MAX,
             replay=settings.STREAM_REPLAY_MAX,
         )
-        places = {name: hub.place(new.stream, follower) for name, (new, follower) in self._subscriptions.items()}
+        places = {name: hub.place(new.stream, subscriber) for name, (new, subscriber) in self._subscriptions.items()}
         await self._send(Connected(self._client_id, hub.epoch, limits, reaches, places).text())
 
     async def _ready_hub(self) -> Hub:
-        """The hub, once it knows where the streams are; one that could not start is replaced. Raises HubAway."""
+        """The hub, once it knows where the streams are; one that could not start is replaced. Raises HubUnavailable."""
         if self._hub is None or self._hub.has_failed:
             if self._hub is not None:
-                self._hub.exit(self)
+                self._hub.detach(self)
             self._hub = get_hub()
-            self._hub.enter(self)
+            self._hub.attach(self)
         await self._hub.ready()
         return self._hub
 
-    def _drop(self, name: str) -> Follower | None:
-        """Ends a subscription, where there is one; its place tells what the client was sent of the channel."""
-        subscription, follower = self._subscriptions.pop(name, (None, None))
-        if subscription is not None and follower is not None and self._hub is not None:
-            self._hub.leave(subscription.stream, follower)
-        return follower
+    def _drop(self, name: str) -> None:
+        """Ends a subscription, if there is one."""
+        subscription, subscriber = self._subscriptions.pop(name, (None, None))
+        if subscription is not None and subscriber is not None and self._hub is not None:
+            self._hub.unsubscribe(subscription.stream, subscriber)
 
     def _leave(self) -> None:
         for name in list(self._subscriptions):
             self._drop(name)
         if self._hub is not None:
-            metrics.WEBSOCKET_CONNECTIONS.labels(self.outlet.way).dec()
-            self.outlet.on_room = None
-            self._hub.exit(self)
-        bearers.leave(self)
+            metrics.WEBSOCKET_CONNECTIONS.labels(self.transport.kind).dec()
+            self.transport.on_drain = None
+            self._hub.detach(self)
+        key_watcher.unwatch(self)
 
     async def _send(self, text: str) -> None:
         metrics.count_sent(1, len(text))

@@ -9,8 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from hyperwatch.concurrency.backoff import Backoff
 from hyperwatch.formats import isoformat
-from realtime.ingest import PAUSES, Ingest
+from realtime.ingest import RETRY_PAUSES_SECONDS, Ingest
 from realtime.kafka import Consumer, KafkaAway, existing_topics, topics
 from realtime.publishing import Publisher
 
@@ -60,7 +61,8 @@ class Consuming:
 
     def _topics_are_there(self) -> bool:
         """Waits for Kafka and the topics, however long; False where the stop comes first."""
-        for attempt in range(10**9):
+        backoff = Backoff(RETRY_PAUSES_SECONDS)
+        while True:
             try:
                 missing = {topic.name for topic in topics()} - existing_topics(LOOK)
                 if not missing:
@@ -68,11 +70,10 @@ class Consuming:
                 trouble = f"Kafka has no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"
             except KafkaAway as away:
                 trouble = f"Kafka is away ({away})"
-            pause = PAUSES[min(attempt, len(PAUSES) - 1)]
+            pause = backoff.next()
             log.warning("%s; next look in %s s", trouble, pause)
             if self._stop.wait(pause):
-                break
-        return False
+                return False
 
 
 def run_consumer(stop: threading.Event, loop: asyncio.AbstractEventLoop | None = None) -> None:

@@ -1,250 +1,201 @@
-"""One stream as a process follows it: what came too early, who listens, what was sent last.
+"""One stream in this process: puts its events in order, keeps the latest, and sends them to its subscribers.
 
-What a client has not been sent yet is not kept for it: it is a place in what the feed keeps for all.
+Unsent events are not queued for each client: a client is a position in the history that all of them share.
 """
 
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 
 from hyperwatch import metrics
-from realtime.followers import Client, Follower, Form
+from realtime.filter_groups import Encoding, FilterGroups
 from realtime.frames import Event, gap_frame
 from realtime.heads import Place
-from realtime.lanes import Lanes
+from realtime.history import FrameHistory, ReorderBuffer
+from realtime.protocol import CloseCode
 from realtime.streams import Stream
+from realtime.subscribers import Client, Subscriber
 from realtime.subscriptions import Filter
 
-# Events, ascending, and the place to which they take whoever gets them.
-Due = tuple[Sequence[Event], int]
+# Events, ascending, and the seq that a subscriber has reached once they are sent.
+Page = tuple[Sequence[Event], int]
 
-# So many numbers at most are written to one who catches up before it is asked again whether there is room.
-PAGE = 512
-
-# A ring holds so much beyond its bytes, of what is gone from it and not yet freed.
-SPARE = 1 / 8
-
-
-class Ring:
-    """The newest events that were sent, bounded in bytes; the last one stays however large it is."""
-
-    def __init__(self, head: int, most_bytes: int) -> None:
-        # Whoever has everything up to here can have the rest from here.
-        self.oldest = head
-        self.bytes = 0
-        self.most_bytes = most_bytes
-        self._events: list[Event] = []
-        self._first = 0
-
-    def __len__(self) -> int:
-        return len(self._events) - self._first
-
-    def extend(self, events: Sequence[Event]) -> None:
-        self._events += events
-        self.bytes += sum([len(event.frame) for event in events])
-        while self.bytes > self.most_bytes and len(self) > 1:
-            gone = self._events[self._first]
-            self._first += 1
-            self.bytes -= len(gone.frame)
-            self.oldest = gone.seq
-        if self._first > len(self) * SPARE:
-            # Now and then, so that it costs next to nothing for each event.
-            del self._events[: self._first]
-            self._first = 0
-
-    def between(self, seq: int, upto: int) -> list[Event]:
-        """What is behind `seq`, which must not be before `oldest`, up to `upto`."""
-        first = bisect_right(self._events, seq, lo=self._first, key=attrgetter("seq"))
-        last = bisect_right(self._events, upto, lo=first, key=attrgetter("seq"))
-        return self._events[first:last]
-
-    def newest_first(self) -> Iterator[Event]:
-        return islice(reversed(self._events), len(self))
-
-
-class Early:
-    """Events that came before their turn, bounded in bytes: what finds no room is read from the database."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._events: dict[int, Event] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._events)
-
-    def put(self, event: Event) -> None:
-        if event.seq not in self._events and self._bytes < self._most_bytes:
-            self._events[event.seq] = event
-            self._bytes += len(event.frame)
-
-    def take(self, seq: int) -> Event | None:
-        event = self._events.pop(seq, None)
-        if event is not None:
-            self._bytes -= len(event.frame)
-        return event
-
-    def drop_upto(self, seq: int) -> None:
-        for early in [early for early in self._events if early <= seq]:
-            self.take(early)
+# Most seqs of a page; the transport is checked after each.
+PAGE_SEQS = 512
 
 
 class Feed(ABC):
-    """Puts the events of one stream into their order and hands each on once.
+    """Puts the events of one stream into their order and sends each once.
 
-    It never waits: what is heard and what is read cannot overtake each other on the way to a client.
+    It never awaits: published events and events from the database cannot overtake each other on the way to a client.
     """
 
-    def __init__(self, stream: Stream, place: Place, ring_bytes: int) -> None:
+    def __init__(self, stream: Stream, place: Place, history_bytes: int) -> None:
         self.stream = stream
         self.head, self.floor = place
-        self.ring = Ring(place.head, ring_bytes)
-        self._lanes = Lanes(stream)
-        self._early = Early(ring_bytes)
+        self.history = FrameHistory(place.head, history_bytes)
+        self._groups = FilterGroups(stream)
+        self._buffer = ReorderBuffer(history_bytes)
 
     @property
     def has_hole(self) -> bool:
-        return bool(self._early)
+        """Events wait for one before them, which may still arrive or has to be read from the database."""
+        return bool(self._buffer)
 
     @property
-    def followers(self) -> int:
-        return sum(map(len, self._lanes))
+    def subscribers(self) -> int:
+        return sum(map(len, self._groups))
 
-    def offer(self, events: Iterable[Event]) -> int:
-        """Takes events in any order, also again, and sends those whose turn it is; returns how many."""
+    def accept(self, events: Iterable[Event]) -> None:
+        """Takes events in any order, repeats included, and sends those that follow the head."""
         before = self.head
-        due = self._due(events)
-        if due:
-            for lane, wanted in self._lanes.divide(due):
-                lane.send(wanted, before)
-            metrics.HUB_HISTORY_BYTES.labels(self.stream.name).set(self.ring.bytes)
-        return len(due)
+        in_order = self._in_order(events)
+        if in_order:
+            for group, routed in self._groups.route(in_order):
+                group.send(routed, before)
+            metrics.HUB_EVENTS_TOTAL.labels(self.stream.name).inc(len(in_order))
+            metrics.HUB_HISTORY_BYTES.labels(self.stream.name).set(self.history.bytes)
 
-    def fallen_behind(self) -> list[Follower]:
-        """Those who cannot go on from what is kept."""
-        return [follower for lane in self._lanes for follower in lane.fallen_behind(self.ring.oldest)]
+    def prune_to(self, floor: int) -> None:
+        """Takes over a floor from the database.
 
-    def raise_floor(self, floor: int) -> None:
-        """What retention removed before it came here cannot come any more: the followers are told of the gap."""
+        Rows that retention removed before they arrived here cannot arrive any more: subscribers receive a gap.
+        """
         self.floor = floor
         if self.head >= floor:
             return
         before, self.head = self.head, floor
         gap = gap_frame(self.stream.name, before + 1, floor)
-        self._early.drop_upto(floor)
-        self.ring = Ring(floor, self.ring.most_bytes)
-        for lane in self._lanes:
-            lane.write(lane.chunk_of([gap]), before)
-        self.offer(())
+        self._buffer.drop_upto(floor)
+        self.history = FrameHistory(floor, self.history.max_bytes)
+        for group in self._groups:
+            group.write(group.batch_of([gap]), before)
+        self.accept(())
 
-    def join(self, client: Client, wanted: Filter, form: Form) -> Follower:
-        """A place at the head, in the lane of all who want the same in the same form."""
-        return self._lanes.lane(wanted, form).join(client, self.head)
+    def subscribe(self, client: Client, wanted: Filter, encoding: Encoding) -> Subscriber:
+        """A subscriber at the head."""
+        return self._groups.group(wanted, encoding).subscribe(client, self.head)
 
-    def leave(self, follower: Follower) -> None:
-        follower.lane.leave(follower)
-        self._lanes.drop_if_empty(follower.lane)
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        subscriber.group.unsubscribe(subscriber)
+        self._groups.drop_if_empty(subscriber.group)
 
-    def after(self, seq: int) -> Due | None:
-        """What is due to one who is at `seq`; None where it is not kept."""
-        if seq < self.ring.oldest:
+    def evict(self, subscriber: Subscriber) -> None:
+        """Disconnects a subscriber that is further behind than the history reaches; it reconnects with `since`."""
+        self.unsubscribe(subscriber)
+        subscriber.client.close_with(CloseCode.TOO_SLOW)
+
+    def evict_stalled(self) -> None:
+        """Evicts the subscribers that the history no longer serves.
+
+        A transport that never drains again calls nothing, so that its subscriber is found only here.
+        """
+        for group in self._groups:
+            for subscriber in group.stalled_before(self.history.oldest):
+                self.evict(subscriber)
+
+    def after(self, seq: int) -> Page | None:
+        """The page after `seq`; None if the history does not reach back that far."""
+        if seq < self.history.oldest:
             return None
-        # Pages end at the same places for all: who is behind shares the work with others who are.
-        upto = min((seq // PAGE + 1) * PAGE, self.head)
-        return self.ring.between(seq, upto), upto
+        # Pages end at the same seqs for all, so that subscribers which catch up share their encoded bytes.
+        upto = min((seq // PAGE_SEQS + 1) * PAGE_SEQS, self.head)
+        return self.history.between(seq, upto), upto
 
-    def resume(self, seq: int) -> Due | None:
-        """What is due to one who comes back and had everything up to `seq`; None where it is not kept."""
+    def resume(self, seq: int) -> Page | None:
+        """The page after `seq` for a client that reconnected; None if the history does not reach back that far."""
         return self.after(seq)
 
     @abstractmethod
-    def newest(self, wanted: Filter, most: int) -> Sequence[Event] | None:
-        """What a snapshot shows, ascending: `most` events or each coin's newest; None where it is not all kept."""
+    def latest(self, wanted: Filter, limit: int) -> Sequence[Event] | None:
+        """The events of a snapshot, ascending: the last `limit` or each coin's latest; None if not all are here."""
 
     @abstractmethod
-    def _counts(self, event: Event) -> bool:
-        """Whether an event whose turn it is is to be sent at all."""
+    def _is_sendable(self, event: Event) -> bool:
+        """Whether an event that follows the head is sent to the subscribers."""
 
-    def _due(self, events: Iterable[Event]) -> list[Event]:
-        """Those whose turn it is and that are to be sent; the others wait for what is missing before them."""
-        due = list(self._follow())
+    def _in_order(self, events: Iterable[Event]) -> list[Event]:
+        """The events to send now; those behind a missing one go to the buffer."""
+        in_order = list(self._drain_buffer())
         for event in events:
             if event.seq == self.head + 1:
                 self.head += 1
-                due.append(event)
-                if self._early:
-                    due += self._follow()
+                in_order.append(event)
+                if self._buffer:
+                    in_order += self._drain_buffer()
             elif event.seq > self.head:
-                self._early.put(event)
-        due = [event for event in due if self._counts(event)]
-        self.ring.extend(due)
-        return due
+                self._buffer.put(event)
+        in_order = [event for event in in_order if self._is_sendable(event)]
+        self.history.extend(in_order)
+        return in_order
 
-    def _follow(self) -> Iterator[Event]:
-        """Those that came early and whose turn it is now."""
-        while event := self._early.take(self.head + 1):
+    def _drain_buffer(self) -> Iterator[Event]:
+        """Buffered events that follow the head without a hole."""
+        while event := self._buffer.pop(self.head + 1):
             self.head += 1
             yield event
 
 
 class EventFeed(Feed):
-    """Everything counts: whoever falls off the ring has to come back for it."""
+    """A stream of events: every one is sent. A client that leaves the history has to reconnect for the rest."""
 
-    def newest(self, wanted: Filter, most: int) -> Sequence[Event] | None:
-        newest = self.ring.newest_first()
-        matching = (event for event in newest if event.seq > self.floor and wanted.wants(event.fact))
-        found = list(islice(matching, most))
-        is_all_kept = self.ring.oldest <= self.floor
-        return found[::-1] if is_all_kept or len(found) == most else None
+    def latest(self, wanted: Filter, limit: int) -> Sequence[Event] | None:
+        events = self.history.latest_first()
+        matching = (event for event in events if event.seq > self.floor and wanted.matches(event.fact))
+        latest = list(islice(matching, limit))
+        is_complete = self.history.oldest <= self.floor
+        return latest[::-1] if is_complete or len(latest) == limit else None
 
-    def _counts(self, event: Event) -> bool:
+    def _is_sendable(self, event: Event) -> bool:
         return True
 
 
 class StateFeed(Feed):
-    """Only the newest of each coin counts: whoever falls off the ring skips the rest."""
+    """A stream of states: the latest of each coin is sent. A client that leaves the history skips the older ones."""
 
-    def __init__(self, stream: Stream, place: Place, ring_bytes: int, newest: Iterable[Event]) -> None:
-        super().__init__(stream, place, ring_bytes)
-        self._newest = {event.fact.coin: event for event in newest}
-        # Until `restore` has put in what is left.
-        self.has_lost_newest = False
+    def __init__(self, stream: Stream, place: Place, history_bytes: int, latest: Iterable[Event]) -> None:
+        super().__init__(stream, place, history_bytes)
+        self._latest = {event.fact.coin: event for event in latest}
+        # Set when pruning removed a coin's latest state, until `reload_latest`.
+        self.has_lost_latest = False
 
-    def after(self, seq: int) -> Due:
-        kept = super().after(seq)
-        if kept is None:
+    def after(self, seq: int) -> Page:
+        page = super().after(seq)
+        if page is None:
             metrics.HUB_CONFLATIONS_TOTAL.labels(self.stream.name).inc()
-        return kept or self.resume(seq)
+        return page or self.resume(seq)
 
-    def resume(self, seq: int) -> Due:
-        newer = [event for event in self._newest.values() if event.seq > seq]
+    def resume(self, seq: int) -> Page:
+        newer = [event for event in self._latest.values() if event.seq > seq]
         return sorted(newer, key=attrgetter("seq")), self.head
 
-    def newest(self, wanted: Filter, most: int) -> Sequence[Event]:
-        matching = [event for event in self._newest.values() if wanted.wants(event.fact)]
+    def latest(self, wanted: Filter, limit: int) -> Sequence[Event]:
+        matching = [event for event in self._latest.values() if wanted.matches(event.fact)]
         return sorted(matching, key=attrgetter("seq"))
 
-    def raise_floor(self, floor: int) -> None:
-        """What retention removed is nobody's newest any more; an older one may be left that was stored later."""
-        left = {coin: event for coin, event in self._newest.items() if event.seq > floor}
-        self.has_lost_newest |= len(left) < len(self._newest)
-        self._newest = left
-        super().raise_floor(floor)
+    def evict_stalled(self) -> None:
+        """Evicts none: `after` serves any position."""
 
-    def restore(self, newest: Iterable[Event]) -> None:
-        """Takes the newest that the database knows of each coin, where what was kept here is gone."""
-        for event in newest:
-            # What is beyond the head comes by itself.
+    def prune_to(self, floor: int) -> None:
+        """A pruned state is its coin's latest no longer; an older one that was stored later may remain."""
+        remaining = {coin: event for coin, event in self._latest.items() if event.seq > floor}
+        self.has_lost_latest |= len(remaining) < len(self._latest)
+        self._latest = remaining
+        super().prune_to(floor)
+
+    def reload_latest(self, latest: Iterable[Event]) -> None:
+        """Takes the latest state of each coin from the database, for coins that have none here."""
+        for event in latest:
+            # A state beyond the head arrives by itself.
             if event.seq <= self.head:
-                self._newest.setdefault(event.fact.coin, event)
-        self.has_lost_newest = False
+                self._latest.setdefault(event.fact.coin, event)
+        self.has_lost_latest = False
 
-    def _counts(self, event: Event) -> bool:
-        """A fact that is older than its coin's newest comes too late: it is stored and not sent."""
-        known = self._newest.get(event.fact.coin)
+    def _is_sendable(self, event: Event) -> bool:
+        """A state that is older than its coin's latest arrived late: it is stored and not sent."""
+        known = self._latest.get(event.fact.coin)
         if known is not None and event.fact.time <= known.fact.time:
             return False
-        self._newest[event.fact.coin] = event
+        self._latest[event.fact.coin] = event
         return True

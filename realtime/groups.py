@@ -1,4 +1,4 @@
-"""The channel layer as it is used here: one group for each stream, one member for each process."""
+"""The channel layer as the project uses it: one group for each stream, one member for each process."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,12 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from hyperwatch.concurrency.backoff import Backoff
+
 log = logging.getLogger(__name__)
 
-# A Redis that does not answer is not waited for when it is left.
-PATIENCE = 1.0
+# Leaving the groups of a Redis that does not answer is given up after this time.
+LEAVE_TIMEOUT_SECONDS = 1.0
 
 
 def channel_layer() -> BaseChannelLayer:
@@ -23,52 +25,56 @@ def channel_layer() -> BaseChannelLayer:
     return layer
 
 
-def group_of(stream: str) -> str:
-    """The group of a stream: its name, never a coin's (`@107` is no group name)."""
+def group_name(stream: str) -> str:
+    """The group of a stream: its name, never a coin's (`@107` is no valid group name)."""
     return f"stream.{stream}"
 
 
-class Membership:
-    """Hears what is published to some streams' groups, as long as the layer lets it; `hear` takes each message."""
+class GroupSubscription:
+    """Receives the messages of some streams' groups and reconnects after errors of the channel layer.
 
-    def __init__(self, streams: Iterable[str], hear: Callable[[dict[str, Any]], None]) -> None:
+    `on_message` is called for each message; `subscribed` is set once all groups were joined.
+    """
+
+    def __init__(self, streams: Iterable[str], on_message: Callable[[dict[str, Any]], None]) -> None:
         self._streams = list(streams)
-        self._hear = hear
+        self._on_message = on_message
         self._layer = channel_layer()
-        self._listening: asyncio.Task[None] | None = None
-        self.joined = asyncio.Event()
+        self._backoff = Backoff((settings.STREAM_SYNC_INTERVAL_SECONDS,))
+        self._receiving: asyncio.Task[None] | None = None
+        self.subscribed = asyncio.Event()
 
-    def join_anew(self) -> None:
-        """By a new channel: an old membership may have been lost without a word."""
-        self.end()
-        self.joined.clear()
-        self._listening = asyncio.ensure_future(self._listen())
+    def resubscribe(self) -> None:
+        """Joins the groups with a new channel: Redis may have lost the old membership without an error."""
+        self.close()
+        self.subscribed.clear()
+        self._receiving = asyncio.ensure_future(self._run())
 
-    def end(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
+    def close(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
 
-    async def _listen(self) -> None:
+    async def _run(self) -> None:
         while True:
             try:
-                await self._listen_on(await self._layer.new_channel())
+                await self._receive(await self._layer.new_channel())
             except (RedisError, OSError) as error:
-                log.warning("the channel layer is away (%s); new facts come from the database meanwhile", error)
-                await asyncio.sleep(settings.STREAM_SYNC_INTERVAL_SECONDS)
+                log.warning("the channel layer is unavailable (%s); new events are read from the database", error)
+                await asyncio.sleep(self._backoff.next())
 
-    async def _listen_on(self, channel: str) -> None:
+    async def _receive(self, channel: str) -> None:
         try:
             for name in self._streams:
-                await self._layer.group_add(group_of(name), channel)
-            self.joined.set()
+                await self._layer.group_add(group_name(name), channel)
+            self.subscribed.set()
             while True:
-                self._hear(await self._layer.receive(channel))
+                self._on_message(await self._layer.receive(channel))
         finally:
             await self._leave(channel)
 
     async def _leave(self, channel: str) -> None:
-        """Or the in-memory layer would fill the queue of a channel that nobody reads."""
+        """Leaves the groups: the in-memory layer would go on filling the queue of a channel that has no reader."""
         with contextlib.suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(LEAVE_TIMEOUT_SECONDS):
                 for name in self._streams:
-                    await self._layer.group_discard(group_of(name), channel)
+                    await self._layer.group_discard(group_name(name), channel)

@@ -1,14 +1,13 @@
-"""One hub in each event loop hears what is stored and tells this process's clients, complete and in order.
+"""The hub: the clients and the feeds of one event loop, from the first client to the last.
 
-The channel layer is believed in nothing: it may lose messages, deliver them out of order or be gone. What a
-message leaves out is read from the database, where the numbers have no holes.
+It sends stored events to the clients of this process, complete and in order. The channel layer is only a
+notification: messages may be lost, reordered or stop, and the missing events are read from the database.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,334 +17,159 @@ from django.db import DatabaseError, InterfaceError
 from hyperwatch import metrics
 from hyperwatch.asking import DatabaseThreads
 from hyperwatch.away import is_cancelled
+from realtime.backfill import Backfill, read_start
 from realtime.feed import EventFeed, Feed, StateFeed
-from realtime.followers import Chunk, Client, Follower, Form, Lane
-from realtime.frames import Event, gap_frame, snapshot_frame, unpack
-from realtime.groups import Membership
-from realtime.heads import Place, Standing, read_standing
+from realtime.filter_groups import Encoding
+from realtime.frames import Event, unpack
+from realtime.groups import GroupSubscription
+from realtime.heads import Place
 from realtime.protocol import CloseCode
 from realtime.streams import Stream, channels
-from realtime.subscriptions import Filter, Start, Subscription
-from realtime.tail import read_events, read_newest, read_start, read_states
+from realtime.subscribers import Client, Subscriber, SubscriberState
+from realtime.subscription_start import SubscriptionStart
+from realtime.subscriptions import Subscription
 
 log = logging.getLogger(__name__)
 
-# Two consumers may publish out of order: so long a hole may close by itself.
-GRACE = 0.05
-JOIN_PATIENCE = 1.0
-MEND_ROWS = 1_000
-# A snapshot is looked for among so many of the newest first, which takes no time to speak of.
-LOOKED_THROUGH = 20_000
-LOOK_SECONDS = 1.0
+GROUP_JOIN_TIMEOUT_SECONDS = 1.0
 
 
-class HubAway(Exception):
-    """The database does not answer; the text says so."""
+class HubUnavailable(Exception):
+    """The database does not answer; the text is for the client."""
 
-    def __init__(self, why: str = "The database does not answer; try again") -> None:
-        super().__init__(why)
+    def __init__(self, message: str = "The database does not answer; try again") -> None:
+        super().__init__(message)
 
 
 class Hub:
-    """From its first client to its last."""
+    """Clients attach to it and subscribe; its feeds send to the subscribers."""
 
     def __init__(self) -> None:
-        self._membership = Membership(channels(), self._hear)
-        self._database = DatabaseThreads("hub", seconds=None)
-        # Apart from it: mending must not wait for what clients ask for, who resumes not for who wants a snapshot, and
-        # a snapshot that is found at once not for one that takes long.
-        self._resumes = DatabaseThreads("hub-resumes", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
-        self._looks = DatabaseThreads("hub-looks", seconds=LOOK_SECONDS)
-        self._searches = DatabaseThreads("hub-searches", 2, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
-        self._watching: asyncio.Task[None] | None = None
-        self._mending: dict[str, asyncio.Task[None]] = {}
-        self._to_mend_again: set[str] = set()
+        self._group_subscription = GroupSubscription(channels(), self._on_message)
+        self._database = DatabaseThreads("hub", seconds=None)
+        self._backfill = Backfill(self._feeds, self._database, self._group_subscription.resubscribe, self._on_new_epoch)
+        self._starts = SubscriptionStart(self._backfill)
         self.epoch = ""
         self._started = asyncio.ensure_future(self._start())
 
     async def ready(self) -> None:
-        """Waits until the hub knows where the streams are; raises HubAway where it cannot."""
+        """Waits until the heads are known; raises HubUnavailable where they cannot be read."""
         try:
             await asyncio.shield(self._started)
         except Exception as error:
             log.warning("the hub cannot start: %s", str(error).strip())
-            forget_hub(self)
-            raise HubAway from error
+            discard_hub(self)
+            raise HubUnavailable from error
 
     @property
     def has_failed(self) -> bool:
         return self._started.done() and self._started.exception() is not None
 
     def places(self) -> dict[str, Place]:
-        """Head and floor of each channel, as far as this process has followed it."""
+        """Head and floor of each channel, as this process knows them."""
         return {name: Place(feed.head, feed.floor) for name, feed in self._feeds.items()}
 
-    def place(self, stream: Stream, follower: Follower) -> int:
-        """Everything up to here that it wants was sent to it."""
-        return self._feeds[stream.name].head if follower.is_current else follower.seq
+    def place(self, stream: Stream, subscriber: Subscriber) -> int:
+        """All matching events up to this seq were sent to the subscriber."""
+        return self._feeds[stream.name].head if subscriber.state is SubscriberState.LIVE else subscriber.seq
 
-    def enter(self, client: Client) -> None:
+    # Clients
+
+    def attach(self, client: Client) -> None:
         self._clients.add(client)
 
-    def exit(self, client: Client) -> None:
-        """A client goes; with the last one goes the hub."""
+    def detach(self, client: Client) -> None:
+        """The hub stops with its last client."""
         self._clients.discard(client)
         if not self._clients:
-            forget_hub(self)
+            discard_hub(self)
             self._stop()
 
-    # Following
+    def subscribe(self, subscription: Subscription, client: Client, replaced: Subscriber | None = None) -> Subscriber:
+        """A subscriber at the head, or at the position of `replaced`, the client's previous one, which may be behind.
 
-    def join(self, subscription: Subscription, client: Client, before: Follower | None = None) -> Follower:
-        """A place at the head, or that of the client's subscription `before`. Nothing is sent before `begin`."""
-        form = Form(subscription.is_batch, client.outlet.is_compressed)
+        Nothing is sent to it before `start`.
+        """
+        encoding = Encoding(subscription.is_batch, client.transport.is_compressed)
         metrics.WEBSOCKET_SUBSCRIPTIONS.labels(subscription.stream.name).inc()
-        follower = self._feeds[subscription.stream.name].join(client, subscription.filter, form)
-        follower.is_resuming = not subscription.start.is_at_head
-        if before is not None and not before.is_current and not follower.is_resuming:
-            follower.seq, follower.is_resuming = before.seq, before.is_resuming
-        return follower
+        subscriber = self._feeds[subscription.stream.name].subscribe(client, subscription.filter, encoding)
+        if not subscription.start.is_at_head:
+            subscriber.state = SubscriberState.RESUMING
+        elif replaced is not None and replaced.state is not SubscriberState.LIVE:
+            subscriber.take_over(replaced)
+        return subscriber
 
-    def leave(self, stream: Stream, follower: Follower) -> None:
+    def unsubscribe(self, stream: Stream, subscriber: Subscriber) -> None:
         metrics.WEBSOCKET_SUBSCRIPTIONS.labels(stream.name).dec()
-        self._feeds[stream.name].leave(follower)
+        self._feeds[stream.name].unsubscribe(subscriber)
 
-    async def begin(self, subscription: Subscription, follower: Follower) -> None:
-        """Sends what the subscription begins with, then what is new as it comes; raises HubAway."""
-        feed, start = self._feeds[subscription.stream.name], subscription.start
+    async def start(self, subscription: Subscription, subscriber: Subscriber) -> None:
+        """Sends what the subscription begins with, then events as they arrive; raises HubUnavailable."""
+        feed = self._feeds[subscription.stream.name]
         try:
-            if start.snapshot is not None:
-                await self._snapshot(feed, follower, start.snapshot)
-            elif start.since is not None:
-                await self._resume(feed, follower, start)
+            await self._starts.begin(feed, subscriber, subscription.start, self.epoch)
         except TimeoutError as error:
-            raise HubAway(_too_long()) from error
+            raise HubUnavailable(_timeout_message()) from error
         except (DatabaseError, InterfaceError) as error:
-            raise HubAway(_too_long()) if is_cancelled(error) else HubAway() from error
-        follower.is_busy = False
-        await self.catch_up(subscription.stream, follower)
+            raise HubUnavailable(_timeout_message()) if is_cancelled(error) else HubUnavailable() from error
+        subscriber.is_busy = False
+        await self.catch_up(subscription.stream, subscriber)
 
-    async def catch_up(self, stream: Stream, follower: Follower) -> None:
-        """Sends what a follower has not got, as long as there is room; it is called again once there is."""
-        if follower.is_busy:
-            return
-        follower.is_busy = True
-        try:
-            await self._catch_up(self._feeds[stream.name], follower)
-        except (DatabaseError, InterfaceError) as error:
-            # It would wait for ever: nothing else asks again for it. It comes back with `since`.
-            log.warning("a client cannot resume: %s", str(error).strip())
-            follower.client.go_away(CloseCode.GOING_AWAY)
-        finally:
-            follower.is_busy = False
+    async def catch_up(self, stream: Stream, subscriber: Subscriber) -> None:
+        """Sends what a subscriber has missed; to be called when its transport has drained."""
+        await self._starts.catch_up(self._feeds[stream.name], subscriber)
 
-    async def _catch_up(self, feed: Feed, follower: Follower) -> None:
-        while not (follower.is_gone or follower.is_current) and follower.outlet.has_room:
-            if follower.seq >= feed.head:
-                follower.lane.catch(follower)
-                return
-            kept = feed.resume(follower.seq) if follower.is_resuming else feed.after(follower.seq)
-            if kept is not None:
-                follower.lane.page(follower, *kept)
-            elif follower.is_resuming:
-                await self._read_for(feed, follower)
-            else:
-                self._part_from(feed, follower)
-            # The others' turn: a kernel that takes everything would keep us here for a hundred pages.
-            await asyncio.sleep(0)
-
-    async def _read_for(self, feed: Feed, follower: Follower) -> None:
-        """A page from the database; what retention has removed meanwhile is a gap."""
-        upto = feed.head
-        events = await self._resumes.ask(read_events, feed.stream, follower.seq, MEND_ROWS, upto)
-        if follower.is_gone:
-            return
-        first = events[0].seq if events else upto + 1
-        if first > follower.seq + 1:
-            follower.write([gap_frame(feed.stream.name, follower.seq + 1, first - 1)], first - 1)
-        if events:
-            follower.push(follower.lane.chunk(events), events[-1].seq)
-
-    async def _snapshot(self, feed: Feed, follower: Follower, most: int) -> None:
-        head = follower.seq = feed.head
-        events = feed.newest(follower.lane.wanted, most)
-        if events is None:
-            async with asyncio.timeout(settings.DATABASE_STATEMENT_TIMEOUT_SECONDS):
-                events = await self._found(feed, follower.lane.wanted, head, most)
-        # Hundreds of states are megabytes, which to join and compress would hold up everybody's frames.
-        chunk = await asyncio.to_thread(_snapshot_chunk, feed.stream.name, head, events, follower.lane)
-        if not follower.is_gone:
-            follower.push(chunk, head)
-
-    async def _found(self, feed: Feed, wanted: Filter, head: int, most: int) -> list[Event]:
-        """What matches may be rare, and then the whole stream is searched for it."""
-        after = max(feed.floor, head - LOOKED_THROUGH)
-        try:
-            events = await self._looks.ask(read_newest, feed.stream, wanted, after, head, most)
-            if len(events) == most or after == feed.floor:
-                return events
-        except DatabaseError as error:
-            if not is_cancelled(error):
-                raise
-        return await self._searches.ask(read_newest, feed.stream, wanted, feed.floor, head, most)
-
-    async def _resume(self, feed: Feed, follower: Follower, start: Start) -> None:
-        """Puts the follower where it goes on, with a `gap` first where something is missing in between."""
-        since = start.since or 0
-        is_our_life = start.epoch in (None, self.epoch)
-        if since > feed.head and is_our_life:
-            # REST may have told of a head that has not come here yet.
-            await self._read_on(feed, "heads")
-        oldest = max(feed.floor, feed.head - settings.STREAM_REPLAY_MAX)
-        follower.seq = since
-        if since > feed.head or not is_our_life:
-            # Numbers of another life say nothing of this one: all that there is counts as missing.
-            self._tell_gap(feed, follower, feed.floor + 1, feed.head, known=0)
-        elif since < oldest:
-            self._tell_gap(feed, follower, since + 1, oldest, known=since)
-
-    @staticmethod
-    def _tell_gap(feed: Feed, follower: Follower, first: int, last: int, known: int) -> None:
-        """On a state channel the newest of each coin is there all the same, from what is `known` on."""
-        follower.write([gap_frame(feed.stream.name, first, last)], last)
-        if feed.stream.is_state:
-            follower.seq = known
-
-    @staticmethod
-    def _part_from(feed: Feed, follower: Follower) -> None:
-        """It has fallen further behind than is kept. It comes back with `since`."""
-        feed.leave(follower)
-        follower.client.go_away(CloseCode.TOO_SLOW)
-
-    # Its life
+    # Lifecycle
 
     async def _start(self) -> None:
-        # The groups first: what is published after the heads were read is heard, or found by the next look.
-        self._membership.join_anew()
+        # Groups before heads: an event published after the heads were read arrives, or the next poll finds it.
+        self._group_subscription.resubscribe()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._membership.joined.wait(), JOIN_PATIENCE)
-        standing, newest = await self._database.ask(read_start)
+            await asyncio.wait_for(self._group_subscription.subscribed.wait(), GROUP_JOIN_TIMEOUT_SECONDS)
+        standing, latest = await self._database.ask(read_start)
         self.epoch = standing.epoch
         for name, stream in channels().items():
             place = standing.places.get(name, Place(0, 0))
-            ring_bytes = settings.STREAM_HISTORY_MAX_BYTES
-            self._feeds[name] = (
-                StateFeed(stream, place, ring_bytes, newest[name])
-                if stream.is_state
-                else EventFeed(stream, place, ring_bytes)
-            )
-        self._watching = asyncio.ensure_future(self._watch())
+            self._feeds[name] = _feed(stream, place, latest.get(name, []))
+        self._backfill.start(self.epoch)
 
     def _stop(self) -> None:
         for name in self._feeds:
             metrics.HUB_HISTORY_BYTES.labels(name).set(0)
-        for task in (self._started, self._watching, *self._mending.values()):
-            if task is not None:
-                task.cancel()
-        self._membership.end()
+        self._started.cancel()
+        self._backfill.stop()
+        self._group_subscription.close()
         self._database.end()
-        self._resumes.end()
-        self._looks.end()
-        self._searches.end()
+        self._starts.stop()
 
-    # What it hears
-
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: dict[str, Any]) -> None:
         feed = self._feeds.get(message["stream"])
         if feed is None:
             return
-        self._offer(feed, unpack(message["events"]))
+        feed.accept(unpack(message["events"]))
         if (sent_ms := message.get("sent_ms", 0)) > 0:
             metrics.HUB_DELIVERY_LATENCY_SECONDS.labels(feed.stream.name).observe(max(time.time() - sent_ms / 1000, 0))
         if feed.has_hole:
-            self._mend_soon(feed, "hole")
+            self._backfill.schedule(feed, "hole")
 
-    @staticmethod
-    def _offer(feed: Feed, events: list[Event]) -> None:
-        metrics.HUB_EVENTS_TOTAL.labels(feed.stream.name).inc(feed.offer(events))
-
-    # What it reads where hearing failed
-
-    async def _watch(self) -> None:
-        """Looks at the heads every other second, whatever was heard and whatever the last look came to."""
-        while True:
-            await asyncio.sleep(settings.STREAM_SYNC_INTERVAL_SECONDS)
-            try:
-                self._part_from_behind()
-                await self._compare(await self._database.ask(read_standing))
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("the hub cannot read the heads: %s", str(error).strip())
-            except Exception:
-                log.exception("a look at the heads failed; the next one comes")
-
-    def _part_from_behind(self) -> None:
-        """One who never has room again would be noticed by nothing else."""
-        for feed in self._feeds.values():
-            if not feed.stream.is_state:
-                for follower in feed.fallen_behind():
-                    self._part_from(feed, follower)
-
-    async def _compare(self, standing: Standing) -> None:
-        if standing.epoch != self.epoch:
-            log.warning("the numbers start anew (epoch %s): the clients are to come anew", standing.epoch)
-            # Who comes back is to meet another hub.
-            forget_hub(self)
-            for client in list(self._clients):
-                client.go_away(CloseCode.GOING_AWAY)
-            return
-        await asyncio.sleep(GRACE)
-        for name, feed in self._feeds.items():
-            feed.raise_floor(standing.places[name].floor)
-            if isinstance(feed, StateFeed) and feed.has_lost_newest:
-                feed.restore(await self._database.ask(read_states, feed.stream))
-        deaf = [feed for name, feed in self._feeds.items() if feed.head < standing.places[name].head]
-        for feed in deaf:
-            self._mend_soon(feed, "heads")
-        if deaf:
-            self._membership.join_anew()
-
-    def _mend_soon(self, feed: Feed, way: str) -> None:
-        name = feed.stream.name
-        if name in self._mending:
-            # Its last read may not have seen what opened this one.
-            self._to_mend_again.add(name)
-            return
-
-        def ended(task: asyncio.Task[None]) -> None:
-            del self._mending[name]
-            is_due_again = name in self._to_mend_again
-            self._to_mend_again.discard(name)
-            if is_due_again and feed.has_hole and not task.cancelled():
-                self._mend_soon(feed, "hole")
-
-        self._mending[name] = asyncio.ensure_future(self._mend(feed, way))
-        self._mending[name].add_done_callback(ended)
-
-    async def _mend(self, feed: Feed, way: str) -> None:
-        await asyncio.sleep(GRACE)
-        try:
-            await self._read_on(feed, way)
-        except (DatabaseError, InterfaceError) as error:
-            log.warning("a hole in %s stays open for now: %s", feed.stream.name, str(error).strip())
-
-    async def _read_on(self, feed: Feed, way: str) -> None:
-        while feed.has_hole or way == "heads":
-            before = feed.head
-            events = await self._database.ask(read_events, feed.stream, before, MEND_ROWS)
-            metrics.HUB_BACKFILLED_EVENTS_TOTAL.labels(feed.stream.name, way).inc(len(events))
-            self._offer(feed, events)
-            # Where it does not go on, rows were pruned, which the next look at the heads tells.
-            if len(events) < MEND_ROWS or feed.head == before:
-                return
+    def _on_new_epoch(self, epoch: str) -> None:
+        log.warning("the numbers start again (epoch %s): all clients are disconnected", epoch)
+        # First, so that a client which reconnects gets a new hub.
+        discard_hub(self)
+        for client in list(self._clients):
+            client.close_with(CloseCode.GOING_AWAY)
 
 
-def _snapshot_chunk(channel: str, head: int, events: Sequence[Event], lane: Lane) -> Chunk:
-    return lane.chunk_of([snapshot_frame(channel, head, events)])
+def _feed(stream: Stream, place: Place, latest: list[Event]) -> Feed:
+    history_bytes = settings.STREAM_HISTORY_MAX_BYTES
+    if stream.is_state:
+        return StateFeed(stream, place, history_bytes, latest)
+    return EventFeed(stream, place, history_bytes)
 
 
-def _too_long() -> str:
+def _timeout_message() -> str:
     return (
         f"The database did not find it within {settings.DATABASE_STATEMENT_TIMEOUT_SECONDS:g} s; ask again, or for less"
     )
@@ -362,7 +186,7 @@ def get_hub() -> Hub:
     return _hubs[loop]
 
 
-def forget_hub(hub: Hub) -> None:
+def discard_hub(hub: Hub) -> None:
     for loop, known in list(_hubs.items()):
         if known is hub:
             del _hubs[loop]

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import chain, repeat
 from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection, connections
 
 from hyperwatch import metrics
+from hyperwatch.concurrency.backoff import Backoff
 from realtime.checkpoints import checkpoint
 from realtime.decoding import Batch, Letter, decode_batch
 from realtime.due import Lost
@@ -32,7 +32,7 @@ from realtime.store import RefusedByDatabase, Store, Stored
 
 log = logging.getLogger(__name__)
 
-PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+RETRY_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # After so long a member that waits for its batch to be stored takes part in the group's life; what it has fetched of
 # the next is lost by that.
 PATIENCE = 1.0
@@ -169,7 +169,7 @@ class Ingest:
         self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None
     ) -> Outcome:
         """Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
-        pauses = chain(PAUSES, repeat(PAUSES[-1]))
+        backoff = Backoff(RETRY_PAUSES_SECONDS)
         while True:
             if batch.judged_at is not None and self._now() - batch.judged_at > JUDGED_ANEW:
                 batch, texts = self._decode(messages), None
@@ -178,7 +178,7 @@ class Ingest:
                 self._observe_latency(batch)
                 return Outcome(stored, batch.letters)
             except (OperationalError, InterfaceError) as error:
-                pause = next(pauses)
+                pause = backoff.next()
                 metrics.INGEST_DATABASE_RETRIES_TOTAL.inc()
                 log.warning("the database does not store (%s); next try in %s s", str(error).strip(), pause)
                 connection.close()

@@ -1,8 +1,8 @@
-"""What one client may have of the WebSocket: so many frames in a window, so many connections from one address."""
+"""Limits of WebSocket clients: messages within a window, connections from one address."""
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,56 +12,57 @@ from hyperwatch.api.addresses import forwarded_address
 from hyperwatch.api.throttling import Rate
 
 
-class Budget:
-    """So many in each window, which begins with the first."""
+class FixedWindow:
+    """Counts hits in a window, which begins with its first hit."""
 
-    __slots__ = ("_rate", "_spent", "_until")
+    __slots__ = ("_clock", "_ends_at", "_hits", "_rate")
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
-        self._until = 0.0
-        self._spent = 0
+        self._clock = clock
+        self._ends_at = 0.0
+        self._hits = 0
 
-    def spend(self) -> float:
-        """0 where there was one left, else the seconds until there is again."""
-        now = time.monotonic()
-        if now >= self._until:
-            self._until, self._spent = now + self._rate.seconds, 0
-        self._spent += 1
-        return self._until - now if self._spent > self._rate.limit else 0.0
+    def hit(self) -> float:
+        """Counts one hit; returns 0 within the limit, else the seconds until the window ends."""
+        now = self._clock()
+        if now >= self._ends_at:
+            self._ends_at, self._hits = now + self._rate.seconds, 0
+        self._hits += 1
+        return self._ends_at - now if self._hits > self._rate.limit else 0.0
 
 
-class Connections:
-    """Those of this process, by address."""
+class ConnectionLimiter:
+    """Counts the WebSockets of this process, in all and by address."""
 
     def __init__(self) -> None:
         self._by_address: Counter[str] = Counter()
-        self._all = 0
+        self._total = 0
 
     @contextmanager
-    def one_from(self, address: str) -> Iterator[bool]:
-        """Counts one more meanwhile, and says whether that is one too many."""
-        self._all += 1
+    def acquire(self, address: str) -> Iterator[bool]:
+        """Counts one connection while the context lasts; its value is True if that is one above a limit."""
+        self._total += 1
         self._by_address[address] += 1
-        most = settings.WEBSOCKET_MAX_CONNECTIONS_PER_IP or settings.WEBSOCKET_MAX_CONNECTIONS
+        limit = settings.WEBSOCKET_MAX_CONNECTIONS_PER_IP or settings.WEBSOCKET_MAX_CONNECTIONS
         try:
-            yield self._by_address[address] > most or self._all > settings.WEBSOCKET_MAX_CONNECTIONS
+            yield self._by_address[address] > limit or self._total > settings.WEBSOCKET_MAX_CONNECTIONS
         finally:
-            self._all -= 1
+            self._total -= 1
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]
 
 
-connections = Connections()
+connection_limiter = ConnectionLimiter()
 
 
-def address_of(scope: dict[str, Any]) -> str:
-    """Where a connection comes from; behind proxies of ours what they say."""
+def client_address(scope: dict[str, Any]) -> str:
+    """The address that a connection counts for; behind a trusted proxy, the one that the proxy forwards."""
     forwarded = header(scope["headers"], b"x-forwarded-for")
     return forwarded_address(forwarded, (scope.get("client") or [""])[0])
 
 
 def header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str:
-    """All that a header says, "" where it is not there."""
+    """All values of a header, joined by commas; "" without the header."""
     return ", ".join(value.decode("latin-1") for key, value in headers if key == name)

@@ -1,45 +1,48 @@
-"""The plain way out of a connection, for servers that have no outlet of their own (hyperwatch/websocket.py)."""
+"""A transport over ASGI's `send`, for servers without one of their own (hyperwatch/websocket.py has one)."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from realtime.followers import Chunk
+from realtime.filter_groups import FrameBatch
 
 log = logging.getLogger(__name__)
 
 Send = Callable[[Any], Awaitable[None]]
 
 
-class PlainOutlet:
-    """ASGI's `send`, one frame after the other: whether there is room is known by what has been sent."""
+class AsgiTransport:
+    """Sends one frame after the other. `send` returns once a frame was taken: it is writable while none is under way.
 
-    way = "asgi"
+    ASGI has no other back-pressure.
+    """
+
+    kind = "asgi"
     is_compressed = False
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._waiting: list[Chunk] = []
+        self._queue: list[FrameBatch] = []
         self._sending: asyncio.Task[None] | None = None
-        self.on_room: Callable[[], None] | None = None
+        self.on_drain: Callable[[], None] | None = None
 
     @property
-    def has_room(self) -> bool:
+    def writable(self) -> bool:
         return self._sending is None
 
-    def push(self, chunk: Chunk) -> None:
-        self._waiting.append(chunk)
+    def push(self, batch: FrameBatch) -> None:
+        self._queue.append(batch)
         if self._sending is None:
             self._sending = asyncio.ensure_future(self._send_all())
 
     async def _send_all(self) -> None:
         try:
-            while self._waiting:
-                for text in self._waiting.pop(0).texts:
+            while self._queue:
+                for text in self._queue.pop(0).texts:
                     await self._send({"type": "websocket.send", "text": text})
         except Exception:
             log.warning("a frame could not be sent", exc_info=True)
         self._sending = None
-        if self.on_room is not None:
-            self.on_room()
+        if self.on_drain is not None:
+            self.on_drain()

@@ -1,56 +1,56 @@
-"""Tells the hubs what was stored. The channel layer is a doorbell: it may lose a ring, and nothing is lost."""
+"""Publishes stored events to the channel layer, which only notifies: hubs read what it loses from the database."""
 
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from hyperwatch import metrics
+from hyperwatch.concurrency.backoff import CircuitBreaker
 from realtime.frames import make_event, pack
-from realtime.groups import channel_layer, group_of
+from realtime.groups import channel_layer, group_name
 from realtime.store import Stored
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 1.0
-QUIET = 2.0
+PUBLISH_TIMEOUT_SECONDS = 1.0
+# After a failure, batches for this time are stored without waiting for the channel layer.
+PUBLISH_SKIP_SECONDS = 2.0
 
 
 class Publisher:
-    """Publishes from a thread on an event loop that stays: the layer keeps its connections for each loop.
+    """Publishes from any thread on one lasting event loop: the layer has a pool of connections for each loop.
 
-    loop    the loop to publish on; without one it runs its own. The in-memory layer delivers late to a loop
-            other than the server's.
+    loop    the loop to publish on; None: one of its own. The in-memory layer delivers late to a loop other than
+            the server's.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self._loop = loop or _running_loop()
-        self._quiet_until = 0.0
+        self._loop = loop or _start_loop()
+        self._breaker = CircuitBreaker(PUBLISH_SKIP_SECONDS)
 
     def __call__(self, stored: Sequence[Stored]) -> None:
-        """Tells what is new, one message a stream (or chunk); where the layer is away storing goes on."""
-        told = [new for new in stored if new.stream.frame_type is not None]
-        if not told:
+        """Publishes the new rows, one message a stream (or chunk); never raises for an unavailable channel layer."""
+        published = [new for new in stored if new.stream.frame_type is not None]
+        if not published:
             return
-        if time.monotonic() < self._quiet_until or not self._send(told):
-            for new in told:
-                metrics.PUBLISH_FAILED_EVENTS_TOTAL.labels(new.stream.name).inc(len(new.rows))
-            return
-        for new in told:
-            metrics.PUBLISH_EVENTS_TOTAL.labels(new.stream.name).inc(len(new.rows))
+        is_sent = not self._breaker.is_open and self._send(published)
+        for new in published:
+            (metrics.PUBLISH_EVENTS_TOTAL if is_sent else metrics.PUBLISH_FAILED_EVENTS_TOTAL).labels(
+                new.stream.name
+            ).inc(len(new.rows))
 
     def _send(self, stored: Sequence[Stored]) -> bool:
         sending = asyncio.run_coroutine_threadsafe(_group_send(stored), self._loop)
         try:
-            sending.result(PATIENCE)
+            sending.result(PUBLISH_TIMEOUT_SECONDS)
         except (RedisError, OSError, TimeoutError) as error:
             sending.cancel()
-            self._quiet_until = time.monotonic() + QUIET
-            log.warning("the channel layer is away (%s); the hubs read what is new from the database", error)
+            self._breaker.open()
+            log.warning("the channel layer is unavailable (%s); hubs read new events from the database", error)
             return False
         return True
 
@@ -59,15 +59,15 @@ async def _group_send(stored: Sequence[Stored]) -> None:
     layer = channel_layer()
     for new in stored:
         for packed in pack([make_event(new.stream, *event) for event in zip(new.rows, new.facts, strict=True)]):
-            await layer.group_send(group_of(new.stream.name), told(new, packed))
+            await layer.group_send(group_name(new.stream.name), group_message(new, packed))
 
 
-def told(new: Stored, packed: bytes) -> dict[str, Any]:
-    """A message of the channel layer."""
+def group_message(new: Stored, packed: bytes) -> dict[str, Any]:
+    """A message of the channel layer: packed events of one stream."""
     return {"type": "stream.events", "stream": new.stream.name, "events": packed, "sent_ms": new.sent_ms}
 
 
-def _running_loop() -> asyncio.AbstractEventLoop:
+def _start_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="publisher", daemon=True).start()
     return loop

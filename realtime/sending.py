@@ -9,6 +9,7 @@ from threading import Event
 
 from django.conf import settings
 
+from hyperwatch.concurrency.backoff import Backoff
 from realtime.kafka import KafkaAway, Producer, create_topics
 from realtime.streams import Topic
 
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 WINDOW_MESSAGES = 20_000
 WINDOW_BYTES = 32 * 1024 * 1024
-LONGEST_PAUSE = 15.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
 PATIENCE = 5.0
 
 
@@ -34,15 +35,14 @@ def topic_names() -> dict[str, str]:
 
 def wait_for_kafka(stop: Event) -> bool:
     """True once the topics are there, after growing pauses and one log line; False where `stop` is first."""
-    pause = 0.5
+    backoff = Backoff.doubling(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while not stop.is_set():
         try:
             create_topics(timeout=2.0)
         except KafkaAway as away:
-            if pause == 0.5:
+            if backoff.failures == 0:
                 log.warning("waiting for Kafka: %s", away)
-            stop.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            stop.wait(backoff.next())
         else:
             return True
     return False

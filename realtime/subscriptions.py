@@ -74,7 +74,7 @@ class Filter(NamedTuple):
         """How many it names."""
         return sum(map(len, filter(None, (self.coins, self.addresses, self.kinds, self.whale_ids))))
 
-    def wants(self, fact: Fact) -> bool:
+    def matches(self, fact: Fact) -> bool:
         return (
             (self.coins is None or fact.coin.lower() in self.coins)
             and (self.sides is None or fact.side in self.sides)
@@ -85,7 +85,7 @@ class Filter(NamedTuple):
         )
 
 
-class Start(NamedTuple):
+class StartPosition(NamedTuple):
     """Where a subscription begins: at the head, with a snapshot of so many before it, or behind `since`."""
 
     snapshot: int | None = None
@@ -103,7 +103,7 @@ class Subscription(NamedTuple):
     stream: Stream
     filter: Filter
     is_batch: bool
-    start: Start
+    start: StartPosition
     params: dict[str, Any]
 
 
@@ -134,9 +134,9 @@ def subscriptions(streams: Sequence[Stream], params: msgspec.Raw) -> list[Subscr
     return [_subscription(stream, given, read.batch, start) for stream, start in zip(streams, starts, strict=True)]
 
 
-def _starts(streams: Sequence[Stream], read: Params) -> list[Start]:
+def _starts(streams: Sequence[Stream], read: Params) -> list[StartPosition]:
     if read.since is UNSET:
-        return [Start(snapshot=None if read.snapshot is UNSET else read.snapshot)] * len(streams)
+        return [StartPosition(snapshot=None if read.snapshot is UNSET else read.snapshot)] * len(streams)
     if read.snapshot is not UNSET:
         raise _bad_params("'since' and 'snapshot' do not go together")
     names = {stream.name for stream in streams}
@@ -146,10 +146,10 @@ def _starts(streams: Sequence[Stream], read: Params) -> list[Start]:
     if stranger := next((name for name in places if name not in names), None):
         raise _bad_params(f"'since' names '{stranger[:64]}', which is not among the channels")
     epoch = None if read.epoch is UNSET else read.epoch
-    return [Start(since=places.get(stream.name), epoch=epoch) for stream in streams]
+    return [StartPosition(since=places.get(stream.name), epoch=epoch) for stream in streams]
 
 
-def _subscription(stream: Stream, given: dict[Param, Any], is_batch: bool, start: Start) -> Subscription:
+def _subscription(stream: Stream, given: dict[Param, Any], is_batch: bool, start: StartPosition) -> Subscription:
     taken = {param: value for param, value in given.items() if param in stream.params}
     for param in stream.required - set(taken):
         raise _bad_params(f"channel '{stream.name}' needs '{param}'")

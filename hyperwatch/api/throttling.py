@@ -19,12 +19,13 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework_api_key.models import APIKey
 
 from hyperwatch.api.addresses import forwarded_address
+from hyperwatch.concurrency.backoff import CircuitBreaker
 from hyperwatch.metrics import THROTTLE_BYPASSED_REQUESTS_TOTAL
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)", re.ASCII)
 CACHE_AWAY = (redis.RedisError, OSError)
-PAUSE_SECONDS = 1.0
+CACHE_SKIP_SECONDS = 1.0
 # In an ASGI request's scope: where its counter stood when it was counted, if that was before any view saw it.
 COUNTED = "hyperwatch.counted"
 
@@ -62,17 +63,17 @@ class Counting:
     """Counts requests in the cache, and lets pass while that is away."""
 
     def __init__(self) -> None:
-        # An away cache is not asked anew by each request: each would wait for the connection to fail.
-        self.away_until = 0.0
+        # Without it each request would wait for the connection to an unavailable cache to fail.
+        self.breaker = CircuitBreaker(CACHE_SKIP_SECONDS)
 
     def count(self, more: Mapping[str, int], seconds: int) -> dict[str, int]:
         """The requests of each key with so many more; 0 where the cache is away."""
-        if time.monotonic() >= self.away_until:
+        if not self.breaker.is_open:
             try:
                 stand: dict[str, int] = cast(Any, cache).count(more, seconds)
                 return stand
             except CACHE_AWAY:
-                self.away_until = time.monotonic() + PAUSE_SECONDS
+                self.breaker.open()
         THROTTLE_BYPASSED_REQUESTS_TOTAL.inc(sum(more.values()))
         return dict.fromkeys(more, 0)
 

@@ -22,7 +22,7 @@ from hyperwatch.tests.services.process import DIE_WITH_US
 PACKAGES = ("hyperwatch", "liquidations", "ratios", "realtime", "transactions", "whales")
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 NOT_COPIED = shutil.ignore_patterns(".*", "var", "build", "dist", "site", "__pycache__", "*.egg-info")
-UNSET = {"ENV_FILE": "", "VAR_DIR": "", "SECRET_KEY": ""}
+UNSET = {"ENV_FILE": "", "DATA_DIR": "", "SECRET_KEY": ""}
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +101,7 @@ def test_installed_command_reads_env_file_of_current_folder(program: Path, tmp_p
 def test_installed_server_answers_with_pages_and_static_files(
     program: Path, fresh_database: Database, tmp_path: Path
 ) -> None:
-    server = Installed(program, tmp_path, {**fresh_database.env, "VAR_DIR": str(tmp_path / "var"), "DEMO": "0"})
+    server = Installed(program, tmp_path, {**fresh_database.env, "DATA_DIR": str(tmp_path / "var"), "DEMO_MARKET": "0"})
     server.start()
     try:
         assert "/static/hyperwatch/start.css" in server.get("/", accept="text/html")

@@ -11,7 +11,7 @@ from realtime.bench.ground import Ground
 from realtime.bench.machine import server_cores
 from realtime.bench.process import Process, free_port
 from realtime.frames import finished, pack
-from realtime.groups import group_of
+from realtime.groups import group_name
 
 # What is published, and what then must come to each client.
 Message = tuple[dict[str, Any], bytes]
@@ -52,7 +52,7 @@ class Hub(Server):
     """What is measured: `manage.py serve` as it is, with all its middleware."""
 
     name = "hub"
-    group = group_of(CHANNEL)
+    group = group_name(CHANNEL)
     subscribe = f'{{"type": "subscribe", "channels": ["{CHANNEL}"]}}'
 
     def message(self, content: Content, numbers: Sequence[int]) -> Message:

@@ -11,8 +11,8 @@ from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.frames import make_event, pack
-from realtime.groups import group_of
-from realtime.publishing import told
+from realtime.groups import group_name
+from realtime.publishing import group_message
 from realtime.store import Stored
 
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -64,7 +64,7 @@ def publish(redis_server: RedisServer) -> Callable[[list[Stored]], None]:
         layer = RedisPubSubChannelLayer(hosts=[{"address": redis_server.url}], prefix="hyperwatch")
         for one in new:
             for packed in pack([make_event(one.stream, row) for row in one.rows]):
-                await layer.group_send(group_of(one.stream.name), told(one, packed))
+                await layer.group_send(group_name(one.stream.name), group_message(one, packed))
         await layer.flush()
 
     return lambda new: asyncio.run(send(new))

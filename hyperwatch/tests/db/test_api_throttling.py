@@ -22,7 +22,7 @@ def _few(settings: Settings) -> Iterator[None]:
     settings.THROTTLE_WRITES = "2/day"
     cache.clear()
     yield
-    counting.away_until = 0.0
+    counting.breaker.close()
 
 
 def get(path: str = "/coins", **options: str) -> HttpResponse:

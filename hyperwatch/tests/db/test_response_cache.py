@@ -98,7 +98,7 @@ def handler() -> Iterator[HandlerUnderTest]:
     handler = HandlerUnderTest()
     yield handler
     handler.end()
-    throttling.counting.away_until = 0.0
+    throttling.counting.breaker.close()
 
 
 def told(answer: Answer) -> tuple[int, Counter[tuple[bytes, bytes]], bytes]:

@@ -28,6 +28,7 @@ FORMATS = (
     "hyperwatch.browsing",
     "hyperwatch.api",
     "hyperwatch.commanding",
+    "hyperwatch.concurrency",
     "hyperwatch.patience",
     "hyperwatch.together",
 )
@@ -103,9 +104,11 @@ def test_events_know_no_database_no_rest_and_no_channels(domain: str) -> None:
     assert {name for name in imports(ROOT / domain / "events.py") if is_in(name, forbidden)} == set()
 
 
-@pytest.mark.parametrize("module", ["consumers", "subscriptions", "protocol", "feed"])
+@pytest.mark.parametrize(
+    "module", ["consumers", "subscriptions", "protocol", "feed", "history", "filter_groups", "subscribers", "outlets"]
+)
 def test_the_websocket_asks_the_hub_and_not_the_database(module: str) -> None:
-    forbidden = ("django.db", "realtime.models", "realtime.tail", *DOMAINS)
+    forbidden = ("django.db", "realtime.models", "realtime.backfill", *DOMAINS)
     assert {name for name in imports(ROOT / "realtime" / f"{module}.py") if is_in(name, forbidden)} == set()
 
 

@@ -12,6 +12,7 @@ import pytest
 from django.db import IntegrityError, connection
 from prometheus_client import REGISTRY
 
+from realtime.backfill import read_events
 from realtime.decoding import decode_batch
 from realtime.frames import make_event
 from realtime.heads import read_places
@@ -19,7 +20,6 @@ from realtime.kafka import Message
 from realtime.models import DeadLetter, NewestOfCoin, StreamHead
 from realtime.store import RefusedByDatabase, Store, Stored
 from realtime.streams import all_streams, channels
-from realtime.tail import read_events
 from realtime.tests.builders import (
     NOW,
     OTHER_WALLET,

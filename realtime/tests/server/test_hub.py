@@ -183,7 +183,7 @@ def test_a_look_at_the_heads_that_fails_is_not_the_last(serve: Serve) -> None:
         ws.subscribe("liquidations")
         epoch = Epoch.objects.get()
         Epoch.objects.all().delete()
-        wait_until(lambda: "a look at the heads failed" in web.output(), "the failure")
+        wait_until(lambda: "polling the heads failed" in web.output(), "the failure")
         epoch.save(force_insert=True)
         one(1)
         ws.wait_for(1, timeout=5)

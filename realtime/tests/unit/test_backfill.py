@@ -1,4 +1,4 @@
-"""A hub reads what it did not hear: all of it, and no page twice."""
+"""Backfill reads every missing event, and no page twice."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from realtime import hub as hub_module
+from realtime import backfill as backfill_module
+from realtime.backfill import Backfill
 from realtime.feed import EventFeed
 from realtime.frames import Event
 from realtime.heads import Place
-from realtime.hub import Hub
 from realtime.streams import get_stream
 from realtime.tests.unit.test_feed import event
 
@@ -18,45 +18,47 @@ Answer = Callable[[int], Sequence[Event]]
 
 
 class Database:
-    """Answers what is behind a number, and counts how often it was asked."""
+    """Answers with the events after a seq, and counts its queries."""
 
     def __init__(self, answer: Answer) -> None:
-        self.asked = 0
+        self.queries = 0
         self._answer = answer
 
-    async def ask(self, _what: object, _stream: object, after: int, _most: int) -> Sequence[Event]:
-        self.asked += 1
-        assert self.asked < 10, "the same is read again and again"
+    async def ask(self, _query: object, _stream: object, after: int, _limit: int) -> Sequence[Event]:
+        self.queries += 1
+        assert self.queries < 10, "the same page is read again and again"
         await asyncio.sleep(0)
         return self._answer(after)
 
 
-def mended(answer: Answer, feed: EventFeed, hear: Sequence[Event], then: Callable[[Hub], None] | None = None) -> int:
-    """Hears, mends until all is quiet, and returns how often the database was asked."""
+def backfilled(
+    answer: Answer, feed: EventFeed, received: Sequence[Event], on_query: Callable[[Backfill], None] | None = None
+) -> int:
+    """Accepts events, backfills until no task is left, and returns the number of queries."""
 
     async def run() -> int:
-        hub: Any = object.__new__(Hub)
-        hub._mending, hub._to_mend_again = {}, set()
-        hub._database = database = Database(lambda after: (then and then(hub), answer(after))[1])
-        hub._offer(feed, hear)
-        hub._mend_soon(feed, "hole")
-        while hub._mending:
-            await asyncio.wait(hub._mending.values())
-        return database.asked
+        database: Any = Database(lambda after: (on_query and on_query(backfill), answer(after))[1])
+        backfill = Backfill({}, database, on_missed=lambda: None, on_new_epoch=lambda _epoch: None)
+        feed.accept(received)
+        backfill.schedule(feed, "hole")
+        while backfill._tasks:
+            await asyncio.wait(backfill._tasks.values())
+        queries: int = database.queries
+        return queries
 
     return asyncio.run(run())
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "GRACE", 0)
+    monkeypatch.setattr(backfill_module, "REORDER_GRACE_SECONDS", 0)
 
 
 def test_a_page_behind_what_was_pruned_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look at the heads tells what was pruned."""
-    monkeypatch.setattr(hub_module, "MEND_ROWS", 3)
+    """The next poll of the heads reports the pruned rows."""
+    monkeypatch.setattr(backfill_module, "BACKFILL_PAGE_ROWS", 3)
     feed = EventFeed(get_stream("liquidations"), Place(0, 0), 1_000)
-    assert mended(lambda _after: [event(seq) for seq in (5, 6, 7)], feed, [event(9)]) == 1
+    assert backfilled(lambda _after: [event(seq) for seq in (5, 6, 7)], feed, [event(9)]) == 1
     assert feed.has_hole
 
 
@@ -64,16 +66,16 @@ def test_a_hole_that_opens_while_one_is_mended_is_mended_too() -> None:
     feed = EventFeed(get_stream("liquidations"), Place(0, 0), 1_000)
     stored = 3
 
-    def grow(hub: Hub) -> None:
+    def receive_more(backfill: Backfill) -> None:
         nonlocal stored
         if stored == 3:
-            # Read is what was stored before; heard meanwhile is what was stored since.
+            # The query returns the rows stored before it; an event of a later one is received meanwhile.
             stored = 6
-            hub._offer(feed, [event(6)])
-            hub._mend_soon(feed, "hole")
+            feed.accept([event(6)])
+            backfill.schedule(feed, "hole")
 
     def answer(after: int) -> list[Event]:
         return [event(seq) for seq in range(after + 1, stored + 1 if after else 4)]
 
-    assert mended(answer, feed, [event(3)], grow) == 2
+    assert backfilled(answer, feed, [event(3)], receive_more) == 2
     assert (feed.head, feed.has_hole) == (6, False)

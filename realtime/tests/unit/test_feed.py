@@ -10,33 +10,35 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.feed import EventFeed, Feed, Ring, StateFeed
-from realtime.followers import Chunk, Form, Outlet
+from realtime.feed import EventFeed, Feed, StateFeed
+from realtime.filter_groups import Encoding, FrameBatch
 from realtime.frames import Event
-from realtime.groups import Membership, channel_layer
+from realtime.groups import GroupSubscription, channel_layer
 from realtime.heads import Place
+from realtime.history import FrameHistory
 from realtime.protocol import CloseCode
 from realtime.streams import Fact, get_stream
+from realtime.subscribers import Transport
 from realtime.subscriptions import Filter
 
 START = datetime(2026, 1, 10, tzinfo=UTC)
 
 
 class Listening:
-    """A client and its outlet in one."""
+    """A client and its transport in one."""
 
-    has_room, is_compressed, way = True, False, "test"
+    writable, is_compressed, kind = True, False, "test"
 
     def __init__(self) -> None:
         self.frames: list[str] = []
-        self.on_room: Callable[[], None] | None = None
-        self.outlet: Outlet = self
+        self.on_drain: Callable[[], None] | None = None
+        self.transport: Transport = self
 
-    def push(self, chunk: Chunk) -> None:
-        self.frames += chunk.texts
+    def push(self, batch: FrameBatch) -> None:
+        self.frames += batch.texts
 
-    def go_away(self, code: CloseCode) -> None:
-        raise AssertionError(f"nobody was to go, and one went with {code}")
+    def close_with(self, code: CloseCode) -> None:
+        raise AssertionError(f"unexpected close with {code}")
 
 
 def event(seq: int, coin: str = "BTC", minute: int = 0) -> Event:
@@ -48,8 +50,8 @@ def feed_of(name: str, newest: Sequence[Event] = ()) -> tuple[Feed, Listening]:
     is_state = stream.is_state
     place = Place(0, 0)
     feed = StateFeed(stream, place, 1_000, newest) if is_state else EventFeed(stream, place, 1_000)
-    follower = feed.join(listening, Filter(), Form())
-    follower.lane.catch(follower)
+    subscriber = feed.subscribe(listening, Filter(), Encoding())
+    subscriber.group.mark_live(subscriber)
     return feed, listening
 
 
@@ -60,71 +62,71 @@ def test_events_in_any_order_and_repeated_are_sent_once_in_order(
     feed, listening = feed_of("liquidations")
     seqs = iter(order + repeated)
     while batch := list(itertools.islice(seqs, size)):
-        feed.offer([event(seq) for seq in batch])
+        feed.accept([event(seq) for seq in batch])
     assert not feed.has_hole
     assert listening.frames == [str(seq) for seq in range(1, 25)]
 
 
 def test_a_hole_holds_back_what_comes_behind_it() -> None:
     feed, listening = feed_of("liquidations")
-    feed.offer([event(1), event(3)])
+    feed.accept([event(1), event(3)])
     assert (listening.frames, feed.has_hole, feed.head) == (["1"], True, 1)
-    feed.offer([event(2)])
+    feed.accept([event(2)])
     assert (listening.frames, feed.has_hole, feed.head) == (["1", "2", "3"], False, 3)
 
 
 def test_what_waits_behind_a_hole_is_bounded_and_the_rest_is_taken_when_it_comes_again() -> None:
     """A thousand bytes of frames that have three or four each, and the one that goes beyond."""
     feed, listening = feed_of("liquidations")
-    feed.offer([event(seq) for seq in range(101, 1_001)])
-    feed.offer([event(seq) for seq in range(1, 101)])
+    feed.accept([event(seq) for seq in range(101, 1_001)])
+    feed.accept([event(seq) for seq in range(1, 101)])
     assert (feed.head, feed.has_hole) == (434, False)
-    feed.offer([event(seq) for seq in range(201, 1_001)])
+    feed.accept([event(seq) for seq in range(201, 1_001)])
     assert listening.frames == [str(seq) for seq in range(1, 1_001)]
 
 
 def test_of_a_state_only_what_is_newer_than_the_coins_newest_is_sent() -> None:
     feed, listening = feed_of("long_short_ratios", [event(0, "ETH", 5)])
     minutes = [("BTC", 1), ("BTC", 3), ("BTC", 2), ("ETH", 5), ("ETH", 6)]
-    feed.offer([event(seq, coin, minute) for seq, (coin, minute) in enumerate(minutes, 1)])
+    feed.accept([event(seq, coin, minute) for seq, (coin, minute) in enumerate(minutes, 1)])
     assert feed.head == 5
     assert listening.frames == ["1", "2", "5"]
 
 
 def test_a_lane_ends_with_its_last_follower() -> None:
     feed, listening = feed_of("liquidations")
-    second = feed.join(listening, Filter(), Form())
-    assert feed.followers == 2
-    feed.leave(second)
-    feed.leave(second)
-    assert feed.followers == 1
+    second = feed.subscribe(listening, Filter(), Encoding())
+    assert feed.subscribers == 2
+    feed.unsubscribe(second)
+    feed.unsubscribe(second)
+    assert feed.subscribers == 1
 
 
 def test_an_event_feed_keeps_the_newest_within_its_bytes_and_always_the_last() -> None:
     feed = EventFeed(get_stream("liquidations"), Place(0, 0), 10)
-    feed.offer([event(seq) for seq in range(1, 13)])
-    assert feed.ring.bytes == 10
+    feed.accept([event(seq) for seq in range(1, 13)])
+    assert feed.history.bytes == 10
     assert [kept.seq for kept in feed.after(6)[0]] == [7, 8, 9, 10, 11, 12]  # type: ignore[index]
     assert feed.after(4) is None
-    feed.offer([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
-    assert feed.ring.bytes == 100
+    feed.accept([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
+    assert feed.history.bytes == 100
     assert feed.after(12) is not None
 
 
 def test_a_ring_holds_little_beyond_its_bytes() -> None:
-    ring = Ring(0, 10_000)
+    history = FrameHistory(0, 10_000)
     events = [Event(seq, Fact(time=START, coin="BTC"), b"x" * 100) for seq in range(1_000)]
     ours, most = sys.getrefcount(events[0]), 0
     for at in range(len(events)):
-        ring.extend(events[at : at + 1])
+        history.extend(events[at : at + 1])
         most = max(most, sum(sys.getrefcount(events[seq]) > ours for seq in range(at + 1)))
-    assert len(ring) == 100
+    assert len(history) == 100
     assert 100 <= most <= 113
 
 
 def test_one_who_falls_off_the_ring_of_states_goes_on_with_the_newest_of_each_coin() -> None:
     feed = StateFeed(get_stream("long_short_ratios"), Place(0, 0), 10, ())
-    feed.offer([event(seq, ("BTC", "ETH")[seq % 2], minute=seq) for seq in range(1, 20)])
+    feed.accept([event(seq, ("BTC", "ETH")[seq % 2], minute=seq) for seq in range(1, 20)])
     assert [[due.seq for due in feed.after(seq)[0]] for seq in (15, 14, 2)] == [
         [16, 17, 18, 19],
         [15, 16, 17, 18, 19],
@@ -135,15 +137,15 @@ def test_one_who_falls_off_the_ring_of_states_goes_on_with_the_newest_of_each_co
 
 def test_a_membership_that_ends_leaves_nothing_in_the_channel_layer() -> None:
     async def run() -> None:
-        def hear(message: dict[str, Any]) -> None:
-            raise AssertionError(f"nothing was published, and {message} was heard")
+        def on_message(message: dict[str, Any]) -> None:
+            raise AssertionError(f"unexpected message {message}")
 
         layer: Any = channel_layer()
-        membership = Membership(["liquidations", "transactions"], hear)
+        subscription = GroupSubscription(["liquidations", "transactions"], on_message)
         for _ in range(3):
-            membership.join_anew()
-            await membership.joined.wait()
-        membership.end()
+            subscription.resubscribe()
+            await subscription.subscribed.wait()
+        subscription.close()
         await asyncio.sleep(0.05)
         assert {name: members for name, members in layer.groups.items() if members} == {}
 

@@ -17,7 +17,7 @@ from rest_framework_api_key.models import APIKey
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command, Start
 from hyperwatch.tests.services.postgres import Database
-from realtime.bearers import Bearers
+from realtime.bearers import KeyWatcher
 from realtime.protocol import CloseCode
 from realtime.tests.rawsocket import connected, request
 from realtime.tests.server.websocket.test_limits import closed_with
@@ -93,13 +93,13 @@ def test_who_listens_by_a_key_is_sent_away_once_it_does_not_count_any_more(web: 
 class Listening:
     """A client that notes with what code it was sent away."""
 
-    outlet: Any = None
+    transport: Any = None
     code: CloseCode | None = None
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
 
-    def go_away(self, code: CloseCode) -> None:
+    def close_with(self, code: CloseCode) -> None:
         self.code = code
         self.gone.set()
 
@@ -113,16 +113,16 @@ def test_a_look_at_the_keys_that_a_crash_of_the_database_ends_is_not_the_last(mo
         return set(prefixes) - {"revoked"}
 
     async def listen() -> tuple[CloseCode | None, CloseCode | None]:
-        bearers, one, other = Bearers(), Listening(), Listening()
-        bearers.enter(one, "revoked.secret")
-        bearers.enter(other, "good.secret")
+        watcher, one, other = KeyWatcher(), Listening(), Listening()
+        watcher.watch(one, "revoked.secret")
+        watcher.watch(other, "good.secret")
         await asyncio.wait_for(one.gone.wait(), 10)
-        bearers.leave(one)
-        bearers.leave(other)
+        watcher.unwatch(one)
+        watcher.unwatch(other)
         return one.code, other.code
 
     monkeypatch.setattr("hyperwatch.api.keys._that_count", that_count)
-    monkeypatch.setattr("realtime.bearers.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("realtime.bearers.KEY_CHECK_INTERVAL_SECONDS", 0.01)
     assert asyncio.run(listen()) == (CloseCode.UNAUTHORISED, None)
     assert looks == []
 
