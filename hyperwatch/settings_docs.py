@@ -96,7 +96,7 @@ def accepted_values(names: list[str]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         probe = dict.fromkeys(names, INVALID) | dict.fromkeys(PATHS, folder) | {"ENV_FILE": os.devnull}
         command = [sys.executable, "-c", "import hyperwatch.settings"]
-        env = {"PATH": os.environ.get("PATH", ""), **probe}
+        env = {**os.environ, **probe}
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)  # noqa: S603
     return {name: accepted for name, accepted in REFUSAL.findall(done.stderr) if name in names}
 
