@@ -71,6 +71,8 @@ def allowed(importer: str) -> tuple[str, ...]:
     room = importer.split(".")[0]
     if room in DOMAINS:
         return (*FRAME, *FACE_FOR_DOMAINS, room)
+    if is_in(importer, ("realtime.bench", "realtime.soak")):
+        return (*FORMATS, "hyperwatch.harness", "realtime")
     if room == "realtime":
         return (*FORMATS, "realtime")
     if is_in(importer, FRAME):
@@ -82,6 +84,15 @@ def allowed(importer: str) -> tuple[str, ...]:
 def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
     ours = {name for name in imports(path) if name.split(".")[0] in ROOMS}
     assert {name for name in ours if not is_in(name, allowed(name_of(path)))} == set()
+
+
+def test_production_modules_import_no_harness() -> None:
+    users = ("hyperwatch.harness", "hyperwatch.management.commands.bench", "hyperwatch.management.commands.soak")
+    users += ("realtime.bench", "realtime.soak")
+    importers = {
+        name_of(path) for path in sources() if any(is_in(name, ("hyperwatch.harness",)) for name in imports(path))
+    }
+    assert {name for name in importers if not is_in(name, users)} == set()
 
 
 def test_only_one_module_speaks_to_kafka() -> None:

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from hyperwatch.harness.host import server_cores
+from hyperwatch.harness.process import Process
+from realtime.bench import CannotMeasureError
 from realtime.bench.clients import Clients
 from realtime.bench.content import CHANNEL
 from realtime.bench.ground import Ground
 from realtime.bench.load import Load, coin_of, number_of
-from realtime.bench.machine import server_cores
 from realtime.bench.members import members
-from realtime.bench.process import CannotMeasureError, Process
 from realtime.bench.receipts import Receipts, Spread, spread
 from realtime.bench.report import Figure, Report, figure
 from realtime.bench.servers import WholeHub

@@ -11,9 +11,10 @@ from contextlib import ExitStack, contextmanager
 
 from django.conf import settings
 
+from hyperwatch.harness.host import client_cores
+from hyperwatch.harness.process import Process, free_port
+from realtime.bench import CannotMeasureError
 from realtime.bench.ground import Ground
-from realtime.bench.machine import client_cores
-from realtime.bench.process import CannotMeasureError, Process, free_port
 from realtime.kafka import topics
 
 PATIENCE = 60.0

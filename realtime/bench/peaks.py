@@ -10,14 +10,14 @@ from typing import NamedTuple
 import msgspec
 from django.conf import settings
 
-from realtime.bench import plaincopy
+from hyperwatch.harness.process import Process
+from realtime.bench import CannotMeasureError, plaincopy
 from realtime.bench.clients import Clients
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
 from realtime.bench.latency import Whole, consumer
 from realtime.bench.members import members
 from realtime.bench.offers import Offer, Offers
-from realtime.bench.process import CannotMeasureError, Process
 from realtime.bench.report import Figure, figure
 from realtime.bench.servers import WholeHub
 from realtime.kafka import Producer

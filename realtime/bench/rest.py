@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from realtime.bench import hot
+from realtime.bench import CannotMeasureError, hot
 from realtime.bench.asker import Asker
 from realtime.bench.explained import NO_THROTTLE, Cost, cost, views_on
 from realtime.bench.filling import filled
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.questions import GROUPS, QUESTIONS, Question
 from realtime.bench.receipts import Spread, spread
 from realtime.bench.report import AtMost, Figure, Report, ratio_of_ends, series

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
+from hyperwatch.harness.host import server_cores
+from hyperwatch.harness.process import Process, free_port
 from realtime.bench.content import CHANNEL, Content, as_stock_does
 from realtime.bench.ground import Ground
-from realtime.bench.machine import server_cores
-from realtime.bench.process import Process, free_port
 from realtime.frames import finished, pack
 from realtime.groups import group_of
 

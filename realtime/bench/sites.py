@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
+from hyperwatch.harness.host import server_cores
+from hyperwatch.harness.process import Process, free_port
 from realtime.bench.ground import Ground
-from realtime.bench.machine import server_cores
-from realtime.bench.process import Process, free_port
 
 SERVE = (str(settings.BASE_DIR / "manage.py"), "serve")
 

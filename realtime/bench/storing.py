@@ -12,13 +12,12 @@ from typing import NamedTuple
 import msgspec
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
-from realtime.bench import plaincopy
+from realtime.bench import CannotMeasureError, plaincopy
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
 from realtime.bench.lesser import PROGRESS
 from realtime.bench.members import Members, members
 from realtime.bench.offers import Offer, send
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.server_time import ServerTime
 from realtime.decoding import decode_batch
 from realtime.kafka import Producer

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 import msgspec
 from django.conf import settings
 
-from realtime.bench.machine import server_cores
-from realtime.bench.process import Process, free_port
+from hyperwatch.harness.host import server_cores
+from hyperwatch.harness.process import Process, free_port
 from realtime.soak.ground import Ground
 
 CONSUMERS = 2

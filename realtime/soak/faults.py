@@ -8,7 +8,7 @@ from operator import attrgetter
 from random import Random
 from typing import Any, NamedTuple
 
-from realtime.bench.process import Process
+from hyperwatch.harness.process import Process
 from realtime.soak.children import SESSION_SECONDS, Children
 from realtime.soak.ground import Cluster, Listening, Mock, Parts
 from realtime.soak.source import Source

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from realtime.bench.process import Process
+from hyperwatch.harness.process import Process
 
 
 class Cluster(Protocol):

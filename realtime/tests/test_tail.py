@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from hyperwatch.harness.process import free_port
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.process import Process
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.bench.process import free_port
 from realtime.lines import line
 from realtime.tests import builders
 from realtime.tests.builders import stored

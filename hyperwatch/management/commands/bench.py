@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hyperwatch import temporary
 from hyperwatch.embedded import CannotStartError
-from realtime.bench import hot, machine
+from hyperwatch.harness import host, services
+from realtime.bench import CannotMeasureError, hot
 from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
 from realtime.bench.ground import Ground
@@ -22,7 +22,6 @@ from realtime.bench.idle import idle
 from realtime.bench.ingest import PARTS, Ingest, ingest
 from realtime.bench.latency import Latency, latency
 from realtime.bench.peaks import Crash
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.questions import GROUPS
 from realtime.bench.report import Report, show
 from realtime.bench.rest import Rest, rest
@@ -54,10 +53,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, bench: str, **options: Any) -> None:
         # Both take the way of Ctrl-C, through every `finally`.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        machine.raise_file_limit()
+        host.raise_file_limit()
         if options.get("share_cores"):
-            machine.share_cores()
-        os.sched_setaffinity(0, machine.client_cores())
+            host.share_cores()
+        os.sched_setaffinity(0, host.client_cores())
         _, _, run = BENCHES[bench]
         try:
             with self.ground({**options, "bench": bench}, with_kafka=_needs_kafka(bench, options)) as ground:
@@ -74,21 +73,21 @@ class Command(BaseCommand):
     @contextmanager
     def ground(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[Ground]:
         with ExitStack() as brought:
-            folder = brought.enter_context(temporary.folder())
-            cores = machine.server_cores() if options["bench"] == "latency" else machine.client_cores()
+            folder = brought.enter_context(services.folder())
+            cores = host.server_cores() if options["bench"] == "latency" else host.client_cores()
             keep = options.get("keep")
-            cluster = brought.enter_context(temporary.cluster(folder, cores, temporary.AS_COMPOSE, keep))
-            databases = temporary.Databases(brought, cluster.address, folder, is_kept=keep is not None)
-            redis = brought.enter_context(temporary.redis(folder))
-            services = {"PostgreSQL": cluster.what, "Redis": redis.what}
-            env = temporary.env(folder, databases.own(), redis.address)
+            cluster = brought.enter_context(services.cluster(folder, cores, services.AS_COMPOSE, keep))
+            databases = services.Databases(brought, cluster.address, folder, is_kept=keep is not None)
+            redis = brought.enter_context(services.redis(folder))
+            descriptions = {"PostgreSQL": cluster.what, "Redis": redis.what}
+            env = services.env(folder, databases.own(), redis.address)
             if with_kafka:
-                services["Kafka"] = brought.enter_context(temporary.kafka(folder)).what
-                env |= temporary.kafka_env()
+                descriptions["Kafka"] = brought.enter_context(services.kafka(folder)).what
+                env |= services.kafka_env()
             yield Ground(
                 folder=folder,
                 env=env,
-                services=services,
+                services=descriptions,
                 say=self.say,
                 database=databases.named,
                 to_change=databases.to_change,

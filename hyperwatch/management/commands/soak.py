@@ -14,12 +14,11 @@ import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hyperwatch import temporary
 from hyperwatch.commanding import whole_number
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.embedded.kafka import EmbeddedKafka
-from realtime.bench import machine
-from realtime.bench.process import CannotMeasureError, Process
+from hyperwatch.harness import host, services
+from hyperwatch.harness.process import Process
 from realtime.kafka import KafkaAway
 from realtime.sending import stopped_by_signals
 from realtime.soak.faults import FAULTS, possible
@@ -53,14 +52,14 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         # That connections are lost is what we do to them.
         logging.getLogger("realtime.client").setLevel(logging.ERROR)
-        machine.raise_file_limit()
-        machine.share_cores()
+        host.raise_file_limit()
+        host.share_cores()
         try:
             with self.ground(options) as (ground, asked):
                 with stopped_by_signals() as stop:
                     verdict = soak(ground, asked, stop)
                 kept = _keep_logs(ground) if verdict.reasons else None
-        except (CannotStartError, CannotMeasureError, KafkaAway) as error:
+        except (CannotStartError, KafkaAway) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             raise CommandError("interrupted; everything that was started is ended") from None
@@ -69,10 +68,10 @@ class Command(BaseCommand):
     @contextmanager
     def ground(self, options: dict[str, Any]) -> Iterator[tuple[Ground, Asked]]:
         with ExitStack() as brought:
-            folder = brought.enter_context(temporary.folder())
-            cluster = brought.enter_context(temporary.cluster(folder, machine.server_cores()))
-            redis = brought.enter_context(temporary.redis(folder))
-            kafka = brought.enter_context(temporary.kafka(folder))
+            folder = brought.enter_context(services.folder())
+            cluster = brought.enter_context(services.cluster(folder, host.server_cores()))
+            redis = brought.enter_context(services.redis(folder))
+            kafka = brought.enter_context(services.kafka(folder))
             parts = Parts(
                 postgres=cluster.brought,
                 redis=_listening(redis.brought, redis.address),
@@ -80,11 +79,13 @@ class Command(BaseCommand):
                 mock=kafka.brought if isinstance(kafka.brought, EmbeddedKafka) else None,
             )
             asked = _asked(parts, options)
-            database_url = temporary.Databases(brought, cluster.address, folder, is_kept=False).own()
-            env = {**temporary.env(folder, database_url, redis.address), **temporary.kafka_env()}
-            services = {"PostgreSQL": cluster.what, "Redis": redis.what, "Kafka": kafka.what}
+            database_url = services.Databases(brought, cluster.address, folder, is_kept=False).own()
+            env = {**services.env(folder, database_url, redis.address), **services.kafka_env()}
+            descriptions = {"PostgreSQL": cluster.what, "Redis": redis.what, "Kafka": kafka.what}
             yield (
-                Ground(folder=folder, env=env, services=services, database_url=database_url, parts=parts, say=self.say),
+                Ground(
+                    folder=folder, env=env, services=descriptions, database_url=database_url, parts=parts, say=self.say
+                ),
                 asked,
             )
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hyperwatch.harness.process import free_port
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.process import TRACEBACK, Process
-from realtime.bench.process import free_port
 
 
 class Command(Process):

@@ -10,7 +10,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from hyperwatch.embedded import apache
+from hyperwatch.harness import apache_kafka
 from hyperwatch.tests.services import redis
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,7 +53,7 @@ def missing() -> dict[str, str]:
     lacks = {}
     if not redis.available() and not given.get("REDIS_URL"):
         lacks["redis"] = "no redis-server, no REDIS_URL"
-    if not apache.available() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if not apache_kafka.available() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
         lacks["kafka"] = "no java with Kafka's jars (KAFKA_LIBS), no KAFKA_BOOTSTRAP_SERVERS"
     return lacks
 
@@ -64,7 +64,7 @@ def header() -> list[str]:
     found = {
         "PostgreSQL": "DATABASE_URL" if given.get("DATABASE_URL") else "embedded",
         "Redis": "redis-server" if redis.available() else "REDIS_URL",
-        "Apache Kafka": f"java, {apache.jars()}" if apache.available() else "KAFKA_BOOTSTRAP_SERVERS",
+        "Apache Kafka": f"java, {apache_kafka.jars()}" if apache_kafka.available() else "KAFKA_BOOTSTRAP_SERVERS",
     }
     for marker, service in (("redis", "Redis"), ("kafka", "Apache Kafka")):
         if marker in lacks:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from hyperwatch.embedded import apache
+from hyperwatch.harness import apache_kafka as apache
 from hyperwatch.tests.services import commands, postgres, redis
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import given

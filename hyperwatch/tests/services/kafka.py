@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hyperwatch.embedded import apache
 from hyperwatch.embedded.kafka import EmbeddedKafka
+from hyperwatch.harness import apache_kafka
+from hyperwatch.harness.process import free_port, listens
 from hyperwatch.tests.services.process import Process
-from realtime.bench.process import free_port, listens
 
 
 class KafkaBroker(Process):
@@ -20,7 +20,7 @@ class KafkaBroker(Process):
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.env: dict[str, str] = {}
         self._jars = jars
-        super().__init__(apache.command(jars, folder), folder)
+        super().__init__(apache_kafka.command(jars, folder), folder)
 
     def ready(self) -> bool:
         return listens(self.port)
@@ -36,8 +36,8 @@ class KafkaBroker(Process):
         }
 
     def start(self) -> None:
-        if not apache.properties(self.folder).exists():
-            apache.prepare(self._jars, self.folder, self.port, free_port())
+        if not apache_kafka.properties(self.folder).exists():
+            apache_kafka.prepare(self._jars, self.folder, self.port, free_port())
         super().start()
 
 

@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from hyperwatch.harness.process import free_port
 from hyperwatch.tests.services.process import Process
-from realtime.bench.process import free_port
 
 
 class RedisServer(Process):

@@ -17,15 +17,12 @@ from typing import Self
 
 from django.conf import settings
 
-from realtime.bench.machine import on_cores
+from hyperwatch.embedded import CannotStartError
+from hyperwatch.harness.host import on_cores
 
 # Where there is one: a bench that is killed takes its processes with it.
-DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+PDEATHSIG_PREFIX = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 SECONDS_TO_STOP = 10.0
-
-
-class CannotMeasureError(Exception):
-    """Something that the benchmark needs is missing or died; the text is for the person at the terminal."""
 
 
 class Process:
@@ -33,7 +30,7 @@ class Process:
 
     def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str], cores: set[int]) -> None:
         self.name = name
-        self._command = [*DIE_WITH_US, *command]
+        self._command = [*PDEATHSIG_PREFIX, *command]
         self._log = log
         self._env = {**os.environ, **env}
         self._cores = cores
@@ -93,18 +90,18 @@ class Process:
         self._process.wait()
 
     def wait_for(self, url: str, seconds: float = 30.0) -> None:
-        """Until `url` answers at all, whatever it says; raises CannotMeasureError."""
+        """Until `url` answers at all, whatever it says; raises CannotStartError."""
         self._wait_until(lambda: _answers(url), seconds)
 
     def wait_for_port(self, port: int, seconds: float = 60.0) -> None:
-        """Until it listens on `port` of the loopback; raises CannotMeasureError."""
+        """Until it listens on `port` of the loopback; raises CannotStartError."""
         self._wait_until(lambda: listens(port), seconds)
 
     def _wait_until(self, is_there: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not is_there():
             if not self.is_alive or time.monotonic() > deadline:
-                raise CannotMeasureError(f"{self.name} did not start. It said:\n{self.last_words()}")
+                raise CannotStartError(f"{self.name} did not start. It said:\n{self.last_words()}")
             time.sleep(0.02)
 
     def last_words(self) -> str:

@@ -19,11 +19,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from django.conf import settings
 
-from hyperwatch.embedded import CannotStartError, apache
+from hyperwatch.embedded import CannotStartError
 from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from realtime.bench.machine import client_cores, on_cores
-from realtime.bench.process import Process, free_port
+from hyperwatch.harness import apache_kafka
+from hyperwatch.harness.host import client_cores, on_cores
+from hyperwatch.harness.process import Process, free_port
 from realtime.kafka import create_topics, delete_topics, topics
 
 GIVEN = "given"
@@ -169,12 +170,12 @@ def _broker(var: Path) -> Iterator[Service[Process | EmbeddedKafka]]:
     # The setting also holds the address of an embedded broker that another process runs.
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield Service(given, GIVEN)
-    elif (jars := apache.jars()) and apache.available():
+    elif (jars := apache_kafka.jars()) and apache_kafka.available():
         port = free_port()
-        apache.prepare(jars, var, port, free_port())
-        with Process("kafka", apache.command(jars, var), var / "kafka.log", {}, client_cores()) as process:
+        apache_kafka.prepare(jars, var, port, free_port())
+        with Process("kafka", apache_kafka.command(jars, var), var / "kafka.log", {}, client_cores()) as process:
             process.wait_for_port(port)
-            yield Service(f"127.0.0.1:{port}", f"Apache Kafka {apache.VERSION}, one broker", process)
+            yield Service(f"127.0.0.1:{port}", f"Apache Kafka {apache_kafka.VERSION}, one broker", process)
     else:
         embedded = EmbeddedKafka(var, [(topic.name, topic.partitions) for topic in topics()])
         with embedded as address:
