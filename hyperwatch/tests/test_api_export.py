@@ -15,9 +15,9 @@ import psycopg2
 import pytest
 from rest_framework_api_key.crypto import KeyGenerator
 
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.sockets import client
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.rawhttp import Answer, raw, request
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
 from realtime.tests.mutants import Change, byte_changes, values, with_other_bytes
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg2
 import pytest
 
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.postgres import Database
 
 pytestmark = pytest.mark.django_db
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.rawhttp import chunk, raw, request
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.sockets import client, metric
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from realtime.tests.sockets import client
 
 

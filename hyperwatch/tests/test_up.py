@@ -20,10 +20,10 @@ from hyperwatch.embedded import addresses
 from hyperwatch.embedded.kept import keep, kept
 from hyperwatch.embedded.parts import Parts
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
+from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.process import free_port
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 
 NOTHING_CONFIGURED = {"DATABASE_URL": "", "REDIS_URL": "", "KAFKA_BOOTSTRAP_SERVERS": "", "ADMIN_PASSWORD": ""}

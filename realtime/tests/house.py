@@ -19,11 +19,11 @@ from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.test import override_settings
 
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.postgres import Database
 from hyperwatch.health import FRESH_SECONDS
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.kafka import create_topics, topics
 from realtime.tests.builders import transaction

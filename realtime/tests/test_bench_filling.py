@@ -2,7 +2,7 @@
 
 import pytest
 
-from hyperwatch.tests.services.postgres import Database
+from hyperwatch.harness.postgres import Database
 from realtime.bench import CannotMeasureError, filling, population
 from realtime.bench.recipes import RECIPES
 from realtime.streams import get_stream

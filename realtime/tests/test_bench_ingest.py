@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from realtime.tests.benching import bench, left_in
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from realtime.bench.hot import HOT
 from realtime.bench.questions import GROUPS, QUESTIONS
 from realtime.tests.benching import bench, left_in

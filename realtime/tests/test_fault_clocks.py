@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from hyperwatch.formats import isoformat
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.asking import get
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.kafka import Message
 from realtime.models import DeadLetter

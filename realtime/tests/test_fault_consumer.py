@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from hyperwatch.harness.kafka import KafkaBroker
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.fixtures import Folders
-from hyperwatch.tests.services.kafka import KafkaBroker
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.house import House, a_house, apache, waits
 from realtime.tests.ingesting import health

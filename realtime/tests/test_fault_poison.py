@@ -9,8 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.decoding import Batch
 from realtime.kafka import Message

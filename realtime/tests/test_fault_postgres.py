@@ -13,9 +13,9 @@ import psycopg2
 import pytest
 
 from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.fixtures import Folders
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.house import House, a_kafka, waits
 

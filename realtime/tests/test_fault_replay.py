@@ -12,8 +12,8 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from hyperwatch.formats import isoformat
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.decoding import decode_batch
 from realtime.heads import Place, read_places

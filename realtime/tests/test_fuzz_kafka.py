@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.kafka import MockKafka
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.kafka import Message
 from realtime.tests import builders

@@ -10,10 +10,10 @@ from psycopg2 import Error
 from rest_framework_api_key.models import APIKey
 from websockets.exceptions import ConnectionClosed
 
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.models import Epoch
 from realtime.store import Stored

@@ -13,11 +13,11 @@ from contextlib import closing
 import psycopg2
 import pytest
 
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.process import free_port
 from hyperwatch.tests.services.commands import Command, Start
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import MockKafka
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.builders import transaction
 from realtime.tests.ingesting import health, send

@@ -14,9 +14,9 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from rest_framework_api_key.models import APIKey
 
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.postgres import Database
 from realtime.bearers import Bearers
 from realtime.protocol import CloseCode
 from realtime.tests.rawsocket import connected, request

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from pytest_django.fixtures import Settings
 
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from realtime.kafka import Consumer, topics
 from realtime.market import Market, run_market
 from realtime.market.feed import live

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.process import TRACEBACK, Process
 from realtime.kafka import Producer
 

@@ -11,8 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import MockKafka
 from realtime import recording
 from realtime.kafka import Producer, topics
 from realtime.tests.test_market_feed import read

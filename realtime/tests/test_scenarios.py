@@ -18,10 +18,10 @@ from django.db import connection
 from redis.exceptions import RedisError
 from websockets.asyncio.client import ClientConnection, connect
 
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from liquidations.models import Liquidation
 from ratios.models import LongShortRatio

@@ -6,8 +6,8 @@ from contextlib import ExitStack, closing, contextmanager
 import psycopg2
 import pytest
 
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.commands import Start
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from hyperwatch.tests.test_api_export import INSERT as LIQUIDATIONS
 from realtime.tests.sockets import Client, client

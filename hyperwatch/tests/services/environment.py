@@ -10,8 +10,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from hyperwatch.harness import apache_kafka
-from hyperwatch.tests.services import redis
+from hyperwatch.harness import apache_kafka, redis
 
 ROOT = Path(__file__).resolve().parents[3]
 VAR_DIR = Path(tempfile.gettempdir()) / f"hyperwatch-tests-{os.getpid()}"

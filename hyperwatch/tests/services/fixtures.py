@@ -8,12 +8,13 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from hyperwatch.harness import apache_kafka as apache
-from hyperwatch.tests.services import commands, postgres, redis
+from hyperwatch.harness import postgres, redis
+from hyperwatch.harness.kafka import GivenKafka, KafkaBroker, MockKafka
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import GivenRedis, RedisServer
+from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import given
-from hyperwatch.tests.services.kafka import GivenKafka, KafkaBroker, MockKafka
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import GivenRedis, RedisServer
 from realtime.kafka import create_topics, topics
 
 Folders = pytest.TempPathFactory
