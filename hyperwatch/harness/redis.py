@@ -1,32 +1,34 @@
-"""A Redis server of the tests' own."""
+"""Redis for tests, benchmarks and soaks: a new server, or the given one."""
 
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
-import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from hyperwatch.harness.process import free_port
-from hyperwatch.tests.services.process import Process
+from hyperwatch.embedded import CannotStartError
+from hyperwatch.harness.process import GivenProcess, Process, free_port
 
 
 class RedisServer(Process):
-    name = "redis"
-    seconds_to_start = 10.0
+    """An empty server without persistence."""
+
+    start_timeout_seconds = 10.0
+    description: ClassVar[str] = "redis-server of this machine"
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder)]
-        super().__init__(["redis-server", *where, "--save", "", "--appendonly", "no"], folder)
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder)]
+        super().__init__("redis", ["redis-server", *options, "--save", "", "--appendonly", "no"], folder)
 
     @property
     def env(self) -> dict[str, str]:
-        """What a process needs in its environment to use this server."""
+        """Environment of a process that uses this server."""
         return {"REDIS_URL": self.url}
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             return bool(self.client().ping())
         except RedisError:
@@ -39,29 +41,28 @@ class RedisServer(Process):
         self.client().flushall()
 
 
-class GivenRedis(RedisServer):
-    """The Redis of REDIS_URL, for machines without a `redis-server`: not ours to break or to empty."""
+class GivenRedis(GivenProcess, RedisServer):
+    """The server of REDIS_URL; its data is left alone."""
+
+    description = "given"
+    own_needs = "install redis-server"
 
     def __init__(self, url: str, folder: Path) -> None:
-        super().__init__(folder)
+        RedisServer.__init__(self, folder)
         self.url = url
-
-    def start(self) -> None:
-        if not self.ready():
-            raise AssertionError(f"the Redis of REDIS_URL does not answer: {self.url}")
-
-    def signal(self, number: object) -> None:
-        pytest.skip("only a Redis of the tests' own can be broken: install redis-server")
-
-    def heal(self) -> None:
-        self.start()
-
-    def stop(self) -> None:
-        pass
 
     def flush(self) -> None:
         pass
 
 
-def available() -> bool:
+def is_installed() -> bool:
     return shutil.which("redis-server") is not None
+
+
+def redis_server(folder: Path, given_url: str) -> RedisServer:
+    """The server of `given_url`, else a new one; raises CannotStartError."""
+    if given_url:
+        return GivenRedis(given_url, folder)
+    if not is_installed():
+        raise CannotStartError("redis-server is not installed: install it, or set REDIS_URL")
+    return RedisServer(folder)

@@ -68,7 +68,7 @@ async def latency(ground: Ground, asked: Latency) -> Report:
             whole = Whole(ground, clients, asked.clients, {"hub": serve, "consume": consume})
             warm = await whole.run("warm", int(asked.rate * WARM_SECONDS), asked.rate)
             if not warm.complete:
-                raise CannotMeasureError(f"nothing comes through. `consume` said:\n{consume.last_words()}")
+                raise CannotMeasureError(f"nothing comes through. The log of `consume` ends:\n{consume.log_tail()}")
             for _ in range(ground.runs):
                 report.runs.append(await whole.run("steady", int(asked.rate * asked.seconds), asked.rate))
                 report.runs.append(await whole.run("burst", asked.burst, asked.burst))

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from hyperwatch.harness.app_process import AppProcess, manage
+from hyperwatch.harness.host import server_cores
 from realtime.bench import CannotMeasureError, hot
 from realtime.bench.asker import Asker
 from realtime.bench.explained import NO_THROTTLE, Cost, cost, views_on
@@ -21,7 +23,6 @@ from realtime.bench.interruptible import Session
 from realtime.bench.questions import GROUPS, QUESTIONS, Question
 from realtime.bench.receipts import Spread, spread
 from realtime.bench.report import AtMost, Figure, Report, ratio_of_ends, series
-from realtime.bench.sites import Site
 
 WARM = 5
 # For one question, round and size; a slow answer is asked for less often.
@@ -84,9 +85,9 @@ class Shop:
         self.url = url
         self.session = stack.enter_context(Session(url))
         # Each answer is to be made.
-        env = {"DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE, "ANSWERS_KEPT_BYTES": "0"}
-        site = Site(ground, env, f"serve-{size}")
-        stack.enter_context(site.running())
+        env = {**ground.env, "DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE, "ANSWERS_KEPT_BYTES": "0"}
+        site = AppProcess(f"serve-{size}", ground.folder, env, manage("serve"), cores=server_cores())
+        stack.enter_context(site)
         self._client = http.client.HTTPConnection("127.0.0.1", site.port, timeout=120)
 
     def close(self) -> None:

@@ -24,10 +24,8 @@ from realtime.kafka import Producer
 
 PATIENCE = 120.0
 LOOK = 0.01
-# As the words that Python is started with; `consume` is the one that is measured.
-KINDS = {
-    kind: ("-m", "realtime.bench.with_django", f"lesser.{kind}", "{port}", "{number}") for kind in ("copy", "silent")
-}
+# The arguments of Python; `consume` is the one that is measured.
+KINDS = {kind: ("-m", "realtime.bench.with_django", f"lesser.{kind}", "{number}") for kind in ("copy", "silent")}
 
 
 class Spent(NamedTuple):
@@ -146,7 +144,7 @@ class Storing:
         while (stored := at()) < new:
             group.check()
             if time.monotonic() > deadline:
-                raise CannotMeasureError(f"{stored} of {new} were stored. They said:\n{group.last_words()}")
+                raise CannotMeasureError(f"{stored} of {new} were stored. Logs:\n{group.log_tail()}")
             time.sleep(LOOK)
 
     def _run(self, kind: str, number: int, before: int, offered: tuple[int, int], spent: Spent) -> Run:

@@ -1,6 +1,5 @@
 """What a soak breaks: each fault by its name, where it can be done, and how. All are mended when they return."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hyperwatch.harness.process import Process
 from realtime.soak.children import SESSION_SECONDS, Children
-from realtime.soak.ground import Cluster, Listening, Mock, Parts
+from realtime.soak.ground import Cluster, Mock, Parts
 from realtime.soak.source import Source
 
 TICK = 0.2
@@ -37,11 +36,11 @@ class Scene:
 
     @contextmanager
     def frozen(self, process: Process) -> Iterator[None]:
-        process.signal(signal.SIGSTOP)
+        process.pause()
         try:
             yield
         finally:
-            process.signal(signal.SIGCONT)
+            process.resume()
 
 
 class Fault(NamedTuple):
@@ -100,18 +99,18 @@ def _kill_waiting_consumer(scene: Scene, postgres: Cluster) -> None:
         postgres.start()
 
 
-def _restart(scene: Scene, server: Listening) -> None:
+def _restart(scene: Scene, server: Process) -> None:
     """In order or killed, with a pause in which nobody listens."""
-    scene.rng.choice([server.process.stop, server.process.kill])()
+    scene.rng.choice([server.stop, server.kill])()
     try:
         scene.wait(scene.rng.uniform(0, 2))
     finally:
-        server.process.start()
-        server.process.wait_for_port(server.port, START_SECONDS)
+        server.launch()
+        server.wait_until_ready(START_SECONDS)
 
 
-def _freeze(scene: Scene, server: Listening) -> None:
-    with scene.frozen(server.process):
+def _freeze(scene: Scene, server: Process) -> None:
+    with scene.frozen(server):
         scene.wait(scene.rng.uniform(2, 5))
 
 

@@ -23,19 +23,12 @@ class Mock(Protocol):
     def come_back(self) -> None: ...
 
 
-class Listening(NamedTuple):
-    """A server that was brought along, on its port of the loopback."""
-
-    process: Process
-    port: int
-
-
 class Parts(NamedTuple):
-    """Services that were brought along and so may be broken; one that was given is None."""
+    """Services that the soak started and may break; None stands for a given or absent one."""
 
     postgres: Cluster | None
-    redis: Listening | None
-    kafka: Listening | None
+    redis: Process | None
+    kafka: Process | None
     mock: Mock | None
 
 

@@ -57,7 +57,7 @@ def test_a_kafka_that_dies_and_one_that_freezes_are_waited_for_and_told_of(house
 
     _kafka.kill()
     check_away(house)
-    _kafka.heal()
+    _kafka.ensure_running()
     house.send(50)
     house.check()
     wait_until(lambda: house.ready("kafka") == (200, "ok", "ok"), "readiness", 20)
@@ -70,7 +70,7 @@ def test_a_kafka_that_dies_and_one_that_freezes_are_waited_for_and_told_of(house
     house.check_counts_as_read()
     house.check_silent()
     wait_until(lambda: house.ready("kafka") == (200, "ok", "ok"), "readiness", 20)
-    assert consumer.running
+    assert consumer.is_running
     consumer.stop()
 
 

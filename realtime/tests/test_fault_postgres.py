@@ -13,8 +13,8 @@ import psycopg2
 import pytest
 
 from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.postgres import Database
-from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.fixtures import Folders
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.house import House, a_kafka, waits
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
     server: EmbeddedPostgres
     house: House
-    consumers: list[Command]
+    consumers: list[AppProcess]
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +56,11 @@ def house(place: Place) -> House:
 
 
 @pytest.fixture
-def consumer(place: Place) -> Command:
+def consumer(place: Place) -> AppProcess:
     return place.consumers[-1]
 
 
-def check_away(house: House, consumer: Command) -> None:
+def check_away(house: House, consumer: AppProcess) -> None:
     """The API says so, readiness says so, the socket stays, the consumer tries again, and no offset moves on."""
     before = waits(consumer)
     house.send(10)
@@ -71,18 +71,18 @@ def check_away(house: House, consumer: Command) -> None:
     assert house.committed() == house.sent - 10
 
 
-def check_back(house: House, consumer: Command) -> None:
+def check_back(house: House, consumer: AppProcess) -> None:
     """By itself: nobody was started anew."""
     house.check()
     house.check_counts_as_read()
     house.check_reads()
     assert house.ready("database") == (200, "ok", "ok")
-    assert consumer.running
+    assert consumer.is_running
     house.check_silent()
 
 
 def test_while_postgresql_is_stopped_nothing_counts_as_read_and_all_goes_on_once_it_is_back(
-    place: Place, house: House, consumer: Command
+    place: Place, house: House, consumer: AppProcess
 ) -> None:
     place.server.stop()
     try:
@@ -92,7 +92,7 @@ def test_while_postgresql_is_stopped_nothing_counts_as_read_and_all_goes_on_once
     check_back(house, consumer)
 
 
-def test_out_of_connections_is_waited_for_as_well(house: House, consumer: Command) -> None:
+def test_out_of_connections_is_waited_for_as_well(house: House, consumer: AppProcess) -> None:
     with house.out_of_connections():
         check_away(house, consumer)
         assert "too many connections" in consumer.output()
@@ -100,7 +100,7 @@ def test_out_of_connections_is_waited_for_as_well(house: House, consumer: Comman
 
 
 def test_a_consumer_that_waits_for_the_database_ends_in_order_and_the_next_one_stores_its_batch(
-    place: Place, house: House, consumer: Command
+    place: Place, house: House, consumer: AppProcess
 ) -> None:
     with house.out_of_connections():
         check_away(house, consumer)
@@ -126,7 +126,7 @@ def waiting(house: House, seconds: float = 0) -> bool:
 
 
 def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_membership(
-    house: House, consumer: Command
+    house: House, consumer: AppProcess
 ) -> None:
     before = waits(consumer)
     with held(house):
@@ -141,7 +141,7 @@ def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_memb
 
 
 def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ever(
-    house: House, consumer: Command
+    house: House, consumer: AppProcess
 ) -> None:
     """By a migration, say. More requests come than there are threads: the last one is to be answered, too."""
     with closing(psycopg2.connect(house.database.url)) as other, other, other.cursor() as cursor:
@@ -159,7 +159,7 @@ def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ev
 
 
 def test_a_statement_that_is_cancelled_and_a_connection_that_is_cut_off_under_it_are_tried_again(
-    house: House, consumer: Command
+    house: House, consumer: AppProcess
 ) -> None:
     before = waits(consumer)
     with held(house):
@@ -170,14 +170,14 @@ def test_a_statement_that_is_cancelled_and_a_connection_that_is_cut_off_under_it
     assert waits(consumer) == before + 2
 
 
-def strike(house: House, consumer: Command, fault: str) -> None:
+def strike(house: House, consumer: AppProcess, fault: str) -> None:
     before = waits(consumer)
     wait_until(lambda: waiting(house), "the store to wait")
     house.database.query(f"SELECT {fault}(pid) {OF_THE_BLOCKED}")
     wait_until(lambda: waits(consumer) == before + 1, "the consumer to notice")
 
 
-def test_the_loser_of_a_deadlock_tries_again(house: House, consumer: Command) -> None:
+def test_the_loser_of_a_deadlock_tries_again(house: House, consumer: AppProcess) -> None:
     """The store locks the liquidations and waits for the transactions; the other asks the other way round."""
     with house.sessions_with("deadlock_timeout = '2s'"):
         before = waits_of_new_session(house, consumer)
@@ -192,7 +192,7 @@ def test_the_loser_of_a_deadlock_tries_again(house: House, consumer: Command) ->
     assert house.database.query("SELECT id FROM liquidations") == [(1,)]
 
 
-def test_a_serialization_failure_is_tried_again(house: House, consumer: Command) -> None:
+def test_a_serialization_failure_is_tried_again(house: House, consumer: AppProcess) -> None:
     with house.sessions_with("default_transaction_isolation = 'repeatable read'"):
         before = waits_of_new_session(house, consumer)
         with held(house) as cursor:
@@ -204,7 +204,7 @@ def test_a_serialization_failure_is_tried_again(house: House, consumer: Command)
     assert "could not serialize access" in consumer.output()
 
 
-def waits_of_new_session(house: House, consumer: Command) -> int:
+def waits_of_new_session(house: House, consumer: AppProcess) -> int:
     """How often the consumer has waited, once it has stored something on another connection."""
     house.send(1)
     house.check()

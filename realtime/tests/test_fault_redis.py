@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
-from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.fixtures import Folders
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.house import House, a_house, a_kafka
@@ -21,14 +21,14 @@ Fault = Callable[[RedisServer], AbstractContextManager[None]]
 @pytest.fixture(scope="module")
 def house(_migrated: Database, _redis: RedisServer, tmp_path_factory: Folders) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
-    _redis.heal()
+    _redis.ensure_running()
     with a_kafka(folder / "kafka") as kafka, a_house(_migrated, kafka.env, folder, **_redis.env) as house:
-        house.web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
+        house.web.allows_traceback = True  # The layer logs a traceback of its own when its connection breaks.
         yield house
 
 
 @pytest.fixture(scope="module")
-def consumer(house: House) -> Command:
+def consumer(house: House) -> AppProcess:
     return house.working()
 
 
@@ -55,7 +55,7 @@ def full(redis: RedisServer) -> Iterator[None]:
 
 @pytest.mark.parametrize(("fault", "word"), [(dead, "down"), (frozen, "down"), (full, "ok")])
 def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_again(
-    house: House, consumer: Command, redis_server: RedisServer, fault: Fault, word: str
+    house: House, consumer: AppProcess, redis_server: RedisServer, fault: Fault, word: str
 ) -> None:
     house.send(20)
     house.check()
@@ -76,7 +76,7 @@ def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_aga
     house.check_socket()
 
 
-def is_told(house: House, consumer: Command) -> bool:
+def is_told(house: House, consumer: AppProcess) -> bool:
     before = metric(consumer, "hyperwatch_published_total")
     house.send(1)
     house.check()

@@ -5,7 +5,7 @@ import os
 import signal
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hyperwatch.embedded import CannotStartError
-from hyperwatch.harness import host, services
+from hyperwatch.harness import host
+from hyperwatch.harness.postgres import COMPOSE_OPTIONS
+from hyperwatch.harness.services import services
 from realtime.bench import CannotMeasureError, hot
 from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
@@ -33,9 +35,9 @@ Bench = Callable[[Ground, dict[str, Any]], Report]
 
 
 class Command(BaseCommand):
-    """PostgreSQL and Redis are those of the settings, where they name some, else brought along and removed.
+    """Services that the settings do not name are started, and removed at the end.
 
-    The PostgreSQL that is brought along is set as compose sets its own: what is measured is what is to be run.
+    PostgreSQL is started with the options of docker-compose.yml, which are those of production.
     """
 
     help = "Measures the server beside references: all of it on this machine, the loopback only."
@@ -64,7 +66,7 @@ class Command(BaseCommand):
         except (CannotStartError, CannotMeasureError, KafkaAway) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("interrupted; everything that was started is ended") from None
+            raise CommandError("interrupted; all started processes are stopped") from None
         if options["json"]:
             self.stdout.write(msgspec.json.encode(report).decode())
         else:
@@ -72,25 +74,20 @@ class Command(BaseCommand):
 
     @contextmanager
     def ground(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[Ground]:
-        with ExitStack() as brought:
-            folder = brought.enter_context(services.folder())
-            cores = host.server_cores() if options["bench"] == "latency" else host.client_cores()
-            keep = options.get("keep")
-            cluster = brought.enter_context(services.cluster(folder, cores, services.AS_COMPOSE, keep))
-            databases = services.Databases(brought, cluster.address, folder, is_kept=keep is not None)
-            redis = brought.enter_context(services.redis(folder))
-            descriptions = {"PostgreSQL": cluster.what, "Redis": redis.what}
-            env = services.env(folder, databases.own(), redis.address)
-            if with_kafka:
-                descriptions["Kafka"] = brought.enter_context(services.kafka(folder)).what
-                env |= services.kafka_env()
+        is_latency = options["bench"] == "latency"
+        with services(
+            with_kafka=with_kafka,
+            postgres_cores=host.server_cores() if is_latency else host.client_cores(),
+            postgres_options=COMPOSE_OPTIONS,
+            postgres_folder=options.get("keep"),
+        ) as started:
             yield Ground(
-                folder=folder,
-                env=env,
-                services=descriptions,
+                folder=started.folder,
+                env=started.env,
+                services=started.descriptions,
                 say=self.say,
-                database=databases.named,
-                to_change=databases.to_change,
+                database=started.databases.named,
+                to_change=started.databases.writable,
                 runs=1 if options["quick"] else options["runs"],
                 seed=options["seed"],
                 is_quick=options["quick"],

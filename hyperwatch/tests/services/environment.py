@@ -50,9 +50,9 @@ def setting_names() -> set[str]:
 def missing() -> dict[str, str]:
     """What this machine lacks, by the marker of the tests that need it, with what would bring it."""
     lacks = {}
-    if not redis.available() and not given.get("REDIS_URL"):
+    if not redis.is_installed() and not given.get("REDIS_URL"):
         lacks["redis"] = "no redis-server, no REDIS_URL"
-    if not apache_kafka.available() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if not apache_kafka.is_installed() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
         lacks["kafka"] = "no java with Kafka's jars (KAFKA_LIBS), no KAFKA_BOOTSTRAP_SERVERS"
     return lacks
 
@@ -62,8 +62,8 @@ def header() -> list[str]:
     lacks = missing()
     found = {
         "PostgreSQL": "DATABASE_URL" if given.get("DATABASE_URL") else "embedded",
-        "Redis": "redis-server" if redis.available() else "REDIS_URL",
-        "Apache Kafka": f"java, {apache_kafka.jars()}" if apache_kafka.available() else "KAFKA_BOOTSTRAP_SERVERS",
+        "Redis": "redis-server" if redis.is_installed() else "REDIS_URL",
+        "Apache Kafka": f"java, {apache_kafka.jars()}" if apache_kafka.is_installed() else "KAFKA_BOOTSTRAP_SERVERS",
     }
     for marker, service in (("redis", "Redis"), ("kafka", "Apache Kafka")):
         if marker in lacks:
