@@ -37,9 +37,9 @@ def postgres_server(
     options: Mapping[str, str] | None = None,
     *,
     cores: set[int] | None = None,
-    is_kept: bool = False,
+    is_persistent: bool = False,
 ) -> Iterator[PostgresServer]:
-    """The server of `given_url`, else one in `folder`, removed at the end unless `is_kept`."""
+    """The server of `given_url`, else one in `folder`; its data is removed at the end unless `is_persistent`."""
     if given_url:
         yield PostgresServer(given_url, "given")
         return
@@ -50,7 +50,7 @@ def postgres_server(
         facts = [f"embedded, {embedded.major}", *(f"{name}={value}" for name, value in (options or {}).items())]
         yield PostgresServer(url, ", ".join(facts), embedded)
     finally:
-        embedded.stop() if is_kept else embedded.remove()
+        embedded.stop() if is_persistent else embedded.remove()
 
 
 class Database:
@@ -118,12 +118,12 @@ class Database:
 
 
 class BenchDatabases:
-    """Migrated databases beside the one of `url`, dropped with `stack`; named ones stay if `is_kept`."""
+    """Migrated databases beside the one of `url`, dropped with `stack`; named ones stay if `is_persistent`."""
 
-    def __init__(self, stack: ExitStack, url: str, *, is_kept: bool) -> None:
+    def __init__(self, stack: ExitStack, url: str, *, is_persistent: bool) -> None:
         self._stack = stack
         self._given = Database(url)
-        self._is_kept = is_kept
+        self._is_persistent = is_persistent
         self._urls: dict[str, str] = {}
 
     def new(self) -> str:
@@ -131,14 +131,14 @@ class BenchDatabases:
         return self._create(f"bench_{uuid.uuid4().hex[:12]}")
 
     def named(self, name: str) -> str:
-        """The database of that name; a kept one is found again by a later run."""
+        """The database of that name; a later run finds a persistent one again."""
         if name not in self._urls:
-            self._urls[name] = self._find(name) if self._is_kept else self.new()
+            self._urls[name] = self._find(name) if self._is_persistent else self.new()
         return self._urls[name]
 
     def writable(self, name: str) -> str:
-        """The database of that name, or a copy of it where it is kept."""
-        if not self._is_kept:
+        """The database of that name, or a copy of a persistent one."""
+        if not self._is_persistent:
             return self.named(name)
         copy = f"{name}_changed"
         # A killed run does not drop it.

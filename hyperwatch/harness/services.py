@@ -42,17 +42,21 @@ def services(
     postgres_options: Mapping[str, str] | None = None,
     postgres_folder: Path | None = None,
 ) -> Iterator[Services]:
-    """Starts what the settings do not name; `postgres_folder` keeps a cluster for later runs."""
-    is_kept = postgres_folder is not None
+    """Starts what the settings do not name; `postgres_folder` holds a cluster that later runs find again."""
+    is_persistent = postgres_folder is not None
     with ExitStack() as stack:
         folder = stack.enter_context(_folder())
         starting = postgres_server(
-            postgres_folder or folder, settings.DATABASE_URL, postgres_options, cores=postgres_cores, is_kept=is_kept
+            postgres_folder or folder,
+            settings.DATABASE_URL,
+            postgres_options,
+            cores=postgres_cores,
+            is_persistent=is_persistent,
         )
         postgres = stack.enter_context(starting)
         redis = stack.enter_context(redis_server(folder, settings.REDIS_URL))
         broker, kafka_env = stack.enter_context(kafka(folder)) if with_kafka else (None, {})
-        databases = BenchDatabases(stack, postgres.url, is_kept=is_kept)
+        databases = BenchDatabases(stack, postgres.url, is_persistent=is_persistent)
         yield Services(
             folder=folder,
             postgres=postgres,

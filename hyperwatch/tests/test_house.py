@@ -75,7 +75,7 @@ def allowed(importer: str) -> tuple[str, ...]:
     if is_in(importer, ("hyperwatch.harness",)):
         return ("hyperwatch.embedded", "hyperwatch.harness", "realtime.kafka")
     if is_in(importer, MEASURING):
-        return (*FORMATS, "hyperwatch.harness", "realtime")
+        return ("hyperwatch", "realtime")
     if room == "realtime":
         return (*FORMATS, "realtime")
     if is_in(importer, FRAME):

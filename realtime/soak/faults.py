@@ -7,9 +7,11 @@ from operator import attrgetter
 from random import Random
 from typing import Any, NamedTuple
 
+from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.process import Process
 from realtime.soak.children import SESSION_SECONDS, Children
-from realtime.soak.ground import Cluster, Mock, Parts
+from realtime.soak.ground import Parts
 from realtime.soak.source import Source
 
 TICK = 0.2
@@ -73,7 +75,7 @@ def _freeze_web(scene: Scene, _ours: object) -> None:
         scene.wait(scene.rng.uniform(1, 3))
 
 
-def _stop_postgres(scene: Scene, postgres: Cluster) -> None:
+def _stop_postgres(scene: Scene, postgres: EmbeddedPostgres) -> None:
     postgres.stop()
     try:
         scene.wait(scene.rng.uniform(0.5, 3))
@@ -81,7 +83,7 @@ def _stop_postgres(scene: Scene, postgres: Cluster) -> None:
         postgres.start()
 
 
-def _crash_postgres(scene: Scene, postgres: Cluster) -> None:
+def _crash_postgres(scene: Scene, postgres: EmbeddedPostgres) -> None:
     postgres.crash()
     try:
         scene.wait(scene.rng.uniform(0, 2))
@@ -89,7 +91,7 @@ def _crash_postgres(scene: Scene, postgres: Cluster) -> None:
         postgres.start()
 
 
-def _kill_waiting_consumer(scene: Scene, postgres: Cluster) -> None:
+def _kill_waiting_consumer(scene: Scene, postgres: EmbeddedPostgres) -> None:
     """It has read what it could not store: whoever reads on has to begin there."""
     postgres.stop()
     try:
@@ -114,7 +116,7 @@ def _freeze(scene: Scene, server: Process) -> None:
         scene.wait(scene.rng.uniform(2, 5))
 
 
-def _part_from_kafka(scene: Scene, mock: Mock) -> None:
+def _part_from_kafka(scene: Scene, mock: MockKafka) -> None:
     mock.go_away()
     try:
         scene.wait(scene.rng.uniform(1, 4))
