@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
 
 
 class Answer(NamedTuple):
@@ -57,7 +57,7 @@ class Raw:
 
 
 @contextmanager
-def raw(web: Command) -> Iterator[Raw]:
+def raw(web: AppProcess) -> Iterator[Raw]:
     connection = Raw(web.port)
     try:
         yield connection

@@ -4,3 +4,7 @@ Three kinds of processes: the server under test on a core of its own; on the oth
 clients, and the command, which publishes. What the clients receive is compared byte for byte, so that no figure
 counts that was bought by losing, repeating or reordering something.
 """
+
+
+class CannotMeasureError(Exception):
+    """A benchmark lacks something it needs, or a process of it died; the text is for the operator."""

@@ -1,4 +1,4 @@
-"""A reference: `python -m realtime.bench.bare PORT`, the least that a server in Python can do.
+"""A reference: `python -m realtime.bench.bare`, on PORT, the least that a server in Python can do.
 
 One member of the layer's group; what comes is on the wire already and is written to every transport. Nobody is
 looked after: no filters, no back-pressure, no close handshake.
@@ -7,8 +7,8 @@ looked after: no filters, no back-pressure, no close handshake.
 import asyncio
 import base64
 import hashlib
+import os
 import re
-import sys
 
 from realtime.groups import channel_layer
 
@@ -54,4 +54,4 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(os.environ["PORT"])))

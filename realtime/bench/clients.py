@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from django.conf import settings
 
-from realtime.bench.process import DIE_WITH_US, CannotMeasureError
+from hyperwatch.harness.process import PDEATHSIG_PREFIX
+from realtime.bench import CannotMeasureError
 
 # As many connections may wait to be accepted by Twisted; those that more would lose come again a second later.
 POLITE = 32
@@ -22,7 +23,7 @@ class Clients:
     """From `async with` to its end; `complete` is how many messages all of them have got whole."""
 
     async def __aenter__(self) -> Self:
-        command = [*DIE_WITH_US, sys.executable, "-m", "realtime.bench.swarm"]
+        command = [*PDEATHSIG_PREFIX, sys.executable, "-m", "realtime.bench.swarm"]
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, cwd=settings.BASE_DIR, start_new_session=True

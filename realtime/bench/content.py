@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hyperwatch.formats import isoformat
-from realtime.bench.process import CannotMeasureError
+from realtime.bench import CannotMeasureError
 from realtime.frames import Event
 from realtime.streams import Fact
 

@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from hyperwatch.api.kept import kept_answers
-from realtime.bench.process import CannotMeasureError
+from realtime.bench import CannotMeasureError
 from realtime.heads import BEGIN
 
 # Timing each node would cost more than many a node does.

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from realtime.bench import CannotMeasureError
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
 from realtime.bench.population import drawn
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.recipes import RECIPES, Recipe
 from realtime.counting import by_minute, by_period, columns
 from realtime.streams import Stream, get_stream

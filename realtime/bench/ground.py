@@ -7,7 +7,7 @@ from typing import Any
 
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from realtime.bench import machine
+from hyperwatch.harness import host
 from realtime.bench.report import Report
 
 
@@ -38,6 +38,6 @@ class Ground:
         return Report(
             bench=bench,
             parameters={**parameters, "runs": self.runs, "seed": self.seed},
-            machine=machine.facts(),
+            machine=host.facts(),
             services=dict(self.services),
         )

@@ -11,6 +11,8 @@ from itertools import cycle, repeat
 
 import msgspec
 
+from hyperwatch.harness.app_process import AppProcess, manage
+from hyperwatch.harness.host import server_cores
 from realtime.bench import population
 from realtime.bench.explained import NO_THROTTLE
 from realtime.bench.filling import fill
@@ -19,7 +21,6 @@ from realtime.bench.interruptible import Session
 from realtime.bench.pressing import Pressing
 from realtime.bench.recipes import RECIPES
 from realtime.bench.report import AtLeast, Figure, figure, ratio
-from realtime.bench.sites import SERVE, Site
 from realtime.bench.trickle import trickle
 
 HOT = {
@@ -78,42 +79,41 @@ def grown(ground: Ground, size: int) -> int:
         return int(session.value("SELECT head FROM streams WHERE name = 'liquidations'")) - size
 
 
-def _site(ground: Ground, stack: ExitStack, name: str) -> Site:
-    words = SERVE if name == "ours" else ("-m", "realtime.bench.with_django", f"plain.{name}")
-    site = Site(ground, {"THROTTLE_READS": NO_THROTTLE}, name, words)
-    stack.enter_context(site.running())
-    return site
+def _site(ground: Ground, stack: ExitStack, name: str) -> AppProcess:
+    arguments = manage("serve") if name == "ours" else ("-m", "realtime.bench.with_django", f"plain.{name}")
+    env = {**ground.env, "THROTTLE_READS": NO_THROTTLE}
+    return stack.enter_context(AppProcess(name, ground.folder, env, arguments, cores=server_cores()))
 
 
-def _hot(ground: Ground, sites: dict[str, Site]) -> Iterator[Run]:
+def _hot(ground: Ground, sites: dict[str, AppProcess]) -> Iterator[Run]:
     for answer, url in HOT.items():
         ours = _press(ground, sites["ours"], answer, repeat(url))
         yield ours
         yield _press(ground, sites["bare"], answer, repeat(f"/bytes/{ours.size}"))
 
 
-def _filtered(ground: Ground, sites: dict[str, Site]) -> Iterator[Run]:
+def _filtered(ground: Ground, sites: dict[str, AppProcess]) -> Iterator[Run]:
     for answer, ours, reference in FILTERED:
         for server, path in (("ours", ours), ("drf", reference)):
             urls = cycle([path.format(coin=population.coin(number)) for number in (1, 2, 3)])
             yield _press(ground, sites[server], answer, urls)
 
 
-def _press(ground: Ground, site: Site, answer: str, urls: Iterator[str]) -> Run:
+def _press(ground: Ground, site: AppProcess, answer: str, urls: Iterator[str]) -> Run:
     with urllib.request.urlopen(f"http://127.0.0.1:{site.port}{next(urls)}", timeout=60) as once:
         size = len(once.read())
     pressing = Pressing(site.port, CLIENTS, urls)
     seconds = QUICK_SECONDS if ground.is_quick else SECONDS
     pressing.run(seconds / 4)
-    before = site.process.cpu_seconds
+    before = site.cpu_seconds
     pressed = pressing.run(seconds)
     run = Run(
-        server=site.process.name,
+        server=site.name,
         answer=answer,
         size=size,
         requests=pressed.answers,
         seconds=pressed.seconds,
-        cpu_seconds=site.process.cpu_seconds - before,
+        cpu_seconds=site.cpu_seconds - before,
     )
     ground.say(f"{run.answer}, {run.server}: {run.a_second:,.0f} requests/s, {run.cpu_us:,.0f} µs, {run.size:,} bytes")
     return run

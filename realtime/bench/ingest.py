@@ -7,13 +7,13 @@ that neither their start nor the making of messages is in a figure.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from realtime.bench import CannotMeasureError
 from realtime.bench.filling import Disk, disk, filled_to_change
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
 from realtime.bench.members import MOCK_KEEPS, is_mock
 from realtime.bench.offers import Offers
 from realtime.bench.peaks import Crash, Peak, crash, figures, worst
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.report import AtLeast, AtMost, Figure, Report, figure, ratio
 from realtime.bench.storing import Run, Storing
 

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from hyperwatch.harness.host import server_cores
+from hyperwatch.harness.process import Process
+from realtime.bench import CannotMeasureError
 from realtime.bench.clients import Clients
 from realtime.bench.content import CHANNEL
 from realtime.bench.ground import Ground
 from realtime.bench.load import Load, coin_of, number_of
-from realtime.bench.machine import server_cores
 from realtime.bench.members import members
-from realtime.bench.process import CannotMeasureError, Process
 from realtime.bench.receipts import Receipts, Spread, spread
 from realtime.bench.report import Figure, Report, figure
 from realtime.bench.servers import WholeHub
@@ -67,7 +68,7 @@ async def latency(ground: Ground, asked: Latency) -> Report:
             whole = Whole(ground, clients, asked.clients, {"hub": serve, "consume": consume})
             warm = await whole.run("warm", int(asked.rate * WARM_SECONDS), asked.rate)
             if not warm.complete:
-                raise CannotMeasureError(f"nothing comes through. `consume` said:\n{consume.last_words()}")
+                raise CannotMeasureError(f"nothing comes through. The log of `consume` ends:\n{consume.log_tail()}")
             for _ in range(ground.runs):
                 report.runs.append(await whole.run("steady", int(asked.rate * asked.seconds), asked.rate))
                 report.runs.append(await whole.run("burst", asked.burst, asked.burst))

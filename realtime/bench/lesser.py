@@ -25,12 +25,12 @@ PROGRESS = "bench_progress"
 IDS = 10**8
 
 
-def silent(port: int, _number: int) -> None:
-    _run(port, Store())
+def silent(_number: int) -> None:
+    _run(Store())
 
 
-def copy(port: int, number: int) -> None:
-    _run(port, PlainCopy(number))
+def copy(number: int) -> None:
+    _run(PlainCopy(number))
 
 
 class PlainCopy(Store):
@@ -54,16 +54,18 @@ class PlainCopy(Store):
         return []
 
 
-def _run(port: int, store: Store) -> None:
-    with _member(port) as (consumer, stop):
+def _run(store: Store) -> None:
+    with _member() as (consumer, stop):
         Ingest(consumer, lambda _stored: None, stop, store=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
 
 
 @contextmanager
-def _member(port: int) -> Iterator[tuple[Consumer, threading.Event]]:
+def _member() -> Iterator[tuple[Consumer, threading.Event]]:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     consumer = Consumer()
-    with serve_status(port, lambda: {"assigned": [f"{topic}[{part}]" for topic, part in consumer.lag()]}):
+    with serve_status(
+        settings.CONSUMER_STATUS_PORT, lambda: {"assigned": [f"{topic}[{part}]" for topic, part in consumer.lag()]}
+    ):
         yield consumer, stop
     consumer.close()

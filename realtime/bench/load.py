@@ -10,7 +10,7 @@ import msgspec
 from django.conf import settings
 
 from hyperwatch.formats import isoformat
-from realtime.bench.process import CannotMeasureError
+from realtime.bench import CannotMeasureError
 from realtime.kafka import Producer
 from realtime.market.coins import COINS
 

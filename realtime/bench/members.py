@@ -1,17 +1,14 @@
 """Members of the consumer group, as processes: started, held still while messages are laid out, let go, ended."""
 
 import json
-import os
-import signal
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from hyperwatch.harness.app_process import AppProcess, manage
+from realtime.bench import CannotMeasureError
 from realtime.bench.ground import Ground
-from realtime.bench.machine import client_cores
-from realtime.bench.process import CannotMeasureError, Process, free_port
 from realtime.kafka import topics
 
 PATIENCE = 60.0
@@ -26,7 +23,7 @@ def is_mock(ground: Ground) -> bool:
 
 
 class Members:
-    def __init__(self, processes: Sequence[Process]) -> None:
+    def __init__(self, processes: Sequence[AppProcess]) -> None:
         self.processes = processes
 
     @property
@@ -34,68 +31,64 @@ class Members:
         return sum(process.cpu_seconds for process in self.processes)
 
     def hold(self) -> None:
-        self._signal(signal.SIGSTOP)
+        for process in self.processes:
+            process.pause()
 
     def go(self) -> None:
-        self._signal(signal.SIGCONT)
+        for process in self.processes:
+            process.resume()
 
     def check(self) -> None:
         for process in self.processes:
-            if not process.is_alive:
-                raise CannotMeasureError(f"{process.name} died. It said:\n{process.last_words()}")
+            if not process.is_running:
+                raise CannotMeasureError(f"{process.name} died. Its log ends:\n{process.log_tail()}")
 
-    def last_words(self) -> str:
-        return "\n".join(process.last_words() for process in self.processes)
-
-    def _signal(self, number: int) -> None:
-        for process in self.processes:
-            if process.is_alive:
-                os.kill(process.pid, number)
+    def log_tail(self) -> str:
+        return "\n".join(process.log_tail() for process in self.processes)
 
 
 @contextmanager
-def members(ground: Ground, number: int, words: Sequence[str] = (), cores: set[int] | None = None) -> Iterator[Members]:
-    """So many, with all partitions among them: of `manage.py consume`, or of what Python is started with by `words`.
+def members(
+    ground: Ground, number: int, arguments: Sequence[str] = (), cores: set[int] | None = None
+) -> Iterator[Members]:
+    """So many members with all partitions: `manage.py consume`, or Python with `arguments`.
 
-    In the words `{port}` is where its status is served, `{number}` which of them it is.
+    `{number}` in the arguments is the number of the member.
     """
-    words = words or ("-m", "hyperwatch", "consume", "--port", "{port}")
+    arguments = arguments or manage("consume")
     env = {**ground.env, "KAFKA_SESSION_TIMEOUT_MS": str(MOCK_SESSION_MS if is_mock(ground) else SESSION_MS)}
-    ports = [free_port() for _ in range(number)]
     with ExitStack() as stack:
         processes = []
-        for which, port in enumerate(ports):
-            command = [sys.executable, *(word.format(port=port, number=which) for word in words)]
-            log = ground.folder / f"member-{which}.log"
-            process = Process(f"member {which}", command, log, env, cores or client_cores())
-            processes.append(stack.enter_context(process))
+        for member in range(number):
+            own = [argument.format(number=member) for argument in arguments]
+            process = AppProcess(f"member {member}", ground.folder, env, own, cores=cores)
+            process.launch()
+            stack.callback(process.stop)
+            processes.append(process)
         group = Members(processes)
-        # One that is held hears no SIGTERM.
-        stack.callback(group.go)
-        _wait_until_assigned(group, ports)
+        _wait_until_assigned(group)
         yield group
 
 
-def _wait_until_assigned(group: Members, ports: Sequence[int]) -> None:
+def _wait_until_assigned(group: Members) -> None:
     partitions = sum(topic.partitions for topic in topics())
     deadline = time.monotonic() + PATIENCE
     while True:
         group.check()
-        shares = [_assigned(port) for port in ports]
+        shares = [_assigned(process) for process in group.processes]
         # In the middle of a rebalance two may think that one is theirs.
         if all(shares) and len(set().union(*shares)) == sum(map(len, shares)) == partitions:
             return
         if time.monotonic() > deadline:
-            said = group.last_words()
             raise CannotMeasureError(
-                f"after {PATIENCE:.0f} s the partitions are not shared out: {shares}. Said:\n{said}"
+                f"after {PATIENCE:.0f} s the partitions are not assigned: {shares}. Logs:\n{group.log_tail()}"
             )
         time.sleep(0.1)
 
 
-def _assigned(port: int) -> set[str]:
+def _assigned(process: AppProcess) -> set[str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/health", timeout=2) as answer:
             return set(json.load(answer)["assigned"])
     except OSError:
         return set()

@@ -13,9 +13,8 @@ import msgspec
 from django.conf import settings
 
 from hyperwatch.formats import isoformat
-from realtime.bench import population
+from realtime.bench import CannotMeasureError, population
 from realtime.bench.population import COINS, END, FIRST_BLOCK, WALLETS
-from realtime.bench.process import CannotMeasureError
 from realtime.kafka import Message, Producer
 
 # Between two of them, as in a crash: two thousand a second.

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import msgspec
 from django.conf import settings
 
-from realtime.bench import plaincopy
+from hyperwatch.harness.process import Process
+from realtime.bench import CannotMeasureError, plaincopy
 from realtime.bench.clients import Clients
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
 from realtime.bench.latency import Whole, consumer
 from realtime.bench.members import members
 from realtime.bench.offers import Offer, Offers
-from realtime.bench.process import CannotMeasureError, Process
 from realtime.bench.report import Figure, figure
 from realtime.bench.servers import WholeHub
 from realtime.kafka import Producer
@@ -88,7 +88,7 @@ def worst(ground: Ground, url: str, offers: Offers, count: int) -> Peak:
     ground = _on(ground, url)
     with members(ground, 1) as group, Watch(url) as watch:
         _, before = _first(watch)
-        group.processes[0].forget_peak()
+        group.processes[0].reset_peak_memory()
         offered, acknowledged = _offer(offers.make(count), count)
         watch.wait_for(before + count)
         memory = {"consume": _most(group.processes[0])}
@@ -107,10 +107,10 @@ async def _crash(ground: Ground, url: str, asked: Crash) -> Peak:
             whole = Whole(ground, clients, asked.clients, {"hub": serve, "consume": consume})
             warm = await whole.run("warm", 200, 200)
             if not warm.complete:
-                raise CannotMeasureError(f"nothing comes through. `consume` said:\n{consume.last_words()}")
+                raise CannotMeasureError(f"nothing comes through. The log of `consume` ends:\n{consume.log_tail()}")
             _, before = watch.seen[-1]
             for process in (serve, consume):
-                process.forget_peak()
+                process.reset_peak_memory()
             first = len(whole.load.acknowledged)
             run = await whole.run("crash", int(asked.rate * asked.seconds), asked.rate)
             await asyncio.to_thread(watch.wait_for, before + run.events)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from realtime.bench.process import CannotMeasureError
+from realtime.bench import CannotMeasureError
 
 LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
 PATIENCE = 30.0

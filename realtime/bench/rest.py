@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from realtime.bench import hot
+from hyperwatch.harness.app_process import AppProcess, manage
+from hyperwatch.harness.host import server_cores
+from realtime.bench import CannotMeasureError, hot
 from realtime.bench.asker import Asker
 from realtime.bench.explained import NO_THROTTLE, Cost, cost, views_on
 from realtime.bench.filling import filled
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.questions import GROUPS, QUESTIONS, Question
 from realtime.bench.receipts import Spread, spread
 from realtime.bench.report import AtMost, Figure, Report, ratio_of_ends, series
-from realtime.bench.sites import Site
 
 WARM = 5
 # For one question, round and size; a slow answer is asked for less often.
@@ -85,9 +85,9 @@ class Shop:
         self.url = url
         self.session = stack.enter_context(Session(url))
         # Each answer is to be made.
-        env = {"DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE, "RESPONSE_CACHE_MAX_BYTES": "0"}
-        site = Site(ground, env, f"serve-{size}")
-        stack.enter_context(site.running())
+        env = {**ground.env, "DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE, "RESPONSE_CACHE_MAX_BYTES": "0"}
+        site = AppProcess(f"serve-{size}", ground.folder, env, manage("serve"), cores=server_cores())
+        stack.enter_context(site)
         self._client = http.client.HTTPConnection("127.0.0.1", site.port, timeout=120)
 
     def close(self) -> None:

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from realtime.bench import CannotMeasureError
 from realtime.bench.interruptible import Session
-from realtime.bench.process import CannotMeasureError
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 # Who works for all of them.

@@ -1,20 +1,26 @@
 """The servers that are compared: how each is started, and what is published for the same events."""
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from hyperwatch.harness.app_process import AppProcess, manage
+from hyperwatch.harness.host import server_cores
 from realtime.bench.content import CHANNEL, Content, as_stock_does
 from realtime.bench.ground import Ground
-from realtime.bench.machine import server_cores
-from realtime.bench.process import Process, free_port
 from realtime.frames import finished, pack
 from realtime.groups import group_name
 
 # What is published, and what then must come to each client.
 Message = tuple[dict[str, Any], bytes]
+
+
+class ReferenceProcess(AppProcess):
+    """Has no `/health`: ready once it responds, whatever the status."""
+
+    def is_ready(self) -> bool:
+        return self.health_status() is not None
 
 
 class Server(ABC):
@@ -26,26 +32,21 @@ class Server(ABC):
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        log = ground.folder / f"{self.name}.log"
-        self.process = Process(self.name, self._command(), log, self._env(), server_cores())
+        self.process = self._process()
+        self.port, self.url = self.process.port, self.process.url
 
     @contextmanager
-    def running(self) -> Iterator[Process]:
+    def running(self) -> Iterator[AppProcess]:
         with self.process:
-            self.process.wait_for(f"{self.url}/health")
             self._ground.say(f"{self.name}: process {self.process.pid}")
             yield self.process
 
     @abstractmethod
     def message(self, content: Content, numbers: Sequence[int]) -> Message: ...
 
-    def _command(self) -> list[str]:
-        return [sys.executable, "-m", f"realtime.bench.{self.name}", str(self.port)]
-
-    def _env(self) -> dict[str, str]:
-        return dict(self._ground.env)
+    def _process(self) -> AppProcess:
+        arguments = ("-m", f"realtime.bench.{self.name}")
+        return ReferenceProcess(self.name, self._ground.folder, self._ground.env, arguments, cores=server_cores())
 
 
 class Hub(Server):
@@ -61,17 +62,16 @@ class Hub(Server):
         wire = b"".join(finished(event.frame) for event in events)
         return {"type": "stream.events", "stream": CHANNEL, "events": packed}, wire
 
-    def _command(self) -> list[str]:
-        return [sys.executable, "-m", "hyperwatch", "serve"]
+    def _process(self) -> AppProcess:
+        return AppProcess(self.name, self._ground.folder, self._env(), manage("serve"), cores=server_cores())
 
     def _env(self) -> dict[str, str]:
         return {
             **self._ground.env,
-            "PORT": str(self.port),
             # All clients come from one address.
             "WEBSOCKET_MAX_CONNECTIONS_PER_IP": "0",
             "HTTP_MAX_CONNECTIONS_PER_IP": "0",
-            "WEBSOCKET_MAX_CONNECTIONS": "100000",
+            "WEBSOCKET_CONNECTIONS": "100000",
             # What is published is stored nowhere, so that the database has nothing to say about it.
             "STREAM_SYNC_INTERVAL_SECONDS": "60",
         }

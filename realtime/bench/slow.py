@@ -65,7 +65,7 @@ async def _run(ground: Ground, name: str, megabytes: int) -> Run:
             contender = Contender(server, others, OTHERS, ground.layer())
             mode = Mode("slow", 1, WINDOW, megabytes * 1_000_000 // FRAME_BYTES * OTHERS)
             before = process.memory()["Rss"]
-            process.forget_peak()
+            process.reset_peak_memory()
             run = await contender.run(mode, Content(ground.seed, FRAME_BYTES), timed=OTHERS)
             grown = process.memory()["VmHWM"] - before
             await others.ask("keep", folder=str(ground.folder))

@@ -1,9 +1,9 @@
-"""A reference: `python -m realtime.bench.stock PORT`, as the documentation of Channels tells one to do it.
+"""A reference: `python -m realtime.bench.stock`, on PORT, as the documentation of Channels tells one to do it.
 
 A member of the group for each client, an encoder for each frame and client, on daphne as it comes.
 """
 
-import sys
+import os
 from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -27,4 +27,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(os.environ["PORT"]))

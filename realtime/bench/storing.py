@@ -12,23 +12,20 @@ from typing import NamedTuple
 import msgspec
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
-from realtime.bench import plaincopy
+from realtime.bench import CannotMeasureError, plaincopy
 from realtime.bench.ground import Ground
 from realtime.bench.interruptible import Session
 from realtime.bench.lesser import PROGRESS
 from realtime.bench.members import Members, members
 from realtime.bench.offers import Offer, send
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.server_time import ServerTime
 from realtime.decoding import decode_batch
 from realtime.kafka import Producer
 
 PATIENCE = 120.0
 LOOK = 0.01
-# As the words that Python is started with; `consume` is the one that is measured.
-KINDS = {
-    kind: ("-m", "realtime.bench.with_django", f"lesser.{kind}", "{port}", "{number}") for kind in ("copy", "silent")
-}
+# The arguments of Python; `consume` is the one that is measured.
+KINDS = {kind: ("-m", "realtime.bench.with_django", f"lesser.{kind}", "{number}") for kind in ("copy", "silent")}
 
 
 class Spent(NamedTuple):
@@ -147,7 +144,7 @@ class Storing:
         while (stored := at()) < new:
             group.check()
             if time.monotonic() > deadline:
-                raise CannotMeasureError(f"{stored} of {new} were stored. They said:\n{group.last_words()}")
+                raise CannotMeasureError(f"{stored} of {new} were stored. Logs:\n{group.log_tail()}")
             time.sleep(LOOK)
 
     def _run(self, kind: str, number: int, before: int, offered: tuple[int, int], spent: Spent) -> Run:

@@ -1,22 +1,18 @@
 """The processes under the soak: one web process and two consumers, started anew whenever they have ended."""
 
-import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import msgspec
 
-from realtime.bench.machine import server_cores
-from realtime.bench.process import Process, free_port
+from hyperwatch.harness.app_process import TRACEBACK, AppProcess, manage
 from realtime.soak.ground import Ground
 
 CONSUMERS = 2
 SESSION_SECONDS = 4
 HTTP_WORKER_THREADS = 4
-TRACEBACK = "Traceback (most recent call last)"
 # Small where something is kept until it is full: what still fills up cannot be told from what leaks.
 LIMITS = {
     "STREAM_HISTORY_MAX_BYTES": "262144",
@@ -35,7 +31,7 @@ TAKEN_FOR_GRANTED = {
     "LOG_FORMAT": "json",
     "ALLOW_ANONYMOUS_READS": "true",
     "THROTTLE_READS": "1000000/minute",
-    "WEBSOCKET_MAX_CONNECTIONS": "10000",
+    "WEBSOCKET_CONNECTIONS": "10000",
     "WEBSOCKET_MAX_CONNECTIONS_PER_IP": "0",
 }
 
@@ -48,34 +44,25 @@ class Line(msgspec.Struct):
     exception: str = ""
 
 
-class Child(Process):
-    """A process of ours on its port. `lives` counts its starts, `born` is when the present one was."""
+class Child(AppProcess):
+    """A process under the soak. `lives` counts its starts, `born` is the time of the last one."""
 
-    def __init__(self, ground: Ground, name: str, command: str, env: Mapping[str, str]) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = ground.folder / f"{name}.log"
+    start_timeout_seconds = 60.0
+
+    def __init__(self, ground: Ground, name: str, command: str) -> None:
         self.lives = 0
         self.born = 0.0
-        words = [sys.executable, "-m", "hyperwatch", command]
-        env = {**ground.env, **LIMITS, **TAKEN_FOR_GRANTED, **env}
-        port = {"PORT": str(self.port), "CONSUMER_STATUS_PORT": str(self.port)}
-        super().__init__(name, words, self.log, {**env, **port}, server_cores())
+        env = {**ground.env, **LIMITS, **TAKEN_FOR_GRANTED}
+        super().__init__(name, ground.folder, env, manage(command))
 
-    def start(self) -> None:
-        super().start()
+    def launch(self) -> None:
+        super().launch()
         self.lives += 1
         self.born = time.monotonic()
 
-    def stop(self) -> None:
-        # One that is frozen hears no SIGTERM.
-        self.signal(signal.SIGCONT)
-        super().stop()
-
     def tracebacks(self) -> Counter[str]:
-        """The errors that it logged with their traces."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        return Counter(error for line in lines if (error := _error_of(line)))
+        """The errors that it logged with a traceback."""
+        return Counter(error for line in self.output().splitlines() if (error := _error_of(line)))
 
 
 def _error_of(line: str) -> str:
@@ -94,8 +81,8 @@ class Children:
 
     def __init__(self, ground: Ground) -> None:
         self._say = ground.say
-        self.web = Child(ground, "web", "serve", {})
-        self.consumers = [Child(ground, f"consumer {number}", "consume", {}) for number in range(1, CONSUMERS + 1)]
+        self.web = Child(ground, "web", "serve")
+        self.consumers = [Child(ground, f"consumer {number}", "consume") for number in range(1, CONSUMERS + 1)]
         self.deaths: list[str] = []
 
     @property
@@ -106,20 +93,20 @@ class Children:
     def running(self) -> Iterator[None]:
         with ExitStack() as stack:
             for child in self.all:
-                child.start()
+                child.launch()
                 stack.callback(child.stop)
             for child in self.all:
-                child.wait_for(f"{child.url}/health", seconds=60)
+                child.wait_until_ready()
             yield
 
     def kill(self, child: Child) -> None:
         child.kill()
-        child.start()
+        child.launch()
 
     def look_after(self) -> None:
         """Starts again what has ended."""
         for child in self.all:
-            if not child.is_alive:
-                self.deaths.append(f"{child.name} ended by itself with {child.code}: {child.last_words().strip()}")
+            if not child.is_running:
+                self.deaths.append(f"{child.name} ended by itself with {child.returncode}: {child.log_tail().strip()}")
                 self._say(self.deaths[-1])
-                child.start()
+                child.launch()

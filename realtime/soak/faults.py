@@ -1,6 +1,5 @@
 """What a soak breaks: each fault by its name, where it can be done, and how. All are mended when they return."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,9 +7,11 @@ from operator import attrgetter
 from random import Random
 from typing import Any, NamedTuple
 
-from realtime.bench.process import Process
+from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.process import Process
 from realtime.soak.children import SESSION_SECONDS, Children
-from realtime.soak.ground import Cluster, Listening, Mock, Parts
+from realtime.soak.ground import Parts
 from realtime.soak.source import Source
 
 TICK = 0.2
@@ -37,11 +38,11 @@ class Scene:
 
     @contextmanager
     def frozen(self, process: Process) -> Iterator[None]:
-        process.signal(signal.SIGSTOP)
+        process.pause()
         try:
             yield
         finally:
-            process.signal(signal.SIGCONT)
+            process.resume()
 
 
 class Fault(NamedTuple):
@@ -74,7 +75,7 @@ def _freeze_web(scene: Scene, _ours: object) -> None:
         scene.wait(scene.rng.uniform(1, 3))
 
 
-def _stop_postgres(scene: Scene, postgres: Cluster) -> None:
+def _stop_postgres(scene: Scene, postgres: EmbeddedPostgres) -> None:
     postgres.stop()
     try:
         scene.wait(scene.rng.uniform(0.5, 3))
@@ -82,7 +83,7 @@ def _stop_postgres(scene: Scene, postgres: Cluster) -> None:
         postgres.start()
 
 
-def _crash_postgres(scene: Scene, postgres: Cluster) -> None:
+def _crash_postgres(scene: Scene, postgres: EmbeddedPostgres) -> None:
     postgres.crash()
     try:
         scene.wait(scene.rng.uniform(0, 2))
@@ -90,7 +91,7 @@ def _crash_postgres(scene: Scene, postgres: Cluster) -> None:
         postgres.start()
 
 
-def _kill_waiting_consumer(scene: Scene, postgres: Cluster) -> None:
+def _kill_waiting_consumer(scene: Scene, postgres: EmbeddedPostgres) -> None:
     """It has read what it could not store: whoever reads on has to begin there."""
     postgres.stop()
     try:
@@ -100,22 +101,22 @@ def _kill_waiting_consumer(scene: Scene, postgres: Cluster) -> None:
         postgres.start()
 
 
-def _restart(scene: Scene, server: Listening) -> None:
+def _restart(scene: Scene, server: Process) -> None:
     """In order or killed, with a pause in which nobody listens."""
-    scene.rng.choice([server.process.stop, server.process.kill])()
+    scene.rng.choice([server.stop, server.kill])()
     try:
         scene.wait(scene.rng.uniform(0, 2))
     finally:
-        server.process.start()
-        server.process.wait_for_port(server.port, START_SECONDS)
+        server.launch()
+        server.wait_until_ready(START_SECONDS)
 
 
-def _freeze(scene: Scene, server: Listening) -> None:
-    with scene.frozen(server.process):
+def _freeze(scene: Scene, server: Process) -> None:
+    with scene.frozen(server):
         scene.wait(scene.rng.uniform(2, 5))
 
 
-def _part_from_kafka(scene: Scene, mock: Mock) -> None:
+def _part_from_kafka(scene: Scene, mock: MockKafka) -> None:
     mock.go_away()
     try:
         scene.wait(scene.rng.uniform(1, 4))

@@ -3,40 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from realtime.bench.process import Process
-
-
-class Cluster(Protocol):
-    """A PostgreSQL that can be ended, in order or as by a power cut, and started again on what it has."""
-
-    def start(self) -> str: ...
-    def stop(self) -> None: ...
-    def crash(self) -> None: ...
-
-
-class Mock(Protocol):
-    """The embedded broker, which can close its port."""
-
-    def go_away(self) -> None: ...
-    def come_back(self) -> None: ...
-
-
-class Listening(NamedTuple):
-    """A server that was brought along, on its port of the loopback."""
-
-    process: Process
-    port: int
+from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.process import Process
 
 
 class Parts(NamedTuple):
-    """Services that were brought along and so may be broken; one that was given is None."""
+    """Services that the soak started and may break; None stands for a given or absent one."""
 
-    postgres: Cluster | None
-    redis: Listening | None
-    kafka: Listening | None
-    mock: Mock | None
+    postgres: EmbeddedPostgres | None
+    redis: Process | None
+    kafka: Process | None
+    mock: MockKafka | None
 
 
 class Asked(NamedTuple):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from random import Random
 from threading import Event
 
-from realtime.bench import machine
+from hyperwatch.harness import host
 from realtime.soak import judging
 from realtime.soak.audience import Audience
 from realtime.soak.children import Children
@@ -148,7 +148,7 @@ class Soak:
         source = self._source
         return Verdict(
             parameters=self._asked._asdict(),
-            machine=machine.facts(),
+            machine=host.facts(),
             services=dict(self._ground.services),
             seconds=round(source.ended - source.began, 1),
             is_whole=not self._stop.is_set(),

@@ -19,13 +19,13 @@ from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.test import override_settings
 
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.postgres import Database
 from hyperwatch.health import FRESH_SECONDS
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.kafka import create_topics, topics
+from realtime.kafka import create_topics
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import health, send
 from realtime.tests.websocket_client import Client, client, metric
@@ -52,17 +52,15 @@ class Cluster:
         self.kafka = dict(kafka)
         # No superuser: limits hold for it.
         self._role = f"cluster_{uuid.uuid4().hex[:12]}"
-        self._env = {**QUICK, **database.seen_by(self._role).env, **kafka, **env}
+        self._env = {**QUICK, **database.as_role(self._role).env, **kafka, **env}
         self._folder = folder
         self._left = ExitStack()
 
     def __enter__(self) -> Self:
         self.database.query(f'CREATE ROLE "{self._role}" LOGIN PASSWORD %s IN ROLE CURRENT_USER', self._role)
         self._left.callback(self.database.query, f'DROP ROLE "{self._role}"')
-        self._serve = self._left.enter_context(commands.running("serve", "PORT", self._folder, **self._env))
-        self._consume = self._left.enter_context(
-            commands.running("consume", "CONSUMER_STATUS_PORT", self._folder, **self._env)
-        )
+        self._serve = self._left.enter_context(commands.running("serve", self._folder, **self._env))
+        self._consume = self._left.enter_context(commands.running("consume", self._folder, **self._env))
         self.web = self._serve()
         self.listener = self.listens()
         return self
@@ -76,11 +74,11 @@ class Cluster:
         listener.subscribe("transactions")
         return listener
 
-    def consumer(self, **env: str) -> Command:
+    def consumer(self, **env: str) -> AppProcess:
         """Another consumer; it ends with the cluster."""
         return self._consume(**env)
 
-    def working(self, **env: str) -> Command:
+    def working(self, **env: str) -> AppProcess:
         """Another consumer, once it has all partitions."""
         consumer = self.consumer(**env)
         wait_until(lambda: len(health(consumer)["assigned"]) == 15, "every partition", 20)
@@ -189,7 +187,7 @@ class Cluster:
         assert self.listener.ask(type="ping")["type"] == "pong"
 
 
-def waits(consumer: Command) -> int:
+def waits(consumer: AppProcess) -> int:
     """How often it has waited for the database."""
     return metric(consumer, "hyperwatch_ingest_database_retries_total")
 
@@ -207,8 +205,8 @@ def running_cluster(template: Database, kafka: Mapping[str, str], folder: Path, 
 
 def apache(broker: KafkaBroker) -> dict[str, str]:
     """What a process needs in its environment for topics and a group of its own on Apache Kafka."""
-    broker.heal()
-    broker.take_names_of_own()
+    broker.ensure_running()
+    broker.use_new_names()
     with override_settings(**broker.env):
         create_topics()
     return broker.env
@@ -217,7 +215,7 @@ def apache(broker: KafkaBroker) -> dict[str, str]:
 @contextmanager
 def embedded_kafka(folder: Path) -> Iterator[MockKafka]:
     """The embedded broker for a module's tests."""
-    broker = MockKafka(folder, [(topic.name, topic.partitions) for topic in topics()])
+    broker = MockKafka(folder)
     broker.start()
     try:
         yield broker

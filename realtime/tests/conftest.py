@@ -6,9 +6,9 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 from django.db import connection
 
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.frames import make_event, pack
 from realtime.groups import group_name
@@ -43,16 +43,16 @@ def nobody_reads(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def web_process(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def web_process(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     folder = tmp_path_factory.mktemp("web")
-    with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url) as start:
+    with commands.running("serve", folder, DATABASE_URL=test_database_url) as start:
         yield start(STREAM_SYNC_INTERVAL_SECONDS="0.1", STREAM_REPLAY_MAX="100000")
 
 
 @pytest.fixture
-def server(web_process: Command) -> Command:
+def server(web_process: AppProcess) -> AppProcess:
     """A server that runs, whatever the test before did to it."""
-    web_process.heal()
+    web_process.ensure_running()
     return web_process
 
 

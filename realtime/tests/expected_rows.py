@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from hyperwatch.tests.services.postgres import Database
+from hyperwatch.harness.postgres import Database
 from realtime.market import Market, Message
 from realtime.soak.truth import QUERIES, rows_of, shown
 

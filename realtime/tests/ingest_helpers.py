@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
 from realtime.ingest import Ingest
 from realtime.kafka import Consumer, Message, Producer
 from realtime.store import Stored
@@ -76,7 +76,7 @@ def refusing_coin(coin: str) -> Iterator[None]:
             cursor.execute("ALTER TABLE transactions DROP CONSTRAINT for_a_test")
 
 
-def health(consumer: Command) -> dict[str, Any]:
+def health(consumer: AppProcess) -> dict[str, Any]:
     """What a consumer's process says of itself."""
     with urllib.request.urlopen(f"{consumer.url}/health", timeout=5) as answer:  # noqa: S310 (http, ours)
         said: dict[str, Any] = json.load(answer)

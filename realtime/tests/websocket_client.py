@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import schema_validation
 
@@ -87,7 +87,7 @@ def client(url: str, **options: Any) -> Iterator[Client]:
 
 
 @contextmanager
-def leaving_nothing(process: Command) -> Iterator[None]:
+def leaving_nothing(process: AppProcess) -> Iterator[None]:
     """Whoever comes meanwhile is gone in the end, with every descriptor that the process opened for them."""
     with client(process.ws_url) as first:
         # What is opened once and kept is not theirs.
@@ -99,11 +99,11 @@ def leaving_nothing(process: Command) -> Iterator[None]:
     wait_until(lambda: descriptors(process) <= before, "every descriptor to be closed", 15)
 
 
-def descriptors(process: Command) -> int:
+def descriptors(process: AppProcess) -> int:
     return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
 
 
-def metric(process: Command, name: str) -> int:
+def metric(process: AppProcess, name: str) -> int:
     """The sum of a counter over its labels, as the process tells it."""
     with urllib.request.urlopen(f"{process.url}/metrics", timeout=5) as answer:  # noqa: S310 (http, ours)
         lines = answer.read().decode().splitlines()

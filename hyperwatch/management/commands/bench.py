@@ -5,16 +5,18 @@ import os
 import signal
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hyperwatch import temporary
 from hyperwatch.embedded import CannotStartError
-from realtime.bench import hot, machine
+from hyperwatch.harness import host
+from hyperwatch.harness.postgres import COMPOSE_OPTIONS
+from hyperwatch.harness.services import services
+from realtime.bench import CannotMeasureError, hot
 from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
 from realtime.bench.ground import Ground
@@ -22,7 +24,6 @@ from realtime.bench.idle import idle
 from realtime.bench.ingest import PARTS, Ingest, ingest
 from realtime.bench.latency import Latency, latency
 from realtime.bench.peaks import Crash
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.questions import GROUPS
 from realtime.bench.report import Report, show
 from realtime.bench.rest import Rest, rest
@@ -34,9 +35,9 @@ Bench = Callable[[Ground, dict[str, Any]], Report]
 
 
 class Command(BaseCommand):
-    """PostgreSQL and Redis are those of the settings, where they name some, else brought along and removed.
+    """Services that the settings do not name are started, and removed at the end.
 
-    The PostgreSQL that is brought along is set as compose sets its own: what is measured is what is to be run.
+    PostgreSQL is started with the options of docker-compose.yml, which are those of production.
     """
 
     help = "Measures the server beside references: all of it on this machine, the loopback only."
@@ -54,10 +55,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, bench: str, **options: Any) -> None:
         # Both take the way of Ctrl-C, through every `finally`.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        machine.raise_file_limit()
+        host.raise_file_limit()
         if options.get("share_cores"):
-            machine.share_cores()
-        os.sched_setaffinity(0, machine.client_cores())
+            host.share_cores()
+        os.sched_setaffinity(0, host.client_cores())
         _, _, run = BENCHES[bench]
         try:
             with self.ground({**options, "bench": bench}, with_kafka=_needs_kafka(bench, options)) as ground:
@@ -65,7 +66,7 @@ class Command(BaseCommand):
         except (CannotStartError, CannotMeasureError, KafkaAway) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("interrupted; everything that was started is ended") from None
+            raise CommandError("interrupted; all started processes are stopped") from None
         if options["json"]:
             self.stdout.write(msgspec.json.encode(report).decode())
         else:
@@ -73,25 +74,20 @@ class Command(BaseCommand):
 
     @contextmanager
     def ground(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[Ground]:
-        with ExitStack() as brought:
-            folder = brought.enter_context(temporary.folder())
-            cores = machine.server_cores() if options["bench"] == "latency" else machine.client_cores()
-            keep = options.get("keep")
-            cluster = brought.enter_context(temporary.cluster(folder, cores, temporary.AS_COMPOSE, keep))
-            databases = temporary.Databases(brought, cluster.address, folder, is_kept=keep is not None)
-            redis = brought.enter_context(temporary.redis(folder))
-            services = {"PostgreSQL": cluster.what, "Redis": redis.what}
-            env = temporary.env(folder, databases.own(), redis.address)
-            if with_kafka:
-                services["Kafka"] = brought.enter_context(temporary.kafka(folder)).what
-                env |= temporary.kafka_env()
+        is_latency = options["bench"] == "latency"
+        with services(
+            with_kafka=with_kafka,
+            postgres_cores=host.server_cores() if is_latency else host.client_cores(),
+            postgres_options=COMPOSE_OPTIONS,
+            postgres_folder=options.get("keep"),
+        ) as started:
             yield Ground(
-                folder=folder,
-                env=env,
-                services=services,
+                folder=started.folder,
+                env=started.env,
+                services=started.descriptions,
                 say=self.say,
-                database=databases.named,
-                to_change=databases.to_change,
+                database=started.databases.named,
+                to_change=started.databases.writable,
                 runs=1 if options["quick"] else options["runs"],
                 seed=options["seed"],
                 is_quick=options["quick"],

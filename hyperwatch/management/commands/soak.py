@@ -5,25 +5,25 @@ import shutil
 import signal
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hyperwatch import temporary
 from hyperwatch.commanding import whole_number
 from hyperwatch.embedded import CannotStartError
-from hyperwatch.embedded.kafka import EmbeddedKafka
-from realtime.bench import machine
-from realtime.bench.process import CannotMeasureError, Process
+from hyperwatch.harness import host
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.process import GivenProcess
+from hyperwatch.harness.redis import RedisServer
+from hyperwatch.harness.services import Services, services
 from realtime.kafka import KafkaAway
 from realtime.sending import stopped_by_signals
 from realtime.soak.faults import FAULTS, possible
-from realtime.soak.ground import Asked, Ground, Listening, Parts
+from realtime.soak.ground import Asked, Ground, Parts
 from realtime.soak.run import soak
 from realtime.soak.verdict import Verdict, show
 
@@ -53,40 +53,32 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         # That connections are lost is what we do to them.
         logging.getLogger("realtime.client").setLevel(logging.ERROR)
-        machine.raise_file_limit()
-        machine.share_cores()
+        host.raise_file_limit()
+        host.share_cores()
         try:
             with self.ground(options) as (ground, asked):
                 with stopped_by_signals() as stop:
                     verdict = soak(ground, asked, stop)
                 kept = _keep_logs(ground) if verdict.reasons else None
-        except (CannotStartError, CannotMeasureError, KafkaAway) as error:
+        except (CannotStartError, KafkaAway) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("interrupted; everything that was started is ended") from None
+            raise CommandError("interrupted; all started processes are stopped") from None
         self.tell(verdict, kept, as_json=options["json"])
 
     @contextmanager
     def ground(self, options: dict[str, Any]) -> Iterator[tuple[Ground, Asked]]:
-        with ExitStack() as brought:
-            folder = brought.enter_context(temporary.folder())
-            cluster = brought.enter_context(temporary.cluster(folder, machine.server_cores()))
-            redis = brought.enter_context(temporary.redis(folder))
-            kafka = brought.enter_context(temporary.kafka(folder))
-            parts = Parts(
-                postgres=cluster.brought,
-                redis=_listening(redis.brought, redis.address),
-                kafka=_listening(kafka.brought, f"kafka://{kafka.address}"),
-                mock=kafka.brought if isinstance(kafka.brought, EmbeddedKafka) else None,
+        with services(with_kafka=True, postgres_cores=host.server_cores()) as started:
+            parts = _parts(started)
+            ground = Ground(
+                folder=started.folder,
+                env=started.env,
+                services=started.descriptions,
+                database_url=started.env["DATABASE_URL"],
+                parts=parts,
+                say=self.say,
             )
-            asked = _asked(parts, options)
-            database_url = temporary.Databases(brought, cluster.address, folder, is_kept=False).own()
-            env = {**temporary.env(folder, database_url, redis.address), **temporary.kafka_env()}
-            services = {"PostgreSQL": cluster.what, "Redis": redis.what, "Kafka": kafka.what}
-            yield (
-                Ground(folder=folder, env=env, services=services, database_url=database_url, parts=parts, say=self.say),
-                asked,
-            )
+            yield ground, _asked(parts, options)
 
     def tell(self, verdict: Verdict, kept: Path | None, *, as_json: bool) -> None:
         if as_json:
@@ -110,8 +102,14 @@ def _keep_logs(ground: Ground) -> Path:
     return kept
 
 
-def _listening(brought: object, url: str) -> Listening | None:
-    return Listening(brought, urlsplit(url).port or 0) if isinstance(brought, Process) else None
+def _parts(started: Services) -> Parts:
+    own = [part for part in (started.redis, started.kafka) if not isinstance(part, GivenProcess)]
+    return Parts(
+        postgres=started.postgres.embedded,
+        redis=next((part for part in own if isinstance(part, RedisServer)), None),
+        kafka=next((part for part in own if isinstance(part, KafkaBroker)), None),
+        mock=next((part for part in own if isinstance(part, MockKafka)), None),
+    )
 
 
 def _asked(parts: Parts, options: dict[str, Any]) -> Asked:

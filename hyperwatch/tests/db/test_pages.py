@@ -11,8 +11,8 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from hyperwatch import health
-from hyperwatch.tests.services.kafka import MockKafka
-from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
 from realtime.tests.builders import stored

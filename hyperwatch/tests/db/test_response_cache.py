@@ -19,7 +19,7 @@ from pytest_django.fixtures import Settings
 from hyperwatch.api import clock, throttling
 from hyperwatch.door import Answer
 from hyperwatch.handler import ThreadedHandler
-from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.builders import liquidation, liquidation_map, ratio, stored, transaction
 

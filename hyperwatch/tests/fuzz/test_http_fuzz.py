@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.rawhttp import Answer, raw, request
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
 from realtime.tests.mutants import Change, byte_changes, values, with_other_bytes
 
 GENERATED = settings(
@@ -55,19 +55,19 @@ bodies = some.just(b"") | values.map(lambda value: repr(value).encode("utf-8", "
 
 
 @pytest.fixture(scope="module")
-def web(_migrated: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def web(_migrated: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     database = _migrated.copy()
     limits = {
         "THROTTLE_READS": "1000000/second",
         "THROTTLE_WRITES": "1000000/second",
         "HTTP_REQUEST_TIMEOUT_SECONDS": "1",
     }
-    with commands.running("serve", "PORT", tmp_path_factory.mktemp("web"), **database.env, **limits) as start:
+    with commands.running("serve", tmp_path_factory.mktemp("web"), **database.env, **limits) as start:
         yield start()
     database.drop()
 
 
-def asked(web: Command, sent: bytes) -> Answer:
+def asked(web: AppProcess, sent: bytes) -> Answer:
     with raw(web) as stranger:
         stranger.send(sent)
         answer = stranger.answer()
@@ -90,20 +90,20 @@ cuts = some.lists(byte_changes, max_size=1)
 
 @GENERATED
 @given(some.builds(to_request, lines, some.lists(headers, max_size=4), bodies, cuts))
-def test_every_request_is_answered_as_it_is_told(web: Command, sent: bytes) -> None:
+def test_every_request_is_answered_as_it_is_told(web: AppProcess, sent: bytes) -> None:
     answer = asked(web, sent)
     assert answer.status in TOLD, answer
     if answer.headers.get("content-type") == "application/json" and answer.body.startswith(b'{"code":'):
         assert answer.told["code"] == answer.status
-    assert web.complaint() == ""
+    assert web.unexpected_traceback() == ""
 
 
-def test_nobody_says_by_a_header_where_our_paths_begin(web: Command) -> None:
+def test_nobody_says_by_a_header_where_our_paths_begin(web: AppProcess) -> None:
     answer = asked(web, request("GET /admin/ HTTP/1.1", "Daphne-Root-Path: //elsewhere.example"))
     assert (answer.status, answer.headers["location"]) == (302, "/admin/login/?next=/admin/")
 
 
-def test_a_host_that_is_none_is_refused_in_one_log_line(web: Command) -> None:
+def test_a_host_that_is_none_is_refused_in_one_log_line(web: AppProcess) -> None:
     before = len(web.output().splitlines())
     answer = asked(web, b"GET /api/v1/coins HTTP/1.1\r\nHost: a~b\r\nConnection: close\r\n\r\n")
     assert (answer.status, answer.told["code"]) == (400, 400)

@@ -15,9 +15,9 @@ import psycopg2
 import pytest
 from rest_framework_api_key.crypto import KeyGenerator
 
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.websocket_client import client
 
@@ -64,15 +64,15 @@ def database(filled: Database) -> Iterator[Database]:
 
 
 @pytest.fixture
-def server(database: Database, tmp_path: Path) -> Iterator[Command]:
-    with commands.running("serve", "PORT", tmp_path, **database.env) as start:
+def server(database: Database, tmp_path: Path) -> Iterator[AppProcess]:
+    with commands.running("serve", tmp_path, **database.env) as start:
         process = start()
         # What is imported and cached with the first answer counts for nobody.
         assert ask(process, "/liquidations?format=csv&end_time=2026-01-01T00:05:00Z").read().count(b"\n") == 3_000
         yield process
 
 
-def ask(server: Command, path: str = "/liquidations?format=csv", **headers: str) -> HTTPResponse:
+def ask(server: AppProcess, path: str = "/liquidations?format=csv", **headers: str) -> HTTPResponse:
     """Its answer, which is read as far as the test reads it: the client has little room of its own."""
     connection = HTTPConnection("127.0.0.1", server.port)
     connection.sock = socket.socket()
@@ -93,7 +93,7 @@ def seqs(body: bytes) -> list[int]:
     return [int(line.partition(b",")[0]) for line in lines]
 
 
-def rss(server: Command) -> int:
+def rss(server: AppProcess) -> int:
     """Bytes of memory that the server's process has now."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{server.pid}/status").read_text())
     assert found
@@ -113,7 +113,7 @@ def settled(database: Database) -> int:
 
 
 def test_a_slow_client_costs_no_memory_and_gets_what_was_there_when_it_asked(
-    server: Command, database: Database
+    server: AppProcess, database: Database
 ) -> None:
     before, read_before = rss(server), settled(database)
     answer = ask(server)
@@ -134,7 +134,7 @@ def test_a_slow_client_costs_no_memory_and_gets_what_was_there_when_it_asked(
     assert most - before < 24 * MEGABYTE
 
 
-def test_many_clients_that_do_not_read_cost_little(server: Command, database: Database) -> None:
+def test_many_clients_that_do_not_read_cost_little(server: AppProcess, database: Database) -> None:
     before = rss(server)
     answers = [ask(server) for _ in range(20)]
     settled(database)
@@ -145,7 +145,7 @@ def test_many_clients_that_do_not_read_cost_little(server: Command, database: Da
     assert {answer.read(10) for answer in answers} == {b"seq,tx_has"}
 
 
-def test_a_client_that_leaves_ends_its_export(server: Command, database: Database) -> None:
+def test_a_client_that_leaves_ends_its_export(server: AppProcess, database: Database) -> None:
     answer = ask(server)
     while settled(database) < 2 * IN_BETWEEN:
         answer.read(MEGABYTE)
@@ -156,8 +156,8 @@ def test_a_client_that_leaves_ends_its_export(server: Command, database: Databas
     assert (database.value(READ), database.value(BUSY)) == (left, 0)
 
 
-def test_an_export_that_cannot_go_on_is_cut_off_and_not_ended(server: Command, database: Database) -> None:
-    server.may_complain = True
+def test_an_export_that_cannot_go_on_is_cut_off_and_not_ended(server: AppProcess, database: Database) -> None:
+    server.allows_traceback = True
     answer = ask(server)
     answer.read(1_000)
     settled(database)
@@ -169,7 +169,7 @@ def test_an_export_that_cannot_go_on_is_cut_off_and_not_ended(server: Command, d
     postgres.query(f'ALTER DATABASE "{database.name}" ALLOW_CONNECTIONS true')
     # The server lives, and sees the next connection's end too.
     assert len(ask(server, "/liquidations/recent?format=csv").read().splitlines()) == 21
-    assert server.running
+    assert server.is_running
 
 
 def key_for(database: Database) -> str:
@@ -183,9 +183,9 @@ def test_a_table_that_is_locked_cuts_exports_off_and_holds_up_nobody_who_comes_b
     database: Database, tmp_path: Path
 ) -> None:
     key = key_for(database)
-    with commands.running("serve", "PORT", tmp_path, **database.env) as start:
+    with commands.running("serve", tmp_path, **database.env) as start:
         server = start(ALLOW_ANONYMOUS_READS="false", DATABASE_STATEMENT_TIMEOUT_SECONDS="3")
-        server.may_complain = True
+        server.allows_traceback = True
         answers = [ask(server, Authorization=f"Api-Key {key}") for _ in range(4)]
         settled(database)
         with (
@@ -211,7 +211,7 @@ def broken_off(answer: HTTPResponse) -> bool:
     return True
 
 
-def test_its_connection_is_good_for_the_next_request(server: Command) -> None:
+def test_its_connection_is_good_for_the_next_request(server: AppProcess) -> None:
     connection = HTTPConnection("127.0.0.1", server.port)
     for _ in range(3):
         connection.request("GET", "/api/v1/liquidations?format=csv&end_time=2026-01-01T00:05:00Z")
@@ -219,7 +219,7 @@ def test_its_connection_is_good_for_the_next_request(server: Command) -> None:
     connection.close()
 
 
-def test_it_is_compressed_on_the_way(server: Command) -> None:
+def test_it_is_compressed_on_the_way(server: AppProcess) -> None:
     answer = ask(server, **{"Accept-Encoding": "gzip"})
     packed = answer.read()
     assert answer.headers["Content-Encoding"] == "gzip"

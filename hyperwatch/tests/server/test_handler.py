@@ -11,15 +11,16 @@ from typing import Any
 import psycopg2
 import pytest
 
-from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.postgres import Database
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
+from hyperwatch.tests.services.commands import Start
 
 pytestmark = pytest.mark.django_db
 
 THREADS = 3
 
 
-def ask(web: Command, path: str = "/api/v1/liquidations") -> tuple[int, dict[str, Any]]:
+def ask(web: AppProcess, path: str = "/api/v1/liquidations") -> tuple[int, dict[str, Any]]:
     try:
         with urllib.request.urlopen(f"{web.url}{path}", timeout=20) as answer:  # noqa: S310 (http, ours)
             return answer.status, json.load(answer)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.rawhttp import chunk, raw, request
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.websocket_client import client, metric
 
@@ -23,7 +24,7 @@ POST = "POST /api/v1/whales HTTP/1.1"
 
 
 @pytest.fixture(scope="module")
-def web(_migrated: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def web(_migrated: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     database = _migrated.copy()
     limits = {
         "HTTP_MAX_BODY_BYTES": BODY,
@@ -32,7 +33,7 @@ def web(_migrated: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "HTTP_REQUEST_TIMEOUT_SECONDS": SECONDS,
     }
     env = {name: str(value) for name, value in limits.items()} | database.env
-    with commands.running("serve", "PORT", tmp_path_factory.mktemp("web"), **env) as start:
+    with commands.running("serve", tmp_path_factory.mktemp("web"), **env) as start:
         yield start(TCP_USER_TIMEOUT_SECONDS="1", HTTP_MAX_CONNECTIONS_PER_IP="5", WEBSOCKET_MAX_CONNECTIONS_PER_IP="0")
     database.drop()
 
@@ -84,7 +85,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("sent", "status"), CASES.values(), ids=list(CASES))
-def test_too_much_is_refused_in_the_envelope_and_just_enough_is_not(web: Command, sent: bytes, status: int) -> None:
+def test_too_much_is_refused_in_the_envelope_and_just_enough_is_not(web: AppProcess, sent: bytes, status: int) -> None:
     with raw(web) as stranger:
         stranger.send(sent)
         answer = stranger.answer()
@@ -102,7 +103,7 @@ def test_a_page_of_another_origin_reads_why_where_any_may(web_server: Start, ori
         assert (answer.status, answer.headers.get("access-control-allow-origin")) == (413, told)
 
 
-def test_who_is_refused_while_it_sends_reads_why_and_is_not_reset(web: Command) -> None:
+def test_who_is_refused_while_it_sends_reads_why_and_is_not_reset(web: AppProcess) -> None:
     with raw(web) as stranger:
         stranger.socket.sendall(CHUNKED + chunk(b" " * 10_000) * 200)
         assert stranger.answer().status == 413
@@ -115,7 +116,7 @@ def test_who_is_refused_while_it_sends_reads_why_and_is_not_reset(web: Command) 
     [request(GET)[:20], request(GET)[:-2], request(POST, "Content-Length: 100", body=b"{"), CHUNKED + chunk(b"{")],
     ids=["a line", "a head", "a body", "chunks"],
 )
-def test_half_a_request_is_a_408_even_if_a_byte_comes_now_and_then(web: Command, half: bytes) -> None:
+def test_half_a_request_is_a_408_even_if_a_byte_comes_now_and_then(web: AppProcess, half: bytes) -> None:
     with raw(web) as stranger:
         stranger.socket.settimeout(0.1)
         stranger.send(half[:-1])
@@ -130,14 +131,14 @@ def test_half_a_request_is_a_408_even_if_a_byte_comes_now_and_then(web: Command,
 
 
 @pytest.mark.parametrize("before", [b"", request(GET)], ids=["nothing at all", "nothing more"])
-def test_a_connection_without_a_request_is_closed(web: Command, before: bytes) -> None:
+def test_a_connection_without_a_request_is_closed(web: AppProcess, before: bytes) -> None:
     with raw(web) as stranger:
         stranger.send(before)
         assert not before or stranger.answer().status == 200
         assert stranger.ended()
 
 
-def test_a_request_that_takes_its_time_to_be_answered_is_no_half_one(web: Command) -> None:
+def test_a_request_that_takes_its_time_to_be_answered_is_no_half_one(web: AppProcess) -> None:
     with raw(web) as stranger:
         stranger.send(request(GET) + request(GET) + request(GET)[:20])
         assert [stranger.answer().status for _ in range(2)] == [200, 200]
@@ -146,7 +147,7 @@ def test_a_request_that_takes_its_time_to_be_answered_is_no_half_one(web: Comman
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux tells of it")
-def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(web: Command) -> None:
+def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(web: AppProcess) -> None:
     wait_until(lambda: len(sockets_of(web)) == 1, "all others to be gone")
     with raw(web) as stranger:
         stranger.send(request("GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1") * 20)
@@ -154,16 +155,16 @@ def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(web: Command) -> None
         wait_until(lambda: len(sockets_of(web)) == 1, "its end", 15)
 
 
-def sockets_of(web: Command) -> list[str]:
+def sockets_of(web: AppProcess) -> list[str]:
     """The one on which it listens, and those to its clients; others have no port of its."""
     return [line for line in Path("/proc/net/tcp").read_text().splitlines() if is_of(line.split(), web)]
 
 
-def is_of(fields: list[str], web: Command) -> bool:
+def is_of(fields: list[str], web: AppProcess) -> bool:
     return fields[1].endswith(f":{web.port:04X}") and fields[3] in ("01", "0A")
 
 
-def test_so_many_connections_come_from_one_address_and_websockets_are_counted_apart(web: Command) -> None:
+def test_so_many_connections_come_from_one_address_and_websockets_are_counted_apart(web: AppProcess) -> None:
     with ExitStack() as stack:
         sockets = [stack.enter_context(client(web.ws_url)) for _ in range(7)]
         wait_until(lambda: metric(web, "hyperwatch_websocket_connections") == 7, "the sockets")
@@ -178,7 +179,7 @@ def test_so_many_connections_come_from_one_address_and_websockets_are_counted_ap
     wait_until(lambda: answers(web), "room for another")
 
 
-def answers(web: Command) -> bool:
+def answers(web: AppProcess) -> bool:
     with raw(web) as stranger:
         stranger.send(request(GET))
         return stranger.answer().status == 200

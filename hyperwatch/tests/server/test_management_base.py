@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.process import free_port
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import MockKafka
-from hyperwatch.tests.services.postgres import Database
-from realtime.bench.process import free_port
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import send
 

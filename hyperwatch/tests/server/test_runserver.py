@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from realtime.tests.websocket_client import client
 
 
@@ -14,7 +14,7 @@ from realtime.tests.websocket_client import client
 def test_it_answers_requests_and_follows_the_stream(
     fresh_database: Database, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    server = Command("runserver", "PORT", tmp_path, {**fresh_database.env, **redis_server.env})
+    server = AppProcess("runserver", tmp_path, {**fresh_database.env, **redis_server.env})
     # It knows no setting for its port.
     server.command += [f"127.0.0.1:{server.port}", "--noreload"]
     server.start()

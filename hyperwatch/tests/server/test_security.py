@@ -15,7 +15,8 @@ import yaml
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch.tests.services.commands import Command, Start
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT, setting_names
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +54,7 @@ def test_in_production_without_tls_one_line_says_what_that_means(tmp_path: Path)
     assert "can be read on the way" in told
 
 
-def fetch(web: Command, path: str, **headers: str) -> tuple[int, Message]:
+def fetch(web: AppProcess, path: str, **headers: str) -> tuple[int, Message]:
     """Status and headers of an answer, redirects not followed."""
     request = urllib.request.Request(f"{web.url}{path}", headers=headers)  # noqa: S310 (http, ours)
     opener = urllib.request.build_opener(Unmoved)

@@ -3,10 +3,10 @@
 import pytest
 from django.conf import settings as django_settings
 
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Start
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from realtime.kafka import existing_topics, topics
 
 
@@ -27,12 +27,12 @@ def test_a_fresh_database_is_migrated_and_alone(fresh_database: Database) -> Non
 def test_redis_comes_back_from_each_fault(redis_server: RedisServer) -> None:
     redis_server.pause()
     redis_server.resume()
-    assert redis_server.ready()
+    assert redis_server.is_ready()
     redis_server.kill()
-    assert not redis_server.ready()
-    redis_server.heal()
+    assert not redis_server.is_ready()
+    redis_server.ensure_running()
     redis_server.restart()
-    assert redis_server.ready()
+    assert redis_server.is_ready()
 
 
 @pytest.mark.kafka
@@ -40,7 +40,7 @@ def test_kafka_keeps_its_topics_through_a_crash(apache_kafka: KafkaBroker) -> No
     names = {topic.name for topic in topics()}
     assert names <= existing_topics()
     apache_kafka.kill()
-    apache_kafka.heal()
+    apache_kafka.ensure_running()
     assert names <= existing_topics(timeout=20)
 
 
@@ -48,6 +48,6 @@ def test_a_web_server_and_a_consumer_answer_and_end_in_order(
     web_server: Start, consumer_process: Start, mock_kafka: MockKafka
 ) -> None:
     for process in (web_server(), consumer_process(**mock_kafka.env)):
-        assert process.ready()
+        assert process.is_ready()
         process.stop()
-        assert (process.returncode, process.complaint()) == (0, "")
+        assert (process.returncode, process.unexpected_traceback()) == (0, "")

@@ -20,11 +20,11 @@ from hyperwatch.embedded import addresses
 from hyperwatch.embedded.kept import keep, kept
 from hyperwatch.embedded.parts import Parts
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.process import free_port
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.bench.process import free_port
 
 NOTHING_CONFIGURED = {"DATABASE_URL": "", "REDIS_URL": "", "KAFKA_BOOTSTRAP_SERVERS": "", "ADMIN_PASSWORD": ""}
 
@@ -88,8 +88,8 @@ def var() -> Iterator[Path]:
 
 
 @pytest.fixture
-def up(var: Path, tmp_path: Path) -> Iterator[Command]:
-    command = Command("up", "PORT", tmp_path, {**NOTHING_CONFIGURED, "DATA_DIR": str(var)})
+def up(var: Path, tmp_path: Path) -> Iterator[AppProcess]:
+    command = AppProcess("up", tmp_path, {**NOTHING_CONFIGURED, "DATA_DIR": str(var)})
     yield command
     command.kill()
 
@@ -110,7 +110,7 @@ def processes_of(var: Path) -> list[str]:
     return [line for line in lines if any(name in line for name in names)]
 
 
-def head(up: Command) -> int:
+def head(up: AppProcess) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", up.port)
     connection.request("GET", "/api/v1/transactions?page_size=1")
     answer = json.loads(connection.getresponse().read())
@@ -120,7 +120,7 @@ def head(up: Command) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
-    up: Command, var: Path, number: signal.Signals
+    up: AppProcess, var: Path, number: signal.Signals
 ) -> None:
     up.start()
     wait_until(lambda: head(up) > 0, "the demo market's first facts")
@@ -129,7 +129,7 @@ def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
     up.signal(number)
     assert up.wait() == 0
     assert processes_of(var) == []
-    assert up.complaint() == ""
+    assert up.unexpected_traceback() == ""
     del opened
     up.start()
     wait_until(lambda: head(up) > before, "facts after the second start")
@@ -137,7 +137,7 @@ def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
     assert "SIMULATED" in up.output()
 
 
-def test_a_second_one_in_the_same_folder_says_so(up: Command, var: Path) -> None:
+def test_a_second_one_in_the_same_folder_says_so(up: AppProcess, var: Path) -> None:
     up.start()
     env = {**os.environ, **NOTHING_CONFIGURED, "DATA_DIR": str(var), "PORT": str(free_port())}
     second = subprocess.run(
@@ -162,7 +162,7 @@ def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
         "INSERT INTO dead_letters (topic, partition, \"offset\", reason, error) VALUES ('t', 0, 7, 'NOT_JSON', 'e')"
     )
     given = {**NOTHING_CONFIGURED, **fresh_database.env, "DATA_DIR": str(var), "DEMO_MARKET": "0"}
-    up, file = Command("up", "PORT", tmp_path, given), var / "database.url"
+    up, file = AppProcess("up", tmp_path, given), var / "database.url"
     up.start()
     try:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -1,1 +1,1 @@
-"""The real services that tests run on: processes of the tests' own, on their own ports, ended with them."""
+"""The services of a test run as pytest fixtures, its environment, and waiting."""

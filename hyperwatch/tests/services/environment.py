@@ -1,8 +1,7 @@
-"""The environment of a test run: nothing comes from the developer's shell by accident.
+"""The environment of a test run, isolated from the developer's shell.
 
-`isolate` runs before Django reads its settings. What the shell offers (`DATABASE_URL`, `REDIS_URL`,
-`KAFKA_BOOTSTRAP_SERVERS`) is remembered for the fixtures; the tests themselves, and the processes that they
-start, see only what stands here.
+`isolate` runs before Django reads its settings. `given` holds the services of the shell (`DATABASE_URL`, `REDIS_URL`,
+`KAFKA_BOOTSTRAP_SERVERS`) for the fixtures. Tests and their processes see `SETTINGS` only.
 """
 
 import os
@@ -11,8 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hyperwatch.embedded import apache
-from hyperwatch.tests.services import redis
+from hyperwatch.harness import apache_kafka, redis
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA_DIR = Path(tempfile.gettempdir()) / f"hyperwatch-tests-{os.getpid()}"
@@ -25,18 +23,18 @@ SETTINGS = {
     "SERVER_HOST": "127.0.0.1",
     "REDIS_URL": "",
     "KAFKA_BOOTSTRAP_SERVERS": "",
-    # A member that comes back to its group waits for this long.
+    # A killed member delays its successor in the group by this long.
     "KAFKA_SESSION_TIMEOUT_MS": "2000",
 }
 
-# Which PostgreSQL: a database of the tests' own is made on it in any case.
+# The choice of PostgreSQL; the tests create a database of their own on it.
 TAKEN_OVER = ("DATABASE_URL", "EMBEDDED_POSTGRES")
 
 given: dict[str, str] = {}
 
 
 def isolate() -> None:
-    """Puts the tests' settings in place of the shell's."""
+    """Replaces the settings of the shell by those of the tests."""
     for name in setting_names():
         if value := os.environ.pop(name, ""):
             given[name] = value
@@ -45,7 +43,7 @@ def isolate() -> None:
 
 
 def setting_names() -> set[str]:
-    """Every setting there is, as `.env.example` lists them."""
+    """All settings, from `.env.example`."""
     return set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
@@ -63,22 +61,22 @@ def program(marker: str) -> str:
 
 
 def missing() -> dict[str, str]:
-    """What this machine lacks, by the marker of the tests that need it."""
+    """Missing services: the marker of the tests that need one, and the reason."""
     lacks = {marker: f"{marker} is not installed" for marker in PROGRAMS if not program(marker)}
-    if not redis.available() and not given.get("REDIS_URL"):
+    if not redis.is_installed() and not given.get("REDIS_URL"):
         lacks["redis"] = "no redis-server, no REDIS_URL"
-    if not apache.available() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if not apache_kafka.is_installed() and not given.get("KAFKA_BOOTSTRAP_SERVERS"):
         lacks["kafka"] = "no java with Kafka's jars (KAFKA_LIBS), no KAFKA_BOOTSTRAP_SERVERS"
     return lacks
 
 
 def header() -> list[str]:
-    """The first lines of a run: what was found, and what is left out for want of it."""
+    """The first lines of a run: the services in use, and the tests left out."""
     lacks = missing()
     found = {
         "PostgreSQL": "DATABASE_URL" if given.get("DATABASE_URL") else "embedded",
-        "Redis": "redis-server" if redis.available() else "REDIS_URL",
-        "Apache Kafka": f"java, {apache.jars()}" if apache.available() else "KAFKA_BOOTSTRAP_SERVERS",
+        "Redis": "redis-server" if redis.is_installed() else "REDIS_URL",
+        "Apache Kafka": f"java, {apache_kafka.jars()}" if apache_kafka.is_installed() else "KAFKA_BOOTSTRAP_SERVERS",
     }
     for marker, service in (("redis", "Redis"), ("kafka", "Apache Kafka")):
         if marker in lacks:

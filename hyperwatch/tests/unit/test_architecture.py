@@ -41,6 +41,7 @@ FACE_FOR_ASSEMBLY = (
     "realtime.routing", "realtime.asyncapi", "realtime.bench", "realtime.soak", "realtime.sending",
     "realtime.database_metrics",
 )  # fmt: skip
+MEASURING = ("hyperwatch.harness", "realtime.bench", "realtime.soak")
 
 
 def sources(*, tests: bool = False) -> Iterator[Path]:
@@ -75,6 +76,10 @@ def allowed(importer: str) -> tuple[str, ...]:
     room = importer.split(".")[0]
     if room in DOMAINS:
         return (*FRAME, *FACE_FOR_DOMAINS, room)
+    if is_in(importer, ("hyperwatch.harness",)):
+        return ("hyperwatch.embedded", "hyperwatch.harness", "realtime.kafka")
+    if is_in(importer, MEASURING):
+        return ("hyperwatch", "realtime")
     if room == "realtime":
         return (*FORMATS, "realtime")
     if is_in(importer, FRAME):
@@ -86,6 +91,12 @@ def allowed(importer: str) -> tuple[str, ...]:
 def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
     ours = {name for name in imports(path) if name.split(".")[0] in ROOMS}
     assert {name for name in ours if not is_in(name, allowed(name_of(path)))} == set()
+
+
+def test_production_modules_import_no_measuring_code() -> None:
+    commands = ("hyperwatch.management.commands.bench", "hyperwatch.management.commands.soak")
+    production = [path for path in sources() if not is_in(name_of(path), (*MEASURING, *commands))]
+    assert [path for path in production if any(is_in(name, MEASURING) for name in imports(path))] == []
 
 
 def test_only_one_module_speaks_to_kafka() -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from django.conf import settings
 
-from hyperwatch import temporary
-from hyperwatch.embedded import apache
+from hyperwatch.harness import apache_kafka
+from hyperwatch.harness.postgres import COMPOSE_OPTIONS
 from hyperwatch.tests.services.environment import ROOT, setting_names
 
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -69,12 +69,12 @@ def test_compose_makes_up_no_secret() -> None:
 
 
 def test_the_tests_kafka_is_that_of_compose() -> None:
-    assert yaml.safe_load(COMPOSE)["services"]["kafka"]["image"] == f"apache/kafka:{apache.VERSION}"
+    assert yaml.safe_load(COMPOSE)["services"]["kafka"]["image"] == f"apache/kafka:{apache_kafka.VERSION}"
 
 
 def test_benchmarks_measure_on_a_postgresql_that_is_set_as_that_of_compose() -> None:
     command = yaml.safe_load(COMPOSE)["services"]["postgres"]["command"]
-    assert command == ["postgres", *(word for item in temporary.AS_COMPOSE.items() for word in ("-c", "=".join(item)))]
+    assert command == ["postgres", *(word for item in COMPOSE_OPTIONS.items() for word in ("-c", "=".join(item)))]
 
 
 def test_the_image_needs_no_root() -> None:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.postgres import Database
 
 
 def bench(*words: str, **env: str) -> dict[str, Any]:

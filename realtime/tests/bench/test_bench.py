@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from hyperwatch.harness.kafka import KafkaBroker
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import KafkaBroker
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
+from realtime.bench import CannotMeasureError
 from realtime.bench.content import Content, as_stock_does
-from realtime.bench.process import CannotMeasureError
 from realtime.bench.report import AtLeast, AtMost, ratio
 from realtime.bench.tape import Tape
 from realtime.bench.wire import frames

@@ -2,9 +2,8 @@
 
 import pytest
 
-from hyperwatch.tests.services.postgres import Database
-from realtime.bench import filling, population
-from realtime.bench.process import CannotMeasureError
+from hyperwatch.harness.postgres import Database
+from realtime.bench import CannotMeasureError, filling, population
 from realtime.bench.recipes import RECIPES
 from realtime.streams import get_stream
 

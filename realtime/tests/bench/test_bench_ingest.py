@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from realtime.tests.bench.bench_command import bench, left_in
 
 

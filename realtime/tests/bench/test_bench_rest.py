@@ -1,7 +1,7 @@
 """The benchmark of reading works and counts right. What it measures is for a quiet machine to say."""
 
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from realtime.bench.hot import HOT
 from realtime.bench.questions import GROUPS, QUESTIONS
 from realtime.tests.bench.bench_command import bench, left_in

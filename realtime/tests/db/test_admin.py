@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from hyperwatch.browsing import MOST, ReadOnlyAdmin
-from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.harness.kafka import MockKafka
 from realtime.kafka import Consumer
 from realtime.models import DeadLetter
 from realtime.tests import builders

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.heads import read_places
 from realtime.models import DeadLetter, Reason

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 
-from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime import kafka, losses
 from realtime.decoding import Batch, decode_batch

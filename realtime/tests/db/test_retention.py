@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from pytest_django.fixtures import Settings
 
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.api_client import ask, get
-from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime import retention
 from realtime.decoding import Batch

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from hyperwatch.formats import isoformat
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.api_client import get
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.kafka import Message
 from realtime.models import DeadLetter
@@ -36,7 +36,7 @@ def at(offset: timedelta, tid: int) -> Message:
 
 
 def test_an_event_of_any_time_is_told_in_the_order_in_which_it_came_and_impossible_ones_are_put_aside(
-    mock_kafka: MockKafka, server: Command
+    mock_kafka: MockKafka, server: AppProcess
 ) -> None:
     refused = [(reason, offset) for reason, offsets in REFUSED.items() for offset in offsets]
     messages = [at(offset, tid) for tid, offset in enumerate([*ACCEPTED.values(), *(late for _, late in refused)])]
@@ -56,7 +56,7 @@ def test_an_event_of_any_time_is_told_in_the_order_in_which_it_came_and_impossib
 
 
 def test_a_state_that_comes_hours_late_is_stored_and_not_told_and_the_newest_stays_the_newest(
-    mock_kafka: MockKafka, server: Command
+    mock_kafka: MockKafka, server: AppProcess
 ) -> None:
     minutes = [0, -420, 5, 4, 30, -29_467_440]
     with client(server.ws_url) as ws:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import KafkaBroker
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.fixtures import Folders
-from hyperwatch.tests.services.kafka import KafkaBroker
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.cluster import Cluster, apache, running_cluster, waits
 from realtime.tests.ingest_helpers import health
@@ -23,12 +23,12 @@ pytestmark = [pytest.mark.redis, pytest.mark.kafka]
 def cluster(
     _migrated: Database, _redis: RedisServer, _kafka: KafkaBroker, tmp_path_factory: Folders
 ) -> Iterator[Cluster]:
-    _redis.heal()
+    _redis.ensure_running()
     with running_cluster(_migrated, apache(_kafka), tmp_path_factory.mktemp("cluster"), **_redis.env) as cluster:
         yield cluster
 
 
-def known(consumer: Command) -> int:
+def known(consumer: AppProcess) -> int:
     return metric(consumer, 'hyperwatch_ingest_duplicates_total{stream="transactions"}')
 
 
@@ -117,19 +117,19 @@ def test_one_frozen_between_its_commit_and_its_publishing_tells_late_and_disturb
     end(frozen, other)
 
 
-def share(*consumers: Command) -> None:
+def share(*consumers: AppProcess) -> None:
     wait_until(lambda: all(health(consumer)["assigned"] for consumer in consumers), "a share for each", 20)
 
 
-def takes_over(consumer: Command) -> None:
+def takes_over(consumer: AppProcess) -> None:
     wait_until(lambda: len(health(consumer)["assigned"]) == 15, "all partitions to have gone to one", 20)
 
 
-def is_frozen(consumer: Command) -> bool:
+def is_frozen(consumer: AppProcess) -> bool:
     return Path(f"/proc/{consumer.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def check_comes_back(cluster: Cluster, frozen: Command) -> None:
+def check_comes_back(cluster: Cluster, frozen: AppProcess) -> None:
     """It goes on with what others have stored meanwhile, is taken into the group again, and all goes on."""
     frozen.resume()
     wait_until(lambda: "offsets not committed" in frozen.output(), "its offsets to be refused")
@@ -141,6 +141,6 @@ def check_comes_back(cluster: Cluster, frozen: Command) -> None:
     cluster.check_silent()
 
 
-def end(*consumers: Command) -> None:
+def end(*consumers: AppProcess) -> None:
     for consumer in consumers:
         consumer.stop()

@@ -11,9 +11,9 @@ from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.test import override_settings
 
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.fixtures import Folders
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.due import Due, Lost
 from realtime.kafka import Consumer, Message, topics
@@ -58,7 +58,7 @@ def test_a_kafka_that_dies_and_one_that_freezes_are_waited_for_and_told_of(
 
     _kafka.kill()
     check_away(cluster)
-    _kafka.heal()
+    _kafka.ensure_running()
     cluster.send(50)
     cluster.check()
     wait_until(lambda: cluster.ready("kafka") == (200, "ok", "ok"), "readiness", 20)
@@ -71,7 +71,7 @@ def test_a_kafka_that_dies_and_one_that_freezes_are_waited_for_and_told_of(
     cluster.check_counts_as_read()
     cluster.check_silent()
     wait_until(lambda: cluster.ready("kafka") == (200, "ok", "ok"), "readiness", 20)
-    assert consumer.running
+    assert consumer.is_running
     consumer.stop()
 
 

@@ -9,8 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.decoding import Batch
 from realtime.kafka import Message
@@ -28,7 +28,7 @@ BATCH = 2_000
 
 
 @pytest.fixture
-def ws(server: Command) -> Iterator[Client]:
+def ws(server: AppProcess) -> Iterator[Client]:
     with client(server.ws_url) as connected:
         connected.subscribe("transactions")
         yield connected

@@ -13,9 +13,9 @@ import psycopg2
 import pytest
 
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.fixtures import Folders
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.cluster import Cluster, embedded_kafka, waits
 
@@ -28,7 +28,7 @@ class Place(NamedTuple):
 
     server: EmbeddedPostgres
     cluster: Cluster
-    consumers: list[Command]
+    consumers: list[AppProcess]
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +57,11 @@ def cluster(place: Place) -> Cluster:
 
 
 @pytest.fixture
-def consumer(place: Place) -> Command:
+def consumer(place: Place) -> AppProcess:
     return place.consumers[-1]
 
 
-def check_away(cluster: Cluster, consumer: Command) -> None:
+def check_away(cluster: Cluster, consumer: AppProcess) -> None:
     """The API says so, readiness says so, the socket stays, the consumer tries again, and no offset moves on."""
     before = waits(consumer)
     cluster.send(10)
@@ -72,18 +72,18 @@ def check_away(cluster: Cluster, consumer: Command) -> None:
     assert cluster.committed() == cluster.sent - 10
 
 
-def check_back(cluster: Cluster, consumer: Command) -> None:
+def check_back(cluster: Cluster, consumer: AppProcess) -> None:
     """By itself: nobody was started anew."""
     cluster.check()
     cluster.check_counts_as_read()
     cluster.check_reads()
     assert cluster.ready("database") == (200, "ok", "ok")
-    assert consumer.running
+    assert consumer.is_running
     cluster.check_silent()
 
 
 def test_while_postgresql_is_stopped_nothing_counts_as_read_and_all_goes_on_once_it_is_back(
-    place: Place, cluster: Cluster, consumer: Command
+    place: Place, cluster: Cluster, consumer: AppProcess
 ) -> None:
     place.server.stop()
     try:
@@ -93,7 +93,7 @@ def test_while_postgresql_is_stopped_nothing_counts_as_read_and_all_goes_on_once
     check_back(cluster, consumer)
 
 
-def test_out_of_connections_is_waited_for_as_well(cluster: Cluster, consumer: Command) -> None:
+def test_out_of_connections_is_waited_for_as_well(cluster: Cluster, consumer: AppProcess) -> None:
     with cluster.out_of_connections():
         check_away(cluster, consumer)
         assert "too many connections" in consumer.output()
@@ -101,7 +101,7 @@ def test_out_of_connections_is_waited_for_as_well(cluster: Cluster, consumer: Co
 
 
 def test_a_consumer_that_waits_for_the_database_ends_in_order_and_the_next_one_stores_its_batch(
-    place: Place, cluster: Cluster, consumer: Command
+    place: Place, cluster: Cluster, consumer: AppProcess
 ) -> None:
     with cluster.out_of_connections():
         check_away(cluster, consumer)
@@ -127,7 +127,7 @@ def waiting(cluster: Cluster, seconds: float = 0) -> bool:
 
 
 def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_membership(
-    cluster: Cluster, consumer: Command
+    cluster: Cluster, consumer: AppProcess
 ) -> None:
     before = waits(consumer)
     with held(cluster):
@@ -142,7 +142,7 @@ def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_memb
 
 
 def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ever(
-    cluster: Cluster, consumer: Command
+    cluster: Cluster, consumer: AppProcess
 ) -> None:
     """By a migration, say. More requests come than there are threads: the last one is to be answered, too."""
     with closing(psycopg2.connect(cluster.database.url)) as other, other, other.cursor() as cursor:
@@ -160,7 +160,7 @@ def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ev
 
 
 def test_a_statement_that_is_cancelled_and_a_connection_that_is_cut_off_under_it_are_tried_again(
-    cluster: Cluster, consumer: Command
+    cluster: Cluster, consumer: AppProcess
 ) -> None:
     before = waits(consumer)
     with held(cluster):
@@ -171,14 +171,14 @@ def test_a_statement_that_is_cancelled_and_a_connection_that_is_cut_off_under_it
     assert waits(consumer) == before + 2
 
 
-def strike(cluster: Cluster, consumer: Command, fault: str) -> None:
+def strike(cluster: Cluster, consumer: AppProcess, fault: str) -> None:
     before = waits(consumer)
     wait_until(lambda: waiting(cluster), "the store to wait")
     cluster.database.query(f"SELECT {fault}(pid) {OF_THE_BLOCKED}")
     wait_until(lambda: waits(consumer) == before + 1, "the consumer to notice")
 
 
-def test_the_loser_of_a_deadlock_tries_again(cluster: Cluster, consumer: Command) -> None:
+def test_the_loser_of_a_deadlock_tries_again(cluster: Cluster, consumer: AppProcess) -> None:
     """The store locks the liquidations and waits for the transactions; the other asks the other way round."""
     with cluster.sessions_with("deadlock_timeout = '2s'"):
         before = waits_of_new_session(cluster, consumer)
@@ -193,7 +193,7 @@ def test_the_loser_of_a_deadlock_tries_again(cluster: Cluster, consumer: Command
     assert cluster.database.query("SELECT id FROM liquidations") == [(1,)]
 
 
-def test_a_serialization_failure_is_tried_again(cluster: Cluster, consumer: Command) -> None:
+def test_a_serialization_failure_is_tried_again(cluster: Cluster, consumer: AppProcess) -> None:
     with cluster.sessions_with("default_transaction_isolation = 'repeatable read'"):
         before = waits_of_new_session(cluster, consumer)
         with held(cluster) as cursor:
@@ -205,7 +205,7 @@ def test_a_serialization_failure_is_tried_again(cluster: Cluster, consumer: Comm
     assert "could not serialize access" in consumer.output()
 
 
-def waits_of_new_session(cluster: Cluster, consumer: Command) -> int:
+def waits_of_new_session(cluster: Cluster, consumer: AppProcess) -> int:
     """How often the consumer has waited, once it has stored something on another connection."""
     cluster.send(1)
     cluster.check()

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.fixtures import Folders
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.cluster import Cluster, embedded_kafka, running_cluster
 from realtime.tests.websocket_client import metric
@@ -21,17 +21,17 @@ Fault = Callable[[RedisServer], AbstractContextManager[None]]
 @pytest.fixture(scope="module")
 def cluster(_migrated: Database, _redis: RedisServer, tmp_path_factory: Folders) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    _redis.heal()
+    _redis.ensure_running()
     with (
         embedded_kafka(folder / "kafka") as kafka,
         running_cluster(_migrated, kafka.env, folder, **_redis.env) as cluster,
     ):
-        cluster.web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
+        cluster.web.allows_traceback = True  # The layer logs a traceback of its own when its connection breaks.
         yield cluster
 
 
 @pytest.fixture(scope="module")
-def consumer(cluster: Cluster) -> Command:
+def consumer(cluster: Cluster) -> AppProcess:
     return cluster.working()
 
 
@@ -58,7 +58,7 @@ def full(redis: RedisServer) -> Iterator[None]:
 
 @pytest.mark.parametrize(("fault", "word"), [(dead, "down"), (frozen, "down"), (full, "ok")])
 def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_again(
-    cluster: Cluster, consumer: Command, redis_server: RedisServer, fault: Fault, word: str
+    cluster: Cluster, consumer: AppProcess, redis_server: RedisServer, fault: Fault, word: str
 ) -> None:
     cluster.send(20)
     cluster.check()
@@ -79,7 +79,7 @@ def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_aga
     cluster.check_socket()
 
 
-def is_told(cluster: Cluster, consumer: Command) -> bool:
+def is_told(cluster: Cluster, consumer: AppProcess) -> bool:
     before = metric(consumer, "hyperwatch_publish_events_total")
     cluster.send(1)
     cluster.check()

@@ -12,8 +12,8 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from hyperwatch.formats import isoformat
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.decoding import decode_batch
 from realtime.heads import Place, read_places
@@ -46,7 +46,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
 
 
 @pytest.fixture
-def ws(server: Command) -> Iterator[Client]:
+def ws(server: AppProcess) -> Iterator[Client]:
     with client(server.ws_url) as connected:
         connected.subscribe(*CHANNELS)
         yield connected

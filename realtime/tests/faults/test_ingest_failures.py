@@ -13,12 +13,13 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from hyperwatch.tests.services.commands import Command, Start
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.process import free_port
+from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import MockKafka
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.bench.process import free_port
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import health, send
 from realtime.tests.websocket_client import metric
@@ -39,7 +40,7 @@ def wait_for_tids(database: Database, count: int) -> None:
     assert stored_tids(database) == list(range(count))
 
 
-def assert_ends_cleanly(consumer: Command) -> None:
+def assert_ends_cleanly(consumer: AppProcess) -> None:
     consumer.signal(signal.SIGTERM)
     assert consumer.wait(10) == 0, consumer.output()[-2000:]
 
@@ -88,7 +89,7 @@ def test_what_no_policy_covers_ends_the_process_and_the_next_one_stores_what_it_
 ) -> None:
     fresh_database.query("ALTER TABLE newest_of_coin RENAME TO elsewhere")
     consumer = consumer_process(**mock_kafka.env)
-    consumer.may_complain = True
+    consumer.allows_traceback = True
     send_transactions(range(20))
     assert consumer.wait(20) == 1
     assert "newest_of_coin" in consumer.output()
@@ -122,7 +123,7 @@ def test_one_that_waits_for_the_database_for_longer_does_not_stand(
         time.sleep(6)
         assert stored_tids(fresh_database) == []
     wait_for_tids(fresh_database, 10)
-    assert consumer.running
+    assert consumer.is_running
 
 
 def init_db(database: Database, *args: str, **env: str) -> list[str]:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 import psycopg2
 
-from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
+from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.checkpoints import STEPS
 from realtime.kafka import Producer
@@ -120,5 +121,5 @@ def test_two_consumers_of_overlapping_and_repeated_input_make_no_hole_and_no_rep
     assert all(metric(consumer, "hyperwatch_ingest_rows_stored_total") > 0 for consumer in consumers)
 
 
-def processed(consumers: Sequence[Command]) -> int:
+def processed(consumers: Sequence[AppProcess]) -> int:
     return sum(metric(consumer, "hyperwatch_ingest_batch_size_messages_sum") for consumer in consumers)

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
-from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.kafka import MockKafka
-from hyperwatch.tests.services.postgres import Database
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.postgres import Database
+from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.kafka import Message
 from realtime.tests import builders
@@ -78,13 +79,13 @@ VALUES (%s, '', '', true, now(), now())"""
 
 
 @pytest.fixture
-def consumer(mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start) -> Command:
+def consumer(mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start) -> AppProcess:
     fresh_database.query(WATCH, builders.WALLET)
     return consumer_process(**mock_kafka.env)
 
 
 def test_every_message_is_stored_or_a_dead_letter_and_the_consumer_lives(
-    consumer: Command, fresh_database: Database
+    consumer: AppProcess, fresh_database: Database
 ) -> None:
     numbers = itertools.count()
     sent: list[Message] = []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
 from realtime.tests import builders
 from realtime.tests.builders import WALLET, stored
 from realtime.tests.mutants import byte_changes, field_changes, values, with_other_bytes, with_other_fields
@@ -61,7 +61,7 @@ def message(raw: bytes) -> str | bytes:
 
 @GENERATED
 @given(some.lists(texts | some.binary(max_size=100), min_size=10, max_size=25))
-def test_every_frame_is_answered_and_the_connection_stays(server: Command, sent: list[bytes]) -> None:
+def test_every_frame_is_answered_and_the_connection_stays(server: AppProcess, sent: list[bytes]) -> None:
     stored(builders.liquidation(), builders.transaction(), builders.ratio())
     with client(server.ws_url) as ws:
         for raw in sent:
@@ -69,7 +69,7 @@ def test_every_frame_is_answered_and_the_connection_stays(server: Command, sent:
         answers = [answered(ws) for _ in sent]
         assert ws.ask(type="ping")["type"] == "pong"
     assert set(answers) <= {"error", "subscribed", "unsubscribed", "pong", "subscriptions", "connected"}
-    assert server.complaint() == ""
+    assert server.unexpected_traceback() == ""
 
 
 def answered(ws: Client) -> str:
@@ -97,7 +97,9 @@ raw_frames = some.builds(
 
 @GENERATED
 @given(some.lists(raw_frames | some.binary(max_size=30), max_size=8))
-def test_whatever_bytes_come_the_connection_ends_with_a_code_that_is_told(server: Command, sent: list[bytes]) -> None:
+def test_whatever_bytes_come_the_connection_ends_with_a_code_that_is_told(
+    server: AppProcess, sent: list[bytes]
+) -> None:
     with client(server.ws_url) as neighbour:
         with opened(server.port) as raw:
             # Who was cut off cannot go on.
@@ -107,7 +109,7 @@ def test_whatever_bytes_come_the_connection_ends_with_a_code_that_is_told(server
             codes = said_at_the_end(raw)
         assert codes <= MAY_SAY | {None}, codes
         assert neighbour.ask(type="ping")["type"] == "pong"
-    assert server.complaint() == ""
+    assert server.unexpected_traceback() == ""
 
 
 def said_at_the_end(raw: Any) -> set[int | None]:

@@ -3,11 +3,12 @@
 import pytest
 from django.core.management import call_command
 
-from hyperwatch.tests.services.commands import Command, Start
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
+from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.websocket_client import client, metric
 
@@ -22,7 +23,7 @@ def replay() -> None:
     call_command("replay", *map(str, FILES))
 
 
-def check_replay(database: Database, web: Command, consumer: Command) -> None:
+def check_replay(database: Database, web: AppProcess, consumer: AppProcess) -> None:
     """Replays twice into an empty database while a client listens to all that it may without naming coins."""
     channels = ["transactions", "liquidations", "long_short_ratios"]
     with client(web.ws_url) as listener:

@@ -10,10 +10,10 @@ from psycopg2 import Error
 from rest_framework_api_key.models import APIKey
 from websockets.exceptions import ConnectionClosed
 
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.models import Epoch
 from realtime.store import Stored
@@ -24,13 +24,13 @@ from realtime.tests.websocket_client import Client, client, metric
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
 
 Publish = Callable[[list[Stored]], None]
-Serve = Callable[..., Command]
+Serve = Callable[..., AppProcess]
 
 
 @pytest.fixture
 def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> Iterator[Serve]:
     env = {"DATABASE_URL": test_database_url, "REDIS_URL": redis_server.url}
-    with commands.running("serve", "PORT", tmp_path, **env) as start:
+    with commands.running("serve", tmp_path, **env) as start:
         yield start
 
 
@@ -79,7 +79,7 @@ def test_a_hub_that_was_forgotten_by_redis_mends_and_hears_again(
     serve: Serve, publish: Publish, redis_server: RedisServer
 ) -> None:
     web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.5")
-    web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
+    web.allows_traceback = True  # The layer logs a traceback of its own when its connection breaks.
     with client(web.ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
@@ -111,7 +111,7 @@ def test_a_hub_whose_connection_redis_has_cut_off_is_told_of_everything(
 ) -> None:
     """As Redis does with a subscriber that has 32 MB of backlog."""
     web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.5")
-    web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
+    web.allows_traceback = True  # The layer logs a traceback of its own when its connection breaks.
     with client(web.ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
@@ -178,7 +178,7 @@ def test_two_resumes_at_once_lose_nothing(serve: Serve, publish: Publish) -> Non
 
 def test_a_look_at_the_heads_that_fails_is_not_the_last(serve: Serve) -> None:
     web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.1")
-    web.may_complain = True
+    web.allows_traceback = True
     with client(web.ws_url) as ws:
         ws.subscribe("liquidations")
         epoch = Epoch.objects.get()

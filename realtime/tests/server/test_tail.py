@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.process import Process, free_port
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.process import Process
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.bench.process import free_port
 from realtime.lines import line
 from realtime.tests import builders
 from realtime.tests.builders import stored
@@ -33,15 +32,13 @@ def liquidate(low: int, high: int, **overrides: Any) -> None:
 class Tail(Process):
     """`manage.py tail` as a person runs it, with the default address."""
 
-    name = "tail"
-
     def __init__(self, folder: Path, port: int, *arguments: str) -> None:
         command = [sys.executable, str(ROOT / "manage.py"), "tail", *arguments]
-        super().__init__(command, folder, {"PORT": str(port), "SERVER_HOST": "::", "PYTHONUNBUFFERED": "1"})
+        super().__init__("tail", command, folder, {"PORT": str(port), "SERVER_HOST": "::", "PYTHONUNBUFFERED": "1"})
 
 
 @contextmanager
-def tailing(server: Command, folder: Path, *arguments: str) -> Iterator[Tail]:
+def tailing(server: AppProcess, folder: Path, *arguments: str) -> Iterator[Tail]:
     tail = Tail(folder, server.port, *arguments)
     tail.start()
     try:
@@ -50,7 +47,7 @@ def tailing(server: Command, folder: Path, *arguments: str) -> Iterator[Tail]:
         tail.stop()
 
 
-def test_tail_prints_a_line_for_each_event_and_ends_quietly(server: Command, tmp_path: Path) -> None:
+def test_tail_prints_a_line_for_each_event_and_ends_quietly(server: AppProcess, tmp_path: Path) -> None:
     liquidate(1, 1, coin="ETH")
     stored(builders.ratio())
     follow_to(server, "long_short_ratios", 1)
@@ -70,7 +67,7 @@ def test_tail_prints_a_line_for_each_event_and_ends_quietly(server: Command, tmp
     ]
 
 
-def test_tail_prints_json_and_tells_of_gaps(server: Command, tmp_path: Path) -> None:
+def test_tail_prints_json_and_tells_of_gaps(server: AppProcess, tmp_path: Path) -> None:
     liquidate(1, 3)
     follow_to(server, "liquidations", 3)
     with tailing(server, tmp_path, "liquidations", "--since", "7", "--json") as tail:
@@ -90,7 +87,7 @@ def test_tail_prints_json_and_tells_of_gaps(server: Command, tmp_path: Path) -> 
     )  # fmt: skip
 
 
-def follow_to(server: Command, channel: str, head: int) -> None:
+def follow_to(server: AppProcess, channel: str, head: int) -> None:
     with plain_client(server.ws_url) as ws:
         wait_until(lambda: ws.ask(type="hello")["channels"][channel]["head"] == head, f"head {head}")
 
@@ -99,7 +96,7 @@ def tail_here(*arguments: str) -> None:
     call_command("tail", *arguments)
 
 
-def test_tail_says_what_is_wrong(server: Command) -> None:
+def test_tail_says_what_is_wrong(server: AppProcess) -> None:
     at = ("--url", server.ws_url)
     for arguments, complaint in {
         ("nothing",): "Channel 'nothing' is not supported",
@@ -115,7 +112,7 @@ def test_tail_says_what_is_wrong(server: Command) -> None:
         tail_here("liquidations", "--url", f"{server.ws_url}/elsewhere")
 
 
-def test_a_channel_that_there_is_not_ends_tail_with_an_error(server: Command, tmp_path: Path) -> None:
+def test_a_channel_that_there_is_not_ends_tail_with_an_error(server: AppProcess, tmp_path: Path) -> None:
     with tailing(server, tmp_path, "nothing") as tail:
         assert tail.wait() == 1
     assert tail.output().splitlines() == ["CommandError: Channel 'nothing' is not supported"]
@@ -129,7 +126,7 @@ def test_tail_says_that_it_waits_for_a_server(tmp_path: Path) -> None:
     assert tail.wait() == 0
 
 
-def test_tail_into_a_closed_pipe_ends_quietly(server: Command) -> None:
+def test_tail_into_a_closed_pipe_ends_quietly(server: AppProcess) -> None:
     liquidate(1, 3)
     follow_to(server, "liquidations", 3)
     command = [sys.executable, "manage.py", "tail", "liquidations", "--since", "0", "--url", server.ws_url]

@@ -9,9 +9,9 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from pytest_django.fixtures import Settings
 
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
-from realtime.kafka import Consumer, topics
+from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from realtime.kafka import Consumer
 from realtime.market import Market, run_market
 from realtime.market.feed import live
 from realtime.sending import topic_names
@@ -51,7 +51,7 @@ def test_what_lies_on_the_topics_is_what_the_market_made(mock_kafka: MockKafka) 
 
 def test_the_topics_are_those_of_the_settings(mock_kafka: MockKafka, tmp_path: Path, settings: Settings) -> None:
     settings.KAFKA_TOPIC_TRANSACTIONS, settings.KAFKA_TOPIC_COMPUTED_DATA = "mine.t", "mine.c"
-    renamed = MockKafka(tmp_path / "renamed", [(topic.name, 1) for topic in topics()])
+    renamed = MockKafka(tmp_path / "renamed", partitions=1)
     settings.KAFKA_BOOTSTRAP_SERVERS = renamed.start()
     try:
         run_market(Event(), rate=300, start=START, duration=0.5, watch=False, **SMALL)
@@ -103,7 +103,7 @@ def test_it_waits_for_a_kafka_that_is_away_and_can_be_told_to_end(settings: Sett
 
 
 def test_it_begins_once_kafka_has_come(tmp_path: Path, settings: Settings) -> None:
-    broker = MockKafka(tmp_path, [(topic.name, topic.partitions) for topic in topics()])
+    broker = MockKafka(tmp_path)
     settings.KAFKA_BOOTSTRAP_SERVERS = ""
     thread = in_thread(Event(), rate=200, duration=0.5)
     time.sleep(0.1)

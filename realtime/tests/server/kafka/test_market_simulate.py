@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from hyperwatch.harness.app_process import TRACEBACK
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.process import Process
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import MockKafka
-from hyperwatch.tests.services.process import TRACEBACK, Process
 from realtime.kafka import Producer
 
 SMALL: dict[str, Any] = {"coins": 3, "wallets": 20, "start": "2026-01-10T10:30:00Z"}
@@ -113,16 +114,14 @@ def test_what_is_not_acknowledged_is_an_error(mock_kafka: MockKafka, monkeypatch
 
 
 class Simulation(Process):
-    name = "simulate"
-
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         return "Ctrl-C ends it" in self.output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(mock_kafka: MockKafka, tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, str(ROOT / "manage.py"), "simulate", "--no-watch", "--rate=200", "--coins=3"]
-    process = Simulation(command, tmp_path, mock_kafka.env)
+    process = Simulation("simulate", command, tmp_path, mock_kafka.env)
     process.start()
     try:
         process.signal(number)

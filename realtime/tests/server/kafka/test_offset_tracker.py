@@ -6,7 +6,7 @@ from typing import Any
 
 import confluent_kafka
 
-from hyperwatch.tests.services.kafka import MockKafka
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.due import Due, Lost
 from realtime.kafka import Consumer, Message

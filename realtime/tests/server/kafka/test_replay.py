@@ -11,10 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import MockKafka
 from realtime import recording
-from realtime.kafka import Producer, topics
+from realtime.kafka import Producer
 from realtime.tests.server.kafka.test_market_feed import read
 
 T, C = "hyperliquid.transactions", "hyperliquid.computed_data"
@@ -65,7 +65,7 @@ def test_a_null_is_a_message_without_a_value(mock_kafka: MockKafka, tmp_path: Pa
 
 def test_topics_go_by_the_settings_names(mock_kafka: MockKafka, tmp_path: Path, settings: Settings) -> None:
     settings.KAFKA_TOPIC_TRANSACTIONS, settings.KAFKA_TOPIC_COMPUTED_DATA = "mine.t", "mine.c"
-    renamed = MockKafka(tmp_path / "renamed", [(topic.name, 1) for topic in topics()])
+    renamed = MockKafka(tmp_path / "renamed", partitions=1)
     settings.KAFKA_BOOTSTRAP_SERVERS = renamed.start()
     try:
         replay(file_of(tmp_path, line(b"1", T), line(b"2", C)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
@@ -20,9 +20,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 COUNT = 2_000
 
 
-class StockDaphne(Command):
+class StockDaphne(AppProcess):
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
-        super().__init__("serve", "PORT", folder, {**env, "PYTHONPATH": str(ROOT)})
+        super().__init__("serve", folder, {**env, "PYTHONPATH": str(ROOT)})
         where = ["-b", "127.0.0.1", "-p", str(self.port)]
         self.command = [sys.executable, "-m", "daphne", *where, "hyperwatch.asgi:application"]
 

@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
 from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import Client, client, metric
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
 
-Serve = Callable[..., Command]
+Serve = Callable[..., AppProcess]
 COUNT = 300
 
 
 @pytest.fixture
 def serve(test_database_url: str, tmp_path: Path) -> Iterator[Serve]:
     env = {"DATABASE_URL": test_database_url, "STREAM_SYNC_INTERVAL_SECONDS": "0.1"}
-    with commands.running("serve", "PORT", tmp_path, **env) as start:
+    with commands.running("serve", tmp_path, **env) as start:
         yield start
 
 

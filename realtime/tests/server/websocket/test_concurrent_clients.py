@@ -18,10 +18,10 @@ from django.db import connection
 from redis.exceptions import RedisError
 from websockets.asyncio.client import ClientConnection, connect
 
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from liquidations.models import Liquidation
 from ratios.models import LongShortRatio
@@ -42,15 +42,15 @@ NAME = "hyperwatch-scenarios"
 OF_OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
 
 Publish = Callable[[list[Stored]], None]
-Serve = Callable[..., Command]
+Serve = Callable[..., AppProcess]
 T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
-def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """One for all; in the end nothing is left of what they did to it."""
     folder, database = tmp_path_factory.mktemp("web"), Database(test_database_url)
-    with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url, PGAPPNAME=NAME) as start:
+    with commands.running("serve", folder, DATABASE_URL=test_database_url, PGAPPNAME=NAME) as start:
         process = start(STREAM_SYNC_INTERVAL_SECONDS="0.1", WEBSOCKET_MESSAGE_RATE="100000/minute")
         with leaving_nothing(process):
             yield process
@@ -62,7 +62,7 @@ def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> Iterator[Serve]:
     """Web processes behind one Redis, which look at the heads so seldom that they have to hear."""
     env = {"DATABASE_URL": test_database_url, "REDIS_URL": redis_server.url, "STREAM_SYNC_INTERVAL_SECONDS": "2"}
-    with commands.running("serve", "PORT", tmp_path, **env) as start:
+    with commands.running("serve", tmp_path, **env) as start:
         yield start
 
 
@@ -189,7 +189,7 @@ async def all_of(*doing: Awaitable[Any]) -> list[Any]:
 # Coming and going
 
 
-def test_clients_that_come_and_go_in_any_order_leave_nothing(server: Command) -> None:
+def test_clients_that_come_and_go_in_any_order_leave_nothing(server: AppProcess) -> None:
     rng = Random(6455)
     params: list[dict[str, Any]] = [{}, {"coins": ["BTC"]}, {"snapshot": 5}]
 
@@ -213,7 +213,7 @@ def test_clients_that_come_and_go_in_any_order_leave_nothing(server: Command) ->
 
 
 @pytest.mark.parametrize("is_watched", [False, True], ids=["by oneself", "beside another"])
-def test_one_who_vanishes_while_it_subscribes_leaves_nothing(server: Command, is_watched: bool) -> None:
+def test_one_who_vanishes_while_it_subscribes_leaves_nothing(server: AppProcess, is_watched: bool) -> None:
     """By oneself the hub begins and ends with each."""
     asyncio.run(store_all([fact(number) for number in range(1, 30)]))
     params: list[dict[str, Any]] = [{}, {"snapshot": 20}, {"since": 0}, {"since": dict.fromkeys(ROWS, 2)}]
@@ -337,7 +337,7 @@ class Asker(Member):
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["answer by answer", "without waiting"])
-def test_the_last_word_counts_whatever_was_asked_before(server: Command, waits: bool) -> None:
+def test_the_last_word_counts_whatever_was_asked_before(server: AppProcess, waits: bool) -> None:
     askers: list[Asker] = []
 
     async def swarm() -> None:
@@ -390,7 +390,7 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
-def test_each_of_fifty_gets_of_two_thousand_exactly_its_own_in_order(server: Command) -> None:
+def test_each_of_fifty_gets_of_two_thousand_exactly_its_own_in_order(server: AppProcess) -> None:
     async def follow(number: int, stored_all: asyncio.Event) -> None:
         params = KINDS[number % len(KINDS)]
         channels = ["transactions"] if "tx_types" in params else [[*ROWS], ["liquidations"]][number % 2]
@@ -433,7 +433,7 @@ def rate(number: int) -> list[Message]:
     ]
 
 
-def test_a_snapshot_and_what_comes_behind_it_are_the_table(server: Command) -> None:
+def test_a_snapshot_and_what_comes_behind_it_are_the_table(server: AppProcess) -> None:
     async def follow(delay: float) -> tuple[dict[int, str], dict[str, int]]:
         """The user-visible state: every liquidation by its number, and the accounts of each coin's newest ratio."""
         liquidations: dict[int, str] = {}
@@ -509,7 +509,7 @@ def storm(urls: Sequence[str], count: int, times: int, tell: Publish = lambda ne
     asyncio.run(swarm())
 
 
-def test_a_storm_of_clients_that_come_back_costs_none_an_event_and_repeats_none(server: Command) -> None:
+def test_a_storm_of_clients_that_come_back_costs_none_an_event_and_repeats_none(server: AppProcess) -> None:
     storm([server.ws_url], count=50, times=5)
 
 
@@ -549,5 +549,5 @@ def test_a_redis_that_restarts_under_load_costs_no_event_and_no_connection(
 
     webs = [serve(), serve()]
     for web in webs:
-        web.may_complain = True  # The layer logs a traceback of its own when its connection breaks.
+        web.allows_traceback = True  # The layer logs a traceback of its own when its connection breaks.
     asyncio.run(swarm())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.builders import position, position_summary, stored
 from realtime.tests.websocket_client import client, metric
@@ -23,8 +23,8 @@ DAPHNE_FORGETS = 2.5
 
 
 @pytest.fixture
-def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
-    command = Command("serve", "PORT", tmp_path, {"DATABASE_URL": test_database_url})
+def server(test_database_url: str, tmp_path: Path) -> Iterator[AppProcess]:
+    command = AppProcess("serve", tmp_path, {"DATABASE_URL": test_database_url})
     command.command[-2:] = ["-m", "realtime.tests.gc_helpers", "serve"]
     command.start()
     try:
@@ -33,7 +33,7 @@ def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
         command.stop()
 
 
-def test_who_has_left_is_gone_without_the_collector(server: Command) -> None:
+def test_who_has_left_is_gone_without_the_collector(server: AppProcess) -> None:
     """It looks at those who stayed a while so seldom that all who ever came would add up."""
     with client(server.ws_url) as staying:
         staying.subscribe("liquidations")
@@ -44,7 +44,7 @@ def test_who_has_left_is_gone_without_the_collector(server: Command) -> None:
         assert collected(server) < 200
 
 
-def test_an_answer_that_was_taken_leaves_no_task_whatever_its_size(server: Command) -> None:
+def test_an_answer_that_was_taken_leaves_no_task_whatever_its_size(server: AppProcess) -> None:
     """The transport may have been full when the last piece was given to it."""
     sizes = {f"COIN{count}": count for count in range(300, 900, 100)}
     stored(*(position_summary(coin, positions=held(count)) for coin, count in sizes.items()))
@@ -58,12 +58,12 @@ def held(count: int) -> list[dict[str, Any]]:
     return [position(user_address=f"0x{number:040x}") for number in range(count)]
 
 
-def fetch(server: Command, path: str) -> Any:
+def fetch(server: AppProcess, path: str) -> Any:
     with urllib.request.urlopen(f"{server.url}{path}", timeout=20) as answer:  # noqa: S310 (http, ours)
         return json.load(answer)
 
 
-def visits(server: Command, number: int) -> None:
+def visits(server: AppProcess, number: int) -> None:
     """Half of them leave without a word."""
     for count in range(number):
         with client(server.ws_url) as ws:
@@ -73,7 +73,7 @@ def visits(server: Command, number: int) -> None:
     wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "all of them to be gone")
 
 
-def collected(server: Command) -> int:
+def collected(server: AppProcess) -> int:
     """How many objects the collector finds now that are held by nothing but each other."""
     time.sleep(DAPHNE_FORGETS)
     before = server.output().count("collected")

@@ -14,9 +14,10 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from rest_framework_api_key.models import APIKey
 
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command, Start
-from hyperwatch.tests.services.postgres import Database
+from hyperwatch.tests.services.commands import Start
 from realtime.bearers import KeyWatcher
 from realtime.protocol import CloseCode
 from realtime.tests.rawsocket import connected, request
@@ -27,9 +28,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.fixture
-def web(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
+def web(test_database_url: str, tmp_path: Path) -> Iterator[AppProcess]:
     """It says as much as it ever does."""
-    with commands.running("serve", "PORT", tmp_path, DATABASE_URL=test_database_url) as start:
+    with commands.running("serve", tmp_path, DATABASE_URL=test_database_url) as start:
         yield start(ALLOW_ANONYMOUS_READS="false", LOG_LEVEL="DEBUG")
 
 
@@ -43,7 +44,7 @@ def gets_in(url: str) -> bool:
         return bool(ws.ask(type="ping")["type"] == "pong")
 
 
-def fetch(web: Command, path: str, **headers: str) -> tuple[int, str]:
+def fetch(web: AppProcess, path: str, **headers: str) -> tuple[int, str]:
     asked = urllib.request.Request(f"{web.url}{path}", headers=headers)  # noqa: S310 (http, ours)
     try:
         with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310
@@ -55,7 +56,7 @@ def fetch(web: Command, path: str, **headers: str) -> tuple[int, str]:
 WRONG = ["", "wrong", "a.b", "NoSuchKy.Of32SignsWhichNobodyWasEverGiven", "a\0.b", "é", "x" * 5_000]
 
 
-def test_only_the_bearer_of_a_key_that_counts_listens_and_no_key_is_ever_written_down(web: Command) -> None:
+def test_only_the_bearer_of_a_key_that_counts_listens_and_no_key_is_ever_written_down(web: AppProcess) -> None:
     key, text = APIKey.objects.create_key(name="reader")
     for wrong in WRONG:
         assert refused(f"{web.ws_url}?token={quote(wrong)}") == 4401
@@ -74,7 +75,7 @@ def test_only_the_bearer_of_a_key_that_counts_listens_and_no_key_is_ever_written
         assert "NobodyWasEverGiven" not in place
 
 
-def test_who_listens_by_a_key_is_sent_away_once_it_does_not_count_any_more(web: Command) -> None:
+def test_who_listens_by_a_key_is_sent_away_once_it_does_not_count_any_more(web: AppProcess) -> None:
     (revoked, first), (expired, second), (_, third) = [APIKey.objects.create_key(name=name) for name in "abc"]
     with (
         client(f"{web.ws_url}?token={first}") as one,
@@ -127,7 +128,7 @@ def test_a_look_at_the_keys_that_a_crash_of_the_database_ends_is_not_the_last(mo
     assert looks == []
 
 
-def said_of_bad_requests(web: Command, key: str) -> str:
+def said_of_bad_requests(web: AppProcess, key: str) -> str:
     """All that is answered to a key in the wrong place."""
     said = []
     for path in ("/api/v1/coins", "/api/v1/nothing", "/ws", "/nowhere", "/"):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
 from realtime.tests.builders import stored
@@ -19,14 +19,14 @@ from realtime.tests.websocket_client import Client, client, metric
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
 
-Serve = Callable[..., Command]
+Serve = Callable[..., AppProcess]
 PING = json.dumps({"type": "ping"})
 
 
 @pytest.fixture
 def serve(test_database_url: str, tmp_path: Path) -> Iterator[Serve]:
     env = {"DATABASE_URL": test_database_url, "STREAM_SYNC_INTERVAL_SECONDS": "0.1"}
-    with commands.running("serve", "PORT", tmp_path, **env) as start:
+    with commands.running("serve", tmp_path, **env) as start:
         yield start
 
 
@@ -87,7 +87,7 @@ def test_connections_beyond_the_limit_of_an_address_close_with_4429(serve: Serve
     wait_until(lambda: gets_in(web), "room for another")
 
 
-def gets_in(web: Command) -> bool:
+def gets_in(web: AppProcess) -> bool:
     with client(web.ws_url) as ws:
         try:
             return bool(ws.ask(type="ping")["type"] == "pong")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
 from liquidations.models import Liquidation
 from realtime.models import StreamHead
@@ -22,18 +22,18 @@ from realtime.tests.websocket_client import Client, client
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
 
-Serve = Callable[..., Command]
+Serve = Callable[..., AppProcess]
 
 
 @pytest.fixture(scope="module")
-def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     folder = tmp_path_factory.mktemp("web")
-    with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url) as start:
+    with commands.running("serve", folder, DATABASE_URL=test_database_url) as start:
         yield start(STREAM_SYNC_INTERVAL_SECONDS="0.1", STREAM_REPLAY_MAX="50", STREAM_HISTORY_MAX_BYTES="65536")
 
 
 @pytest.fixture
-def ws(server: Command) -> Iterator[Client]:
+def ws(server: AppProcess) -> Iterator[Client]:
     with client(server.ws_url) as connected:
         yield connected
 
@@ -138,7 +138,7 @@ def test_a_snapshot_of_states_is_the_newest_of_each_coin(ws: Client) -> None:
     assert [(data["coin"], data["seq"]) for data in snapshot["data"]] == [("ETH", 2), ("BTC", 3)]
 
 
-def test_a_snapshot_taken_while_the_stream_runs_loses_nothing_and_repeats_nothing(server: Command) -> None:
+def test_a_snapshot_taken_while_the_stream_runs_loses_nothing_and_repeats_nothing(server: AppProcess) -> None:
     stop = threading.Event()
 
     def run() -> None:
@@ -166,7 +166,7 @@ def test_a_snapshot_taken_while_the_stream_runs_loses_nothing_and_repeats_nothin
 # since
 
 
-def test_a_client_that_comes_back_with_since_misses_nothing(server: Command) -> None:
+def test_a_client_that_comes_back_with_since_misses_nothing(server: AppProcess) -> None:
     liquidate(1, 10)
     for since in (0, 4, 9, 10):
         with client(server.ws_url) as ws:
@@ -242,7 +242,7 @@ def test_more_than_is_replayed_is_a_gap(ws: Client) -> None:
     assert ws.seqs("liquidations") == list(range(11, 61))
 
 
-def test_a_number_that_is_not_there_yet_and_another_epoch_are_gaps(server: Command) -> None:
+def test_a_number_that_is_not_there_yet_and_another_epoch_are_gaps(server: AppProcess) -> None:
     liquidate(1, 3)
     for params in ({"since": 4}, {"since": 2, "epoch": "another"}):
         with client(server.ws_url) as ws:
@@ -254,7 +254,7 @@ def test_a_number_that_is_not_there_yet_and_another_epoch_are_gaps(server: Comma
 # batch
 
 
-def test_frames_that_are_due_together_come_as_one_with_the_bytes_of_each(server: Command) -> None:
+def test_frames_that_are_due_together_come_as_one_with_the_bytes_of_each(server: AppProcess) -> None:
     with client(server.ws_url) as one_by_one, client(server.ws_url) as batched:
         one_by_one.subscribe("liquidations")
         batched.subscribe("liquidations", batch=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.rawsocket import (
     PING,
@@ -59,19 +59,19 @@ GOOD_UTF8 = ["\x7f", "\x80", "é", "\u07ff", "\u0800", "€", "\ud7ff", "\ue000"
 
 
 @pytest.fixture(scope="module")
-def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """One for all; in the end no connection is left of what the cases did to it."""
     folder = tmp_path_factory.mktemp("web")
     limits = {"WEBSOCKET_MAX_MESSAGE_BYTES": str(FRAME_BYTES), "WEBSOCKET_MESSAGE_RATE": "1000000/minute"}
     limits["WEBSOCKET_COMPRESSION"] = "true"
-    with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url, **limits) as start:
+    with commands.running("serve", folder, DATABASE_URL=test_database_url, **limits) as start:
         process = start()
         with leaving_nothing(process):
             yield process
 
 
 @pytest.fixture(scope="module")
-def lasting_neighbour(server: Command) -> Iterator[Client]:
+def lasting_neighbour(server: AppProcess) -> Iterator[Client]:
     with client(server.ws_url) as neighbour:
         neighbour.subscribe("liquidations")
         yield neighbour
@@ -86,7 +86,7 @@ def _neighbour(lasting_neighbour: Client) -> Iterator[None]:
 
 
 @pytest.fixture
-def raw(server: Command) -> Iterator[RawSocket]:
+def raw(server: AppProcess) -> Iterator[RawSocket]:
     with opened(server.port) as raw:
         yield raw
 
@@ -258,7 +258,7 @@ def test_many_pings_at_once_are_answered_in_their_order(raw: RawSocket) -> None:
     assert [pong and pong.payload for pong in pongs] == [b"%d" % number for number in range(200)]
 
 
-def test_pings_that_outrun_their_pongs_are_answered_by_the_newest(server: Command) -> None:
+def test_pings_that_outrun_their_pongs_are_answered_by_the_newest(server: AppProcess) -> None:
     pings = 40_000
     with opened(server.port, room=4096) as slow:
         for first in range(0, pings, 1000):
@@ -517,7 +517,7 @@ def test_requests_around_an_end_cost_nothing_but_their_answers(raw: RawSocket, s
     assert raw.ended()
 
 
-def test_one_who_does_not_answer_a_close_or_does_not_read_is_cut_off(server: Command) -> None:
+def test_one_who_does_not_answer_a_close_or_does_not_read_is_cut_off(server: AppProcess) -> None:
     with opened(server.port) as silent, opened(server.port, room=4096) as deaf:
         silent.send(text(rsv=1))
         ask_until_nothing_comes(server, deaf)
@@ -525,7 +525,7 @@ def test_one_who_does_not_answer_a_close_or_does_not_read_is_cut_off(server: Com
         wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "both to be cut off", 15)
 
 
-def ask_until_nothing_comes(server: Command, deaf: RawSocket) -> None:
+def ask_until_nothing_comes(server: AppProcess, deaf: RawSocket) -> None:
     """And not for more at a time than the server keeps while it goes on reading."""
     answered = metric(server, "hyperwatch_websocket_sent_frames_total")
     with suppress(AssertionError):
@@ -534,7 +534,7 @@ def ask_until_nothing_comes(server: Command, deaf: RawSocket) -> None:
             wait_until(partial(has_sent, server, count), "the answers", 0.5)
 
 
-def has_sent(server: Command, count: int) -> bool:
+def has_sent(server: AppProcess, count: int) -> bool:
     return metric(server, "hyperwatch_websocket_sent_frames_total") >= count
 
 
@@ -581,14 +581,14 @@ def test_control_frames_and_former_messages_do_not_count_for_the_limit(raw: RawS
     ids=["nothing", "a byte", "no mask", "but a byte", "half a length", "a fragment", "requests", "close"],
 )
 @pytest.mark.parametrize("way", [RawSocket.reset, RawSocket.close], ids=["reset", "closed"])
-def test_one_who_vanishes_costs_nothing(server: Command, said: bytes, way: Any) -> None:
+def test_one_who_vanishes_costs_nothing(server: AppProcess, said: bytes, way: Any) -> None:
     with opened(server.port) as raw:
         raw.send(said)
         way(raw)
     wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "it to be gone")
 
 
-def test_one_who_vanishes_in_the_middle_of_a_handshake_costs_nothing(server: Command) -> None:
+def test_one_who_vanishes_in_the_middle_of_a_handshake_costs_nothing(server: AppProcess) -> None:
     for size in (1, 20, len(request()) - 1, len(request())):
         with connected(server.port) as raw:
             raw.send(request()[:size])
@@ -607,7 +607,7 @@ def deflated(payload: bytes) -> bytes:
 
 
 @pytest.fixture
-def compressing(server: Command) -> Iterator[RawSocket]:
+def compressing(server: AppProcess) -> Iterator[RawSocket]:
     with connected(server.port) as raw:
         answer = raw.shake_hands(OFFER)
         assert answer.headers["sec-websocket-extensions"].startswith("permessage-deflate")
@@ -667,7 +667,7 @@ GOOD_HANDSHAKES = {
 
 
 @pytest.mark.parametrize("asked", GOOD_HANDSHAKES.values(), ids=list(GOOD_HANDSHAKES))
-def test_a_handshake_is_taken(server: Command, asked: bytes) -> None:
+def test_a_handshake_is_taken(server: AppProcess, asked: bytes) -> None:
     with connected(server.port) as raw:
         answer = raw.shake_hands(asked)
         assert answer.status == 101
@@ -678,7 +678,7 @@ def test_a_handshake_is_taken(server: Command, asked: bytes) -> None:
         check_lives(raw)
 
 
-def test_a_handshake_that_comes_byte_by_byte_is_taken(server: Command) -> None:
+def test_a_handshake_that_comes_byte_by_byte_is_taken(server: AppProcess) -> None:
     with connected(server.port) as raw:
         raw.dribble(request()[:-1])
         assert raw.shake_hands(request()[-1:]).status == 101
@@ -714,13 +714,13 @@ BAD_HANDSHAKES = {
 
 
 @pytest.mark.parametrize(("asked", "statuses"), BAD_HANDSHAKES.values(), ids=list(BAD_HANDSHAKES))
-def test_a_handshake_that_cannot_be_is_refused(server: Command, asked: bytes, statuses: set[int]) -> None:
+def test_a_handshake_that_cannot_be_is_refused(server: AppProcess, asked: bytes, statuses: set[int]) -> None:
     with connected(server.port) as raw:
         assert raw.shake_hands(asked).status in statuses
 
 
 @pytest.mark.parametrize("version", [0, 1, 7, 8, 12, 14, 255])
-def test_another_version_is_refused_with_ours(server: Command, version: int) -> None:
+def test_another_version_is_refused_with_ours(server: AppProcess, version: int) -> None:
     with connected(server.port) as raw:
         answer = raw.shake_hands(request(sec_websocket_version=str(version)))
         assert answer.status in {400, 426}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
 from realtime.tests.builders import stored
@@ -16,19 +16,19 @@ from realtime.tests.websocket_client import Client, client, metric
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
 
-Serve = Callable[..., Command]
+Serve = Callable[..., AppProcess]
 COUNT = 12_000
 STEP = 1_000
 
 
 @pytest.fixture
-def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
+def server(test_database_url: str, tmp_path: Path) -> Iterator[AppProcess]:
     env = {
         "DATABASE_URL": test_database_url,
         "STREAM_SYNC_INTERVAL_SECONDS": "0.1",
         "STREAM_HISTORY_MAX_BYTES": str(2**21),
     }
-    with commands.running("serve", "PORT", tmp_path, **env) as start:
+    with commands.running("serve", tmp_path, **env) as start:
         yield start()
 
 
@@ -52,7 +52,9 @@ def closing_code(ws: Client) -> int | None:
         return closed.rcvd.code if closed.rcvd else None
 
 
-def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_get_everything(server: Command) -> None:
+def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_get_everything(
+    server: AppProcess,
+) -> None:
     with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
         slow.subscribe("liquidations")
         quick.subscribe("liquidations")
@@ -80,7 +82,7 @@ def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_wa
     """While it is read from the database, and while it waits for room."""
     liquidate()
     env = {"DATABASE_URL": test_database_url, "STREAM_HISTORY_MAX_BYTES": "65536"}
-    with commands.running("serve", "PORT", tmp_path, **env) as start:
+    with commands.running("serve", tmp_path, **env) as start:
         server = start()
         for _ in range(5):
             with client(server.ws_url, max_queue=1) as slow:
@@ -94,7 +96,7 @@ def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_wa
                 assert slow.seqs("liquidations") == list(range(1, COUNT + 1))
 
 
-def test_a_client_that_does_not_read_states_skips_to_the_newest_of_each_coin(server: Command) -> None:
+def test_a_client_that_does_not_read_states_skips_to_the_newest_of_each_coin(server: AppProcess) -> None:
     with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
         slow.subscribe("long_short_ratios")
         quick.subscribe("long_short_ratios", coins=["ETH"])
@@ -109,7 +111,7 @@ def test_a_client_that_does_not_read_states_skips_to_the_newest_of_each_coin(ser
         assert len(seqs) < COUNT
 
 
-def test_a_server_that_ends_says_1001_behind_what_it_has_sent(server: Command) -> None:
+def test_a_server_that_ends_says_1001_behind_what_it_has_sent(server: AppProcess) -> None:
     with client(server.ws_url) as ws:
         ws.subscribe("liquidations", snapshot=1)
         ws.snapshot()
@@ -119,7 +121,7 @@ def test_a_server_that_ends_says_1001_behind_what_it_has_sent(server: Command) -
         ending.join()
 
 
-def test_a_connection_has_an_outlet(server: Command) -> None:
+def test_a_connection_has_an_outlet(server: AppProcess) -> None:
     """It hangs on insides of Autobahn and Twisted: a version that changes them is to be noticed here."""
     with client(server.ws_url) as ws:
         ws.subscribe("liquidations")

@@ -6,9 +6,9 @@ from contextlib import ExitStack, closing, contextmanager
 import psycopg2
 import pytest
 
+from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.server.test_api_export import INSERT as LIQUIDATIONS
 from hyperwatch.tests.services.commands import Start
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.websocket_client import Client, client
 

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from websockets.exceptions import ConnectionClosed
 
+from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.tests.services import commands
-from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
 from realtime.tests.builders import OTHER_WALLET, WALLET, stored
@@ -22,15 +22,15 @@ ZERO = "2026-01-10T10:30:00Z"
 
 
 @pytest.fixture(scope="module")
-def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """Without a channel layer in common with the tests: every fact comes by way of the heads."""
     folder = tmp_path_factory.mktemp("web")
-    with commands.running("serve", "PORT", folder, DATABASE_URL=test_database_url) as start:
+    with commands.running("serve", folder, DATABASE_URL=test_database_url) as start:
         yield start(STREAM_SYNC_INTERVAL_SECONDS="0.1", WEBSOCKET_ALLOWED_ORIGINS="https://good.example")
 
 
 @pytest.fixture
-def ws(server: Command) -> Iterator[Client]:
+def ws(server: AppProcess) -> Iterator[Client]:
     with client(server.ws_url) as connected:
         yield connected
 
@@ -143,7 +143,7 @@ def test_hello_tells_where_the_streams_are(ws: Client) -> None:
     assert connected["channels"]["liquidations"] == {"head": 2, "floor": 0}
 
 
-def test_hello_on_the_url_greets_unasked_and_keeps_the_client_id(server: Command) -> None:
+def test_hello_on_the_url_greets_unasked_and_keeps_the_client_id(server: AppProcess) -> None:
     with client(f"{server.ws_url}?hello=1&client_id=bot-7") as ws:
         assert ws.answer()["client_id"] == "bot-7"
 
@@ -200,7 +200,7 @@ def test_of_a_state_what_comes_late_is_stored_and_not_sent(ws: Client) -> None:
     assert ws.seqs("long_short_ratios") == [1, 3]
 
 
-def test_what_was_newest_before_the_first_client_counts_too(server: Command) -> None:
+def test_what_was_newest_before_the_first_client_counts_too(server: AppProcess) -> None:
     stored(builders.ratio(timestamp="2026-01-10T10:30:00Z"))
     with client(server.ws_url) as ws:
         ws.subscribe("long_short_ratios")
@@ -272,7 +272,7 @@ def test_a_huge_frame_closes_with_1009(ws: Client) -> None:
     assert closed.value.rcvd.code == 1009
 
 
-def test_an_origin_that_is_not_allowed_sees_4401_and_one_that_is_gets_in(server: Command) -> None:
+def test_an_origin_that_is_not_allowed_sees_4401_and_one_that_is_gets_in(server: AppProcess) -> None:
     with client(server.ws_url, origin="https://bad.example") as ws, pytest.raises(ConnectionClosed) as closed:
         ws.answer()
     assert closed.value.rcvd is not None

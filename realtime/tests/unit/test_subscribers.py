@@ -11,7 +11,7 @@ from realtime.protocol import CloseCode
 from realtime.streams import get_stream
 from realtime.subscribers import Subscriber, SubscriberState, Transport
 from realtime.subscriptions import Filter
-from realtime.tests.test_feed import event
+from realtime.tests.unit.test_feed import event
 
 
 class SlowClient:

@@ -14,17 +14,15 @@ from pathlib import Path
 import pytest
 
 from hyperwatch import __version__
-from hyperwatch.tests.services.commands import Command
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.process import PDEATHSIG_PREFIX
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.process import DIE_WITH_US
 
 PACKAGES = ("hyperwatch", "liquidations", "ratios", "realtime", "transactions", "whales")
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 NOT_COPIED = shutil.ignore_patterns(".*", "var", "build", "dist", "site", "__pycache__", "*.egg-info")
 UNSET = {"ENV_FILE": "", "DATA_DIR": "", "SECRET_KEY": ""}
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +109,15 @@ def test_installed_server_answers_with_pages_and_static_files(
     finally:
         server.stop()
     assert server.returncode == 0
-    assert server.complaint() == ""
+    assert server.unexpected_traceback() == ""
 
 
-class Installed(Command):
+class Installed(AppProcess):
     """`hyperwatch up` from the virtual environment."""
 
     def __init__(self, program: Path, folder: Path, env: dict[str, str]) -> None:
-        super().__init__("up", "PORT", folder, env)
-        self.command = [*DIE_WITH_US, str(program), "up"]
+        super().__init__("up", folder, env)
+        self.command = [*PDEATHSIG_PREFIX, str(program), "up"]
 
     def get(self, path: str, accept: str = "*/*") -> str:
         request = urllib.request.Request(f"{self.url}{path}", headers={"Accept": accept})  # noqa: S310 (http, ours)

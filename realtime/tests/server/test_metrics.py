@@ -19,14 +19,15 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from hyperwatch import __version__
+from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.harness.kafka import MockKafka
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.process import free_port
 from hyperwatch.metrics import DatabaseState
-from hyperwatch.tests.services.commands import Command, Start
+from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import MockKafka
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
 from realtime import database_metrics
-from realtime.bench.process import free_port
 from realtime.database_metrics import DatabaseReader, read_state
 from realtime.due import Read
 from realtime.ingest import Ingest
@@ -36,7 +37,7 @@ from realtime.status import serve_status
 from realtime.store import Store
 from realtime.tests import builders
 from realtime.tests.builders import NOW, liquidation, stored, transaction
-from realtime.tests.ingesting import Told, send
+from realtime.tests.ingest_helpers import Told, send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -332,7 +333,7 @@ def test_web_process_counts_its_database_connections(web_server: Start, fresh_da
     assert_connections_are_counted(web, fresh_database)
 
 
-def assert_connections_are_counted(process: Command, database: Database) -> None:
+def assert_connections_are_counted(process: AppProcess, database: Database) -> None:
     def counts() -> tuple[int, int]:
         ((number,),) = database.query(CLIENT_CONNECTIONS)
         return int(value(read(process.url), "database_connections")), int(str(number))

@@ -1,4 +1,4 @@
-"""The machine a benchmark runs on: its cores, who gets which, and what the reader of a figure has to know of it."""
+"""The machine: its cores and their split between server and clients, its limits, and facts for a report."""
 
 import os
 import platform
@@ -13,26 +13,26 @@ LIBRARIES = ("autobahn", "channels", "channels-redis", "daphne", "Django", "msgs
 
 
 def server_cores() -> set[int]:
-    """The last core: the server under test has it to itself."""
+    """The last core: the server under test runs there alone."""
     return {max(_all_cores)} if _is_split else _all_cores
 
 
 def client_cores() -> set[int]:
-    """All others. Where there is one core only, it is shared, and the server's time on it counts all the same."""
+    """All other cores; on a machine with one core, that one."""
     return (_all_cores - server_cores()) or _all_cores
 
 
 def share_cores() -> None:
-    """Nobody is held to a core, as where it all runs in earnest."""
+    """All processes use all cores, as in production."""
     global _is_split
     _is_split = False
 
 
 @contextmanager
-def on_cores(cores: set[int]) -> Iterator[None]:
-    """Whoever is started inside runs there and nowhere else."""
+def on_cores(cores: set[int] | None) -> Iterator[None]:
+    """Processes started inside inherit these cores; None changes nothing."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
+    os.sched_setaffinity(0, cores or before)
     try:
         yield
     finally:
@@ -40,10 +40,10 @@ def on_cores(cores: set[int]) -> Iterator[None]:
 
 
 def raise_file_limit() -> int:
-    """Lets this process and its children open as many files as they may; returns how many that is."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return most
+    """Sets the soft limit of open files to the hard limit, for child processes too; returns it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def facts() -> dict[str, Any]:
@@ -64,6 +64,6 @@ def _processor() -> str:
     return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.machine())
 
 
-# Before anything is pinned.
+# Read at import, before `on_cores` changes it.
 _all_cores = os.sched_getaffinity(0)
 _is_split = True

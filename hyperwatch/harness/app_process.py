@@ -1,0 +1,59 @@
+"""The project's own processes: a command of manage.py, or a reference server of a benchmark."""
+
+import http.client
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hyperwatch.harness.process import Process, free_port
+
+TRACEBACK = "Traceback (most recent call last)"
+
+
+def manage(command: str, *options: str) -> tuple[str, ...]:
+    """Arguments of Python that run a command of manage.py."""
+    return ("-m", "hyperwatch", command, *options)
+
+
+class AppProcess(Process):
+    """Python with `arguments` (default: `manage.py NAME`), ready once `/health` answers 200.
+
+    The port is its own; PORT and CONSUMER_STATUS_PORT pass it on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        env: Mapping[str, str],
+        arguments: Sequence[str] = (),
+        *,
+        cores: set[int] | None = None,
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
+        # For tests that provoke an error which is logged with its traceback.
+        self.allows_traceback = False
+        ports = {"PORT": str(self.port), "CONSUMER_STATUS_PORT": str(self.port)}
+        super().__init__(name, [sys.executable, *(arguments or manage(name))], folder, {**ports, **env}, cores=cores)
+
+    def is_ready(self) -> bool:
+        return self.health_status() == 200
+
+    def health_status(self) -> int | None:
+        """The HTTP status of `/health`; None without a response."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as response:  # noqa: S310 (http, own port)
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def unexpected_traceback(self) -> str:
+        """The output around the first traceback; empty without one, or where it is allowed."""
+        before, found, after = self.output().partition(TRACEBACK)
+        return "" if self.allows_traceback or not found else f"{before[-500:]}{found}{after[:4000]}"
