@@ -1,6 +1,6 @@
 """Settings from the environment or a `.env` file, with working defaults.
 
-`.env.example` lists all of them. Invalid values stop the start: all at once, each with its name and the accepted values.
+`.env.example` lists all of them. Invalid values stop the start: all at once, each with the accepted values.
 """
 
 import logging
