@@ -23,6 +23,8 @@ django.setup()
 # A machine with much to do is no fault of what is tested.
 hypothesis.settings.register_profile("here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("here")
+# PBKDF2 takes 0.5 s for each user that a test creates.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # As `serve` makes it.
 settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 

@@ -28,9 +28,9 @@ def _execute() -> None:
         # Django's own commands (migrate, createsuperuser, shell) do not handle it.
         if "--traceback" in sys.argv:
             raise
-        from hyperwatch.commanding import what_to_do
+        from hyperwatch.commanding import database_hint
 
-        raise SystemExit(f"CommandError: {what_to_do(error)}") from error
+        raise SystemExit(f"CommandError: {database_hint(error)}") from error
 
 
 if __name__ == "__main__":

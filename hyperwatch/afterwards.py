@@ -8,7 +8,7 @@ _this_thread = threading.local()
 
 
 @contextmanager
-def answering() -> Iterator[None]:
+def response_scope() -> Iterator[None]:
     """What is put off within is done at its end."""
     with ExitStack() as left:
         _this_thread.left = left
@@ -18,7 +18,7 @@ def answering() -> Iterator[None]:
             del _this_thread.left
 
 
-def put_off(do: Callable[[], object]) -> None:
+def after_response(do: Callable[[], object]) -> None:
     """Until this thread's answer is on its way; where the thread is not `answering`, it is done at once."""
     left: ExitStack | None = getattr(_this_thread, "left", None)
     if left is None:

@@ -9,26 +9,26 @@ from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from hyperwatch.patience import bound_statements
+from hyperwatch.patience import set_statement_timeout
 
 T = TypeVar("T")
 
 
-class DatabaseThreads:
+class DatabaseExecutor:
     """`most` threads, each with one lasting connection; questions of one kind wait for each other and for no others.
 
     `seconds` are given to a statement; None lets it take as long as it takes.
     """
 
     def __init__(self, name: str, most: int = 1, *, seconds: float | None) -> None:
-        self._executor = ThreadPoolExecutor(most, name, partial(bound_statements, seconds))
+        self._executor = ThreadPoolExecutor(most, name, partial(set_statement_timeout, seconds))
         self._most = most
 
-    async def ask(self, question: Callable[..., T], *args: Any) -> T:
+    async def run(self, question: Callable[..., T], *args: Any) -> T:
         """The answer of `question(*args)`; raises what the database raises."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, _answer, question, args)
 
-    def end(self) -> None:
+    def shutdown(self) -> None:
         # Each thread closes its own, and waits for the others: so none of them takes two.
         meeting = threading.Barrier(self._most)
         for _ in range(self._most):

@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from django.db import DatabaseError, InterfaceError, OperationalError
 from psycopg2.errors import QueryCanceled
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 
 
-def is_away(error: BaseException | None) -> bool:
+def is_unavailable(error: BaseException | None) -> bool:
     """Whether it says so.
 
     Of a connection that ended with a crash of the server psycopg2 knows no kind, and there is no SQLSTATE.
     """
     has_no_state = type(error) is DatabaseError and getattr(error.__cause__, "pgcode", None) is None
-    return isinstance(error, DATABASE_AWAY) or has_no_state
+    return isinstance(error, DATABASE_UNAVAILABLE) or has_no_state
 
 
 def is_cancelled(error: BaseException) -> bool:
@@ -24,12 +24,12 @@ def is_cancelled(error: BaseException) -> bool:
 
 
 @contextmanager
-def told_when_away() -> Iterator[None]:
+def normalize_db_errors() -> Iterator[None]:
     """Whatever says within that the database is away is one of DATABASE_AWAY."""
     try:
         yield
     except DatabaseError as error:
         # A crash of the server is told by the bare class, which says neither that it is away nor anything else.
-        if is_away(error) and not isinstance(error, OperationalError):
+        if is_unavailable(error) and not isinstance(error, OperationalError):
             raise OperationalError(str(error).strip()) from error
         raise

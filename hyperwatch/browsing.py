@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-MOST = 10_000
+MAX_COUNT = 10_000
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
@@ -20,7 +20,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
     @cached_property
     def count(self) -> int:
         queryset: Any = self.object_list
-        return int(queryset.order_by()[:MOST].count())
+        return int(queryset.order_by()[:MAX_COUNT].count())
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -40,7 +40,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
-def wallet(field: str) -> Callable[[Any], SafeString]:
+def wallet_link(field: str) -> Callable[[Any], SafeString]:
     """A column for the address in `field`: short, so that amounts have room, and a link to all that it did."""
 
     @admin.display(description="wallet")

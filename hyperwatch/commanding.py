@@ -23,7 +23,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def settle_memory() -> None:
+def tune_gc() -> None:
     """For a process that stays: what is there at the start stays, what comes is mostly freed without the collector.
 
     A full collection stops everything, for 211 ms with 2,000 connections, and a consumer's batches would bring
@@ -41,12 +41,12 @@ class DatabaseCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except (DatabaseError, InterfaceError) as error:
-            if advice := what_to_do(error):
+            if advice := database_hint(error):
                 raise CommandError(advice) from error
             raise
 
 
-def what_to_do(error: Exception) -> str:
+def database_hint(error: Exception) -> str:
     """Advice for the person at the terminal; nothing where the error is none of theirs."""
     if isinstance(error, OperationalError | InterfaceError):
         reason = " ".join(str(error).split())

@@ -15,11 +15,11 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 # No answer of these has both a secret and what a stranger can put beside it, so its length betrays nothing.
-TYPES = ("application/json", "text/csv")
+COMPRESSIBLE_TYPES = ("application/json", "text/csv")
 # Bytes, below which nothing is gained.
-SMALL = 500
+MIN_COMPRESSED_BYTES = 500
 # On our rows the next levels gain a tenth, and cost twice as much.
-LEVEL = 1
+GZIP_LEVEL = 1
 # zlib's name for gzip's frame around a full window.
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 NOTHING = re.compile(r"q=0(\.0{0,3})?", re.ASCII)
@@ -48,17 +48,17 @@ def takes_gzip(header: str) -> bool:
 
 
 def _is_ours(response: HttpResponseBase) -> bool:
-    return response.get("Content-Type", "").startswith(TYPES) and not response.has_header("Content-Encoding")
+    return response.get("Content-Type", "").startswith(COMPRESSIBLE_TYPES) and not response.has_header("Content-Encoding")
 
 
 def _compress(response: Any) -> None:
     if response.streaming:
         pieces = response.streaming_content
         response.streaming_content = _packed_async(pieces) if response.is_async else _packed_pieces(pieces)
-    elif len(response.content) < SMALL:
+    elif len(response.content) < MIN_COMPRESSED_BYTES:
         return
     else:
-        response.content = packed(response.content)
+        response.content = compress(response.content)
         response["Content-Length"] = str(len(response.content))
     response["Content-Encoding"] = "gzip"
     if response.get("ETag", "").startswith('"'):
@@ -66,15 +66,15 @@ def _compress(response: Any) -> None:
         response["ETag"] = f"W/{response['ETag']}"
 
 
-def packed(body: bytes) -> bytes:
-    return gzip.compress(body, LEVEL, mtime=0)
+def compress(body: bytes) -> bytes:
+    return gzip.compress(body, GZIP_LEVEL, mtime=0)
 
 
 class _Packer:
     """One gzip file of many pieces, each of which can be read once it has arrived."""
 
     def __init__(self) -> None:
-        self._zlib = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP_WINDOW)
+        self._zlib = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
 
     def piece(self, data: bytes) -> bytes:
         return self._zlib.compress(data) + self._zlib.flush(zlib.Z_SYNC_FLUSH)

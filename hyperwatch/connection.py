@@ -14,8 +14,8 @@ from django.conf import settings
 from twisted.internet import tcp
 from twisted.web import http as half_typed_http
 
-from hyperwatch.api.addresses import counted_as
-from hyperwatch.api.envelope import failure
+from hyperwatch.api.addresses import network_of
+from hyperwatch.api.envelope import error_body
 from hyperwatch.metrics import HTTP_REJECTED_REQUESTS_TOTAL
 from hyperwatch.security import headers_of_refusal
 
@@ -28,7 +28,7 @@ LINGER_SECONDS = 2.0
 _by_address: Counter[str] = Counter()
 
 
-class Connection(http.HTTPChannel):  # type: ignore[misc]
+class HttpChannel(http.HTTPChannel):  # type: ignore[misc]
     """One request after another, each of which arrives whole and in time or is refused."""
 
     _is_refused = False
@@ -41,11 +41,11 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
         # Their bytes are counted, whatever their number.
         self.maxHeaders = self.totalHeadersSize = self.MAX_LENGTH = settings.HTTP_MAX_HEADER_BYTES
         super().connectionMade()
-        _cut_off_who_takes_nothing(self.transport)
+        _set_tcp_user_timeout(self.transport)
         most = settings.HTTP_MAX_CONNECTIONS_PER_IP
         # Behind proxies all come from theirs, and they are the ones to count.
         if most and not settings.NUM_PROXIES:
-            self._counted_for = counted_as(getattr(self.transport.getPeer(), "host", ""))
+            self._counted_for = network_of(getattr(self.transport.getPeer(), "host", ""))
             _by_address[self._counted_for] += 1
             if _by_address[self._counted_for] > most:
                 self.refuse(429, f"more than {most} connections from this address")
@@ -122,7 +122,7 @@ class Connection(http.HTTPChannel):  # type: ignore[misc]
         self._is_refused = True
         self.setTimeout(None)
         HTTP_REJECTED_REQUESTS_TOTAL.labels(str(status)).inc()
-        self.transport.write(_answer(status, failure(status, error)))
+        self.transport.write(_answer(status, error_body(status, error)))
         # While it sends, a close would be a reset, by which the answer is lost (RFC 9112, 9.6).
         self.transport.loseWriteConnection()
         self.callLater(LINGER_SECONDS, self.transport.abortConnection)
@@ -139,7 +139,7 @@ def _answer(status: int, body: bytes) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _cut_off_who_takes_nothing(transport: Any) -> None:
+def _set_tcp_user_timeout(transport: Any) -> None:
     """One who vanished or does not read holds what it was sent, and its socket; the kernel knows (on Linux)."""
     if isinstance(transport, tcp.Connection) and hasattr(socket, "TCP_USER_TIMEOUT"):
         milliseconds = settings.TCP_USER_TIMEOUT_SECONDS * 1000

@@ -19,40 +19,40 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpResponseBase
 
 from hyperwatch.api import clock
-from hyperwatch.api.envelope import Draft
-from hyperwatch.api.kept import Kept, Question, Version, kept_answers
-from hyperwatch.api.throttling import COUNTED, ReadThrottle, Window, counting, read_rate, stranger
-from hyperwatch.compression import SMALL, packed, takes_gzip
+from hyperwatch.api.envelope import ResponseTemplate
+from hyperwatch.api.kept import CachedResponse, CacheKey, Version, response_cache
+from hyperwatch.api.throttling import COUNTED, ReadThrottle, RateWindow, rate_counter, read_rate, anonymous_id
+from hyperwatch.compression import MIN_COMPRESSED_BYTES, compress, takes_gzip
 from hyperwatch.metrics import RESPONSE_CACHE_HITS
-from hyperwatch.middleware import id_of_request, note
-from hyperwatch.patience import bound_statements
-from hyperwatch.together import Together
+from hyperwatch.middleware import id_of_request, log_request
+from hyperwatch.patience import set_statement_timeout
+from hyperwatch.together import BatchLoader
 from realtime.heads import read_versions
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-API = "/api/v1/"
+API_PREFIX = "/api/v1/"
 # Different requests that can be answered at the door, those asked least lately forgotten first.
-MOST_FACES = 4_096
+MAX_HEADER_TEMPLATES = 4_096
 # Who sends one of these may be somebody, or sends more than a question.
-NOT_PLAIN = {b"authorization", b"cookie", b"transfer-encoding", b"expect"}
+UNCACHEABLE_HEADERS = {b"authorization", b"cookie", b"transfer-encoding", b"expect"}
 # What is told of this very moment.
-GZIP = b"\x1f\x8b"
-MOMENTARY = (b"content-length", b"etag", b"x-request-id", b"x-ratelimit-")
+GZIP_MAGIC = b"\x1f\x8b"
+PER_RESPONSE_HEADERS = (b"content-length", b"etag", b"x-request-id", b"x-ratelimit-")
 
 
-class Answer(NamedTuple):
+class HttpReply(NamedTuple):
     """A whole one. `question` is what it answers, where the answer is kept; `route` and `path` are for the log."""
 
     status: int
     headers: Headers
     body: bytes
-    question: Question | None = None
+    cache_key: CacheKey | None = None
     route: str = ""
     path: str = ""
 
 
-class Asked(NamedTuple):
+class HeaderKey(NamedTuple):
     """What the headers of an answer depend on."""
 
     method: str
@@ -66,24 +66,24 @@ class Asked(NamedTuple):
     takes_gzip: bool
 
 
-class Face(NamedTuple):
+class HeaderTemplate(NamedTuple):
     """Of the last answer like this by a view: all but what is told of the moment."""
 
-    question: Question
+    cache_key: CacheKey
     route: str
     path: str
     headers: Headers
-    is_packed: bool
+    is_compressed: bool
 
 
-class Visit:
+class CacheableRequest:
     """A plain read of the API."""
 
     def __init__(self, scope: Mapping[str, Any], given: Mapping[bytes, bytes]) -> None:
         self.began = time.perf_counter()
-        self.given = given
+        self.headers = given
         self.method = scope["method"]
-        self.asked = Asked(
+        self.key = HeaderKey(
             self.method,
             scope["raw_path"],
             scope["query_string"],
@@ -94,100 +94,100 @@ class Visit:
             takes_gzip(self.header(b"accept-encoding")),
         )
         peer = (scope.get("client") or ("",))[0]
-        self.window = Window.now(read_rate(settings.THROTTLE_READS))
-        self.counter = self.window.counter(ReadThrottle.scope, stranger(self.header(b"x-forwarded-for"), peer))
+        self.window = RateWindow.now(read_rate(settings.THROTTLE_READS))
+        self.counter = self.window.counter(ReadThrottle.scope, anonymous_id(self.header(b"x-forwarded-for"), peer))
         # By status.
-        self.faces: Mapping[int, Face] = {}
+        self.templates: Mapping[int, HeaderTemplate] = {}
 
     def header(self, name: bytes) -> str:
-        return self.given.get(name, b"").decode("latin1")
+        return self.headers.get(name, b"").decode("latin1")
 
 
-class Seen(NamedTuple):
+class RequestContext(NamedTuple):
     """Where a visitor's counter stands, and each stream, where somebody asked; all of it read after they came."""
 
     used: int
     versions: Mapping[str, Version]
 
 
-class Door:
+class CacheMiddleware:
     def __init__(self) -> None:
         self._reads = ThreadPoolExecutor(
-            1, "door", partial(bound_statements, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+            1, "door", partial(set_statement_timeout, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
         )
         self._counts = ThreadPoolExecutor(1, "door-counts")
-        self._looks = Together(self._look)
-        self._faces: LRUCache[Asked, dict[int, Face]] = LRUCache(MOST_FACES)
-        self._making: dict[Question, asyncio.Future[None]] = {}
-        self._bodies: dict[tuple[Draft, bool], bytes] = {}
+        self._contexts = BatchLoader(self._load_contexts)
+        self._templates: LRUCache[HeaderKey, dict[int, HeaderTemplate]] = LRUCache(MAX_HEADER_TEMPLATES)
+        self._in_flight: dict[CacheKey, asyncio.Future[None]] = {}
+        self._bodies: dict[tuple[ResponseTemplate, bool], bytes] = {}
 
-    async def answer(
-        self, scope: dict[str, Any], make: Callable[[], Awaitable[Answer | HttpResponseBase]]
-    ) -> Answer | HttpResponseBase:
+    async def handle(
+        self, scope: dict[str, Any], make: Callable[[], Awaitable[HttpReply | HttpResponseBase]]
+    ) -> HttpReply | HttpResponseBase:
         """What is kept; otherwise what `make` has the views answer."""
-        visit = _visit(scope)
+        visit = _cacheable_request(scope)
         if visit is None:
             return await make()
-        visit.faces = self._faces.get(visit.asked, {})
-        seen = await self._looks.ask(visit)
+        visit.templates = self._templates.get(visit.key, {})
+        seen = await self._contexts.load(visit)
         scope[COUNTED] = {visit.counter: seen.used}
-        question = next((face.question for face in visit.faces.values()), None)
+        question = next((face.cache_key for face in visit.templates.values()), None)
         if question is None or seen.used > visit.window.rate.limit or not settings.ALLOW_ANONYMOUS_READS:
-            return self._learned(visit, await make())
-        return self._known(visit, question, seen) or await self._made(visit, question, seen, make)
+            return self._remember(visit, await make())
+        return self._lookup(visit, question, seen) or await self._single_flight(visit, question, seen, make)
 
-    def _known(self, visit: Visit, question: Question, seen: Seen) -> Answer | None:
+    def _lookup(self, visit: CacheableRequest, question: CacheKey, seen: RequestContext) -> HttpReply | None:
         version = seen.versions.get(question.stream)
-        kept = kept_answers.find(question, version) if version is not None else None
-        return self._told(visit, kept, seen) if kept is not None else None
+        kept = response_cache.find(question, version) if version is not None else None
+        return self._replay(visit, kept, seen) if kept is not None else None
 
-    async def _made(
+    async def _single_flight(
         self,
-        visit: Visit,
-        question: Question,
-        seen: Seen,
-        make: Callable[[], Awaitable[Answer | HttpResponseBase]],
-    ) -> Answer | HttpResponseBase:
+        visit: CacheableRequest,
+        question: CacheKey,
+        seen: RequestContext,
+        make: Callable[[], Awaitable[HttpReply | HttpResponseBase]],
+    ) -> HttpReply | HttpResponseBase:
         """Made once for all who wait for it. The one that is in the making may be too old, the next one is not."""
         for _ in range(2):
-            making = self._making.get(question)
+            making = self._in_flight.get(question)
             if making is None:
                 break
             await asyncio.wait([making])
-            if answer := self._known(visit, question, seen):
+            if answer := self._lookup(visit, question, seen):
                 return answer
-        mine = self._making[question] = asyncio.get_running_loop().create_future()
+        mine = self._in_flight[question] = asyncio.get_running_loop().create_future()
         try:
-            return self._learned(visit, await make())
+            return self._remember(visit, await make())
         finally:
             mine.set_result(None)
-            if self._making.get(question) is mine:
-                del self._making[question]
+            if self._in_flight.get(question) is mine:
+                del self._in_flight[question]
 
-    async def _look(self, visits: Sequence[Visit]) -> list[Seen]:
+    async def _load_contexts(self, visits: Sequence[CacheableRequest]) -> list[RequestContext]:
         """Each is counted, and meanwhile the streams' versions are read for those who may be answered by them."""
         loop = asyncio.get_running_loop()
-        used = loop.run_in_executor(self._counts, _count, visits)
-        is_known = any(visit.faces for visit in visits)
-        versions = await loop.run_in_executor(self._reads, _versions) if is_known else {}
-        return [Seen(one, versions) for one in await used]
+        used = loop.run_in_executor(self._counts, _count_requests, visits)
+        is_known = any(visit.templates for visit in visits)
+        versions = await loop.run_in_executor(self._reads, _read_versions) if is_known else {}
+        return [RequestContext(one, versions) for one in await used]
 
-    def _learned(self, visit: Visit, answer: Answer | HttpResponseBase) -> Answer | HttpResponseBase:
-        if isinstance(answer, Answer) and answer.question is not None:
-            headers = [(name, b"" if name.lower().startswith(MOMENTARY) else value) for name, value in answer.headers]
+    def _remember(self, visit: CacheableRequest, answer: HttpReply | HttpResponseBase) -> HttpReply | HttpResponseBase:
+        if isinstance(answer, HttpReply) and answer.cache_key is not None:
+            headers = [(name, b"" if name.lower().startswith(PER_RESPONSE_HEADERS) else value) for name, value in answer.headers]
             is_packed = (b"Content-Encoding", b"gzip") in headers
-            face = Face(answer.question, answer.route, answer.path, headers, is_packed)
-            self._faces[visit.asked] = {**self._faces.get(visit.asked, {}), answer.status: face}
+            face = HeaderTemplate(answer.cache_key, answer.route, answer.path, headers, is_packed)
+            self._templates[visit.key] = {**self._templates.get(visit.key, {}), answer.status: face}
         return answer
 
-    def _told(self, visit: Visit, kept: Kept, seen: Seen) -> Answer | None:
+    def _replay(self, visit: CacheableRequest, kept: CachedResponse, seen: RequestContext) -> HttpReply | None:
         """None where no view has answered such a request yet."""
         status = 304 if kept.tag in visit.header(b"if-none-match") else 200
-        face = visit.faces.get(status)
+        face = visit.templates.get(status)
         if face is None:
             return None
-        body = self._body(kept.draft, visit.asked.takes_gzip) if status == 200 else b""
-        if face.is_packed != body.startswith(GZIP):
+        body = self._body(kept.template, visit.key.takes_gzip) if status == 200 else b""
+        if face.is_compressed != body.startswith(GZIP_MAGIC):
             return None
         request_id = id_of_request(visit.header(b"x-request-id"))
         told = {
@@ -196,41 +196,41 @@ class Door:
             "X-Request-ID": request_id,
             **visit.window.allowance(seen.used).headers(),
         }
-        note(request_id, visit.method, face.path, face.route, status, time.perf_counter() - visit.began)
+        log_request(request_id, visit.method, face.path, face.route, status, time.perf_counter() - visit.began)
         RESPONSE_CACHE_HITS.inc()
-        return Answer(status, _filled(face.headers, told), body)
+        return HttpReply(status, _fill_headers(face.headers, told), body)
 
-    def _body(self, draft: Draft, takes_gzip: bool) -> bytes:
+    def _body(self, draft: ResponseTemplate, takes_gzip: bool) -> bytes:
         """Those who are answered in one turn of the loop are told the same moment."""
         if not self._bodies:
             asyncio.get_running_loop().call_soon(self._bodies.clear)
         key = (draft, takes_gzip)
         if key not in self._bodies:
-            body = draft.at(clock.now())
-            self._bodies[key] = packed(body) if takes_gzip and len(body) >= SMALL else body
+            body = draft.render(clock.now())
+            self._bodies[key] = compress(body) if takes_gzip and len(body) >= MIN_COMPRESSED_BYTES else body
         return self._bodies[key]
 
 
-def _filled(headers: Headers, told: Mapping[str, str]) -> Headers:
+def _fill_headers(headers: Headers, told: Mapping[str, str]) -> Headers:
     values = {name.encode(): value.encode() for name, value in told.items()}
     return [(name, value or values.get(name, b"")) for name, value in headers]
 
 
-def _visit(scope: Mapping[str, Any]) -> Visit | None:
+def _cacheable_request(scope: Mapping[str, Any]) -> CacheableRequest | None:
     given = dict(scope["headers"])
     is_plain = (
         scope["method"] in ("GET", "HEAD")
-        and scope["path"].startswith(API)
+        and scope["path"].startswith(API_PREFIX)
         and not scope.get("root_path")
         # One that is given twice means both.
         and len(given) == len(scope["headers"])
-        and NOT_PLAIN.isdisjoint(given)
+        and UNCACHEABLE_HEADERS.isdisjoint(given)
         and given.get(b"content-length", b"0") == b"0"
     )
-    return Visit(scope, given) if is_plain else None
+    return CacheableRequest(scope, given) if is_plain else None
 
 
-def _versions() -> Mapping[str, Version]:
+def _read_versions() -> Mapping[str, Version]:
     try:
         return read_versions()
     except (DatabaseError, InterfaceError):
@@ -239,10 +239,10 @@ def _versions() -> Mapping[str, Version]:
         return {}
 
 
-def _count(visits: Sequence[Visit]) -> list[int]:
+def _count_requests(visits: Sequence[CacheableRequest]) -> list[int]:
     """Of those that are counted together each has its own number; 0 where the cache is away."""
     more = Counter(visit.counter for visit in visits)
-    stand = counting.count(more, visits[0].window.seconds)
+    stand = rate_counter.count(more, visits[0].window.seconds)
     before = {counter: stand[counter] - amount for counter, amount in more.items()}
     used = []
     for visit in visits:

@@ -19,13 +19,13 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
-from hyperwatch.afterwards import answering
-from hyperwatch.door import Answer, Door
+from hyperwatch.afterwards import response_scope
+from hyperwatch.door import HttpReply, CacheMiddleware
 from hyperwatch.middleware import route_of
-from hyperwatch.patience import bound_statements
+from hyperwatch.patience import set_statement_timeout
 
 # So long a connection to the database is taken to be alive after a request.
-FRESH_SECONDS = 1.0
+HEALTH_CHECK_FRESH_SECONDS = 1.0
 
 
 class ThreadedHandler(ASGIHandler):
@@ -34,9 +34,9 @@ class ThreadedHandler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._threads = ThreadPoolExecutor(
-            settings.HTTP_WORKER_THREADS, "http", partial(bound_statements, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+            settings.HTTP_WORKER_THREADS, "http", partial(set_statement_timeout, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
         )
-        self._door = Door()
+        self._door = CacheMiddleware()
         self._asked = threading.local()
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -47,10 +47,10 @@ class ThreadedHandler(ASGIHandler):
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            answer = await self._door.answer(scope, partial(self._by_views, scope, receive))
+            answer = await self._door.handle(scope, partial(self._by_views, scope, receive))
         except RequestAborted:
             return
-        if isinstance(answer, Answer):
+        if isinstance(answer, HttpReply):
             await self._send_whole(answer, send)
             return
         try:
@@ -58,17 +58,17 @@ class ThreadedHandler(ASGIHandler):
         finally:
             await asyncio.get_running_loop().run_in_executor(self._threads, answer.close)
 
-    async def _by_views(self, scope: Any, receive: Any) -> Answer | HttpResponseBase:
-        answered: Future[Answer | HttpResponseBase] = Future()
+    async def _by_views(self, scope: Any, receive: Any) -> HttpReply | HttpResponseBase:
+        answered: Future[HttpReply | HttpResponseBase] = Future()
         with await self.read_body(receive) as body:
             self._threads.submit(self._answer, scope, body, answered)
             return await asyncio.wrap_future(answered)
 
-    def _answer(self, scope: Any, body: IO[bytes], answered: "Future[Answer | HttpResponseBase]") -> None:
+    def _answer(self, scope: Any, body: IO[bytes], answered: "Future[HttpReply | HttpResponseBase]") -> None:
         """Gives `answered` what there is to send, and does then what nobody has to wait for."""
         if not answered.set_running_or_notify_cancel():
             return
-        with answering():
+        with response_scope():
             try:
                 request, response = self._respond(scope, body)
                 answer = response if response.streaming else _whole(request, response)
@@ -78,12 +78,12 @@ class ThreadedHandler(ASGIHandler):
             answered.set_result(answer)
         if not response.streaming:
             response.close()
-            _forget(request, response)
+            _break_cycles(request, response)
 
     def _respond(self, scope: Any, body: IO[bytes]) -> tuple[Any, Any]:
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
-        self._trust_what_answered()
+        self._skip_recent_health_check()
         request, error = self.create_request(scope, body)
         response: Any = self.get_response(request) if request is not None else error
         response._handler_class = self.__class__
@@ -91,13 +91,13 @@ class ThreadedHandler(ASGIHandler):
             response.block_size = self.chunk_size
         return request, response
 
-    def _trust_what_answered(self) -> None:
+    def _skip_recent_health_check(self) -> None:
         """Django asks each connection whether it is alive before each request; here, where it may have died since."""
         now, before = time.monotonic(), getattr(self._asked, "at", 0.0)
-        cast(Any, connections[DEFAULT_DB_ALIAS]).health_check_done = now - before < FRESH_SECONDS
+        cast(Any, connections[DEFAULT_DB_ALIAS]).health_check_done = now - before < HEALTH_CHECK_FRESH_SECONDS
         self._asked.at = now
 
-    async def _send_whole(self, answer: Answer, send: Any) -> None:
+    async def _send_whole(self, answer: HttpReply, send: Any) -> None:
         # Not by Django's way, which takes a thread to close what is closed.
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         for chunk, is_last in self.chunk_bytes(answer.body):
@@ -119,15 +119,15 @@ class ThreadedHandler(ASGIHandler):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _whole(request: Any, response: Any) -> Answer:
+def _whole(request: Any, response: Any) -> HttpReply:
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
     headers += [(b"Set-Cookie", c.output(header="").strip().encode("ascii")) for c in response.cookies.values()]
     question = getattr(response, "question", None)
     route, path = (route_of(request), request.path) if request is not None else ("", "")
-    return Answer(response.status_code, headers, response.content, question, route, path)
+    return HttpReply(response.status_code, headers, response.content, question, route, path)
 
 
-def _forget(request: Any, response: Any) -> None:
+def _break_cycles(request: Any, response: Any) -> None:
     """A request, its view and its answer hold each other, and would until the collector comes, which comes seldom."""
     context = getattr(response, "renderer_context", {})
     for one in (request, response, context.get("request"), context.get("view")):

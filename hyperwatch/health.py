@@ -15,16 +15,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from hyperwatch.formats import isoformat
 from hyperwatch.metrics import DATABASE_REGISTRY
-from hyperwatch.patience import at_most
+from hyperwatch.patience import statement_timeout
 from realtime import database_metrics  # noqa: F401 (registers its collector)
-from realtime.heads import newest_times_of_streams
-from realtime.kafka import KafkaAway, existing_topics, topics
-from realtime.losses import lost_lately
+from realtime.heads import latest_times
+from realtime.kafka import KafkaUnavailable, existing_topics, topics
+from realtime.losses import recent_gaps
 
 PATIENCE = 1.5
 # What was found is told again for so long; while somebody looks anew, a little longer. Who comes later than that waits
 # for the one who looks, and not for ever: it takes a thread.
-FRESH_SECONDS = 1.0
+READINESS_CACHE_SECONDS = 1.0
 STALE_SECONDS = 10.0
 LOOK_SECONDS = 5.0
 
@@ -42,7 +42,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def ready(request: HttpRequest) -> JsonResponse:
     """503 only where the database cannot be read; with `?strict=1` for anything that is not ok."""
-    checks = lookout.checks()
+    checks = readiness_cache.checks()
     is_down = checks["database"]["status"] != "ok"
     is_ok = all(check["status"] == "ok" for check in checks.values())
     status = "down" if is_down else "ok" if is_ok else "degraded"
@@ -50,7 +50,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": status, "checks": checks}, status=503 if is_bad else 200)
 
 
-class Lookout:
+class ReadinessCache:
     """One looks for all: who asks for readiness is not counted, and a look where something is away takes seconds."""
 
     def __init__(self) -> None:
@@ -61,9 +61,9 @@ class Lookout:
     def checks(self) -> dict[str, Check]:
         """What each part says, found by a look that ended within FRESH_SECONDS, or by the one before it."""
         wait = LOOK_SECONDS if self._age() > STALE_SECONDS else 0
-        if self._age() > FRESH_SECONDS and self._looking.acquire(timeout=wait):
+        if self._age() > READINESS_CACHE_SECONDS and self._looking.acquire(timeout=wait):
             try:
-                if self._age() > FRESH_SECONDS:
+                if self._age() > READINESS_CACHE_SECONDS:
                     self._found = {name: check() for name, check in CHECKS.items()}
                     self._found_at = time.monotonic()
             finally:
@@ -76,14 +76,14 @@ class Lookout:
         return time.monotonic() - self._found_at
 
 
-lookout = Lookout()
+readiness_cache = ReadinessCache()
 
 
 def _database() -> Check:
     """With the database comes how fresh each stream is: the time of its newest fact, null where there is none."""
     try:
-        with at_most(PATIENCE):
-            newest = newest_times_of_streams()
+        with statement_timeout(PATIENCE):
+            newest = latest_times()
     except (DatabaseError, InterfaceError):
         return {"status": "down", "error": "the database does not answer"}
     return {"status": "ok", "streams": {name: _freshness(time) for name, time in newest.items()}}
@@ -111,7 +111,7 @@ def _channel_layer() -> Check:
 def _kafka() -> Check:
     try:
         missing = {topic.name for topic in topics()} - existing_topics(PATIENCE)
-    except KafkaAway:
+    except KafkaUnavailable:
         return {"status": "down", "error": "Kafka does not answer; nothing new arrives"}
     if missing:
         return {"status": "down", "error": f"no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"}
@@ -121,8 +121,8 @@ def _kafka() -> Check:
 def _lost() -> Check:
     """What Kafka removed within the last day before it was read, by partition."""
     try:
-        with at_most(PATIENCE):
-            lost = lost_lately()
+        with statement_timeout(PATIENCE):
+            lost = recent_gaps()
     except (DatabaseError, InterfaceError):
         # That is the database's trouble, and told as such.
         return {"status": "ok"}

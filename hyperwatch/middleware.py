@@ -16,7 +16,7 @@ log = structlog.stdlib.get_logger("hyperwatch.requests")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 # What browsers and orchestrators ask for by themselves.
-QUIET = ("/static/", "/health", "/metrics", "/favicon.ico")
+UNLOGGED_ROUTES = ("/static/", "/health", "/metrics", "/favicon.ico")
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -33,7 +33,7 @@ class RequestLogMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self._get_response(request)
         seconds = time.perf_counter() - began
-        note(request_id, request.method or "", request.path, route_of(request), response.status_code, seconds)
+        log_request(request_id, request.method or "", request.path, route_of(request), response.status_code, seconds)
         response.headers["X-Request-ID"] = request_id
         return response
 
@@ -48,12 +48,12 @@ def route_of(request: HttpRequest) -> str:
     return match.route if match else "none"
 
 
-def note(request_id: str, method: str, path: str, route: str, status: int, seconds: float) -> None:
+def log_request(request_id: str, method: str, path: str, route: str, status: int, seconds: float) -> None:
     """A request's log line, and its time in the metrics."""
     label = method if method in METHODS else "other"
     HTTP_REQUEST_DURATION_SECONDS.labels(label, route, str(status)).observe(seconds)
     level = logging.WARNING if status >= 500 else logging.INFO
-    if path.startswith(QUIET) and status < 400:
+    if path.startswith(UNLOGGED_ROUTES) and status < 400:
         level = logging.DEBUG
     ms = round(seconds * 1000, 1)
     log.log(level, "request", request_id=request_id, method=method, path=path, status=status, ms=ms)

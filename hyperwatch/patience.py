@@ -16,7 +16,7 @@ from django.dispatch import receiver
 _this_thread = threading.local()
 
 
-def bound_statements(seconds: float | None) -> None:
+def set_statement_timeout(seconds: float | None) -> None:
     """From now on, whatever connection this thread opens gives a statement so long; None: as long as it takes."""
     _this_thread.seconds = seconds
 
@@ -30,7 +30,7 @@ def _bound(connection: Any, **_signal: Any) -> None:
 
 
 @contextmanager
-def at_most(seconds: float) -> Iterator[None]:
+def statement_timeout(seconds: float) -> Iterator[None]:
     """Statements within are given so long; one that takes longer is an OperationalError."""
     with transaction.atomic():
         with connection.cursor() as cursor:

@@ -6,8 +6,8 @@ from typing import Any
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
 
-from hyperwatch.api.envelope import failure
-from hyperwatch.connection import Connection
+from hyperwatch.api.envelope import error_body
+from hyperwatch.connection import HttpChannel
 from hyperwatch.security import headers_of_refusal
 
 
@@ -47,9 +47,9 @@ class Request(WebRequest):  # type: ignore[misc]
         """What daphne says by itself, which is a page, in the envelope of every other error."""
         lines = [(name.encode(), value.encode()) for name, value in headers_of_refusal().items()]
         self.handle_reply({"type": "http.response.start", "status": status, "headers": lines})
-        self.handle_reply({"type": "http.response.body", "body": failure(status, body)})
+        self.handle_reply({"type": "http.response.body", "body": error_body(status, body)})
 
-    async def room(self) -> None:
+    async def drained(self) -> None:
         """Returns when there is room for more; for a client that has left never, and its answer is cancelled."""
         await self._room.wait()
 
@@ -83,7 +83,7 @@ class Request(WebRequest):  # type: ignore[misc]
 
 
 class RequestFactory(HTTPFactory):  # type: ignore[misc]
-    protocol = Connection
+    protocol = HttpChannel
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)

@@ -22,7 +22,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from hyperwatch.commanding import settle_memory
+from hyperwatch.commanding import tune_gc
 from hyperwatch.metrics import EVENT_LOOP_TASKS
 from hyperwatch.request import Request, RequestFactory
 from hyperwatch.websocket import WebSocket, with_our_protocol
@@ -78,11 +78,11 @@ class WebServer(Server):  # type: ignore[misc]
         """ASGI's `send`: of an HTTP answer it returns when the client has taken enough for more to be made."""
         await super().handle_reply(protocol, message)
         if isinstance(protocol, Request):
-            await protocol.room()
+            await protocol.drained()
 
     def listen_success(self, port: Any) -> None:
         self.ports += (port,)
-        _take_few_at_once(port)
+        _limit_accepts(port)
         super().listen_success(port)
 
     def listen_error(self, failure: Failure) -> None:
@@ -90,21 +90,21 @@ class WebServer(Server):  # type: ignore[misc]
         super().listen_error(failure)
 
     def kill_all_applications(self) -> Deferred[None]:
-        return Deferred.fromFuture(asyncio.ensure_future(self._farewell()))
+        return Deferred.fromFuture(asyncio.ensure_future(self._graceful_shutdown()))
 
-    async def _farewell(self) -> None:
+    async def _graceful_shutdown(self) -> None:
         for port in self.ports:
             await maybeDeferred(port.stopListening).asFuture(loop())
         if answers := self._unanswered():
             await asyncio.wait(answers, timeout=GRACE)
-        await self._say_goodbye()
+        await self._close_websockets()
         # For up to a second after a request or a handshake its connection has no application, which daphne
         # takes for granted.
         for details in self.connections.values():
             details.setdefault("application_instance", _nothing())
         await super().kill_all_applications().asFuture(loop())
 
-    async def _say_goodbye(self) -> None:
+    async def _close_websockets(self) -> None:
         """Closes every WebSocket with 1001, behind what is on its way; waits a little for the clients' answers."""
         sockets = [one for one in self.connections if isinstance(one, WebSocket) and one.state == one.STATE_OPEN]
         for one in sockets:
@@ -120,7 +120,7 @@ class WebServer(Server):  # type: ignore[misc]
         return [one for one in applications if one is not None and not one.done()]
 
 
-def _take_few_at_once(port: Any) -> None:
+def _limit_accepts(port: Any) -> None:
     """Twisted takes a hundred connections and more in a turn of the loop, and all others wait for their handshakes."""
     take = port.doRead
 
@@ -142,7 +142,7 @@ def loop() -> asyncio.AbstractEventLoop:
     return cast(asyncio.AbstractEventLoop, twisted_loop)
 
 
-def check_address(host: str, port: int) -> None:
+def ensure_bindable(host: str, port: int) -> None:
     """Raises CannotListenError where `serve` could not listen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -162,7 +162,7 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
     `on_start` is called when connections are taken; `before_end`, in a thread, while they still are.
     """
     host, port = settings.SERVER_HOST, settings.SERVER_PORT
-    check_address(host, port)
+    ensure_bindable(host, port)
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     server = WebServer(
         import_string(settings.ASGI_APPLICATION),
@@ -177,18 +177,18 @@ def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], N
     if before_end:
         reactor.addSystemEventTrigger("before", "shutdown", deferToThread, before_end)
     EVENT_LOOP_TASKS.set_function(lambda: len(asyncio.all_tasks(loop())))
-    settle_memory()
+    tune_gc()
     server.run()
     if not server.could_listen:
         raise CannotListenError(f"Nothing could listen on {host}, port {port}")
 
 
-def end() -> None:
+def stop() -> None:
     """Ends `serve`, from any thread, however often it is called."""
     reactor.callFromThread(_stop)
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """Ends the process of a server that has ended.
 
     Threads of requests that were cut off wait for an event loop that runs no more, and the interpreter would

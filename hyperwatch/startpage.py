@@ -15,6 +15,6 @@ def start(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"message": "Hyperwatch", "version": __version__, "docs": "/docs"})
 
 
-def market(request: HttpRequest) -> dict[str, bool]:
+def simulated_data(request: HttpRequest) -> dict[str, bool]:
     """For every template: whether what it shows is simulated."""
     return {"market_is_simulated": settings.SIMULATED_DATA}

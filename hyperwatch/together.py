@@ -8,7 +8,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
-class Together(Generic[Q, A]):
+class BatchLoader(Generic[Q, A]):
     """`ask` answers several questions, each in its place; none of them was asked before it was called."""
 
     def __init__(self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]]) -> None:
@@ -16,7 +16,7 @@ class Together(Generic[Q, A]):
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._going: asyncio.Task[None] | None = None
 
-    async def ask(self, question: Q) -> A:
+    async def load(self, question: Q) -> A:
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, answer))
         if self._going is None:

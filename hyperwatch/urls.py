@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
 from hyperwatch import health, socketpage, startpage
-from hyperwatch.api.views import Unrouted
+from hyperwatch.api.views import NotFoundView
 from hyperwatch.login import LoginForm
 
 # Its place goes to the lists' columns; its links are on the admin's first page.
@@ -28,7 +28,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     *(path("api/v1/", include(f"{room}.urls")) for room in [*settings.DOMAINS, "realtime"]),
     # Last, so that what leads nowhere is answered in the envelope too, with DEBUG as without.
-    re_path(r"^api(/|$)", Unrouted.as_view()),
+    re_path(r"^api(/|$)", NotFoundView.as_view()),
 ]
 
 handler400 = "hyperwatch.api.errors.bad_request"

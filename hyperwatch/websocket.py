@@ -39,7 +39,7 @@ INTERNALS = (
 MOST_WAITING = 16
 
 
-class Written(Protocol):
+class PreparedFrames(Protocol):
     """Encoded frames as they are sent."""
 
     wire: bytes
@@ -72,7 +72,7 @@ class TcpTransport:
         transport.unregisterProducer()
         self._wait_for_drain()
 
-    def push(self, batch: Written) -> None:
+    def push(self, batch: PreparedFrames) -> None:
         """Writes encoded frames; after a close frame no other may follow."""
         if self.writable or not self._is_closed:
             self.write(batch.wire)
@@ -153,7 +153,7 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         if self.state != self.STATE_OPEN:
             return
         super().onMessage(payload, isBinary)
-        if not self._is_paused and self._waiting().qsize() >= MOST_WAITING:
+        if not self._is_paused and self._receive_queue().qsize() >= MOST_WAITING:
             self._is_paused = True
             self.transport.pauseProducing()
 
@@ -164,9 +164,9 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             # Of pings that outrun their pongs the newest is answered (RFC 6455, 5.5.3); the others would pile up.
             self.tcp_transport.pong = partial(super().onPing, payload)
 
-    def taken(self) -> None:
+    def frame_consumed(self) -> None:
         """A frame was taken out of the queue of those that wait."""
-        if self._is_paused and self._waiting().empty():
+        if self._is_paused and self._receive_queue().empty():
             self._is_paused = False
             self.transport.resumeProducing()
 
@@ -211,9 +211,9 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         """Nothing is sent any more: what waits to be answered would wait for room that never comes."""
         if self.tcp_transport is not None:
             self.tcp_transport.close()
-            while not self._waiting().empty():
-                self._waiting().get_nowait()
-            self.taken()
+            while not self._receive_queue().empty():
+                self._receive_queue().get_nowait()
+            self.frame_consumed()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
@@ -227,7 +227,7 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         else:
             self.sendClose(code or 1000, reason)
 
-    def _waiting(self) -> Queue[dict[str, Any]]:
+    def _receive_queue(self) -> Queue[dict[str, Any]]:
         queue: Queue[dict[str, Any]] = self.application_queue
         return queue
 

@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from hyperwatch.browsing import ReadOnlyAdmin, wallet
+from hyperwatch.browsing import ReadOnlyAdmin, wallet_link
 from liquidations.models import Liquidation, LiquidationMap
 
 
@@ -13,7 +13,7 @@ class LiquidationAdmin(ReadOnlyAdmin):
         "side",
         "liquidation_value_usd",
         "liquidation_price",
-        wallet("user_address"),
+        wallet_link("user_address"),
     )
     list_filter = ("side",)
     search_fields = ("coin__exact", "user_address__exact", "tx_hash__exact")

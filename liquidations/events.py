@@ -27,7 +27,7 @@ from realtime.streams import Fact, Row
 from realtime.texts import AddressText, AmountText, CoinText, HashText, JsonOf, LeverageText, SignedText, Time
 
 
-class Liquidation(Row, frozen=True, kw_only=True):
+class LiquidationRow(Row, frozen=True, kw_only=True):
     """A position that was closed by force. A liquidated LONG is a forced sale."""
 
     hidden: ClassVar[tuple[str, ...]] = ("raw_data",)
@@ -55,7 +55,7 @@ class PriceLevel(msgspec.Struct, frozen=True, kw_only=True):
     short_liquidation_count: Count
 
 
-class LiquidationMap(Row, frozen=True, kw_only=True):
+class LiquidationMapRow(Row, frozen=True, kw_only=True):
     """What would be liquidated at which price of a coin; the levels are ascending by price."""
 
     coin: CoinText
@@ -110,7 +110,7 @@ _read_levels = decoder(list[PriceLevel])
 _read_map = decoder(_MapMessage)
 
 
-def from_computed(message: bytes) -> Sequence[Liquidation]:
+def from_computed(message: bytes) -> Sequence[LiquidationRow]:
     """The liquidation of a LIQUIDATION message."""
     read = _read_message(message)
     if read.coin != read.data.coin:
@@ -118,17 +118,17 @@ def from_computed(message: bytes) -> Sequence[Liquidation]:
     return [_liquidation(read.data)]
 
 
-def from_transaction(message: bytes) -> Sequence[Liquidation]:
+def from_transaction(message: bytes) -> Sequence[LiquidationRow]:
     """The liquidation that a transaction of type LIQUIDATION tells of; of any other, none."""
     if _read_kind(message).tx_type != "LIQUIDATION":
         return []
     return [_liquidation(_read_transaction(message))]
 
 
-def _liquidation(data: _Liquidated) -> Liquidation:
+def _liquidation(data: _Liquidated) -> LiquidationRow:
     size = _either(data.liquidated_size, data.size, "size")
     price = _either(data.liquidation_price, data.price, "price")
-    return Liquidation(
+    return LiquidationRow(
         tx_hash=data.tx_hash,
         block_number=known_block(data.block_number),
         block_timestamp=utc(data.block_timestamp),
@@ -152,7 +152,7 @@ def _either(long_name: str | UnsetType, short_name: str | UnsetType, name: str) 
     return value
 
 
-def identity(liquidation: Liquidation) -> tuple[object, ...]:
+def identity(liquidation: LiquidationRow) -> tuple[object, ...]:
     """What makes two messages the same liquidation (kafka.md)."""
     row = liquidation
     tid = raw_data(row.raw_data).tid
@@ -162,7 +162,7 @@ def identity(liquidation: Liquidation) -> tuple[object, ...]:
     return (*who, row.tx_hash, row.liquidated_size, row.liquidation_price, row.liquidator_address)
 
 
-def fact(row: Liquidation) -> Fact:
+def fact(row: LiquidationRow) -> Fact:
     return Fact(
         time=row.block_timestamp,
         coin=row.coin,
@@ -175,16 +175,16 @@ def fact(row: Liquidation) -> Fact:
     )
 
 
-def from_map(message: bytes) -> Sequence[LiquidationMap]:
+def from_map(message: bytes) -> Sequence[LiquidationMapRow]:
     """The map of a LIQUIDATION_MAP message, its levels ascending by price."""
     read = _read_map(message)
     levels = sorted(read.data.price_levels, key=lambda level: Decimal(level.price))
     return [
-        LiquidationMap(coin=read.coin, timestamp=utc(read.timestamp), price_levels=Raw(msgspec.json.encode(levels)))
+        LiquidationMapRow(coin=read.coin, timestamp=utc(read.timestamp), price_levels=Raw(msgspec.json.encode(levels)))
     ]
 
 
-def within(row: LiquidationMap, price_range: tuple[Decimal, Decimal] | None) -> LiquidationMap:
+def within(row: LiquidationMapRow, price_range: tuple[Decimal, Decimal] | None) -> LiquidationMapRow:
     """The map with the levels from the lower price to the higher, both ends in."""
     if price_range is None:
         return row
@@ -193,9 +193,9 @@ def within(row: LiquidationMap, price_range: tuple[Decimal, Decimal] | None) -> 
     return msgspec.structs.replace(row, price_levels=Raw(msgspec.json.encode(levels)))
 
 
-def map_identity(row: LiquidationMap) -> tuple[object, ...]:
+def map_identity(row: LiquidationMapRow) -> tuple[object, ...]:
     return (row.coin, row.timestamp)
 
 
-def map_fact(row: LiquidationMap) -> Fact:
+def map_fact(row: LiquidationMapRow) -> Fact:
     return Fact(time=row.timestamp, coin=row.coin)

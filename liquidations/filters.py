@@ -9,7 +9,7 @@ from hyperwatch.api.filters import (
     end_time,
     start_time,
 )
-from hyperwatch.api.parameters import ADDRESS, AMOUNT, MOMENT, PRICE_RANGE, one_of, whole_number
+from hyperwatch.api.parameters import ADDRESS, AMOUNT, TIME_PARAMETER, PRICE_RANGE, one_of, whole_number
 from hyperwatch.formats import Side
 from realtime.reading import CoinFilter, CoinsFilter
 
@@ -45,9 +45,9 @@ class MapFilter(StrictFilterSet):
     tolerated = ("step", "window_seconds")
 
     coin = CoinFilter()
-    timestamp = ParameterFilter(MOMENT, "timestamp", "lte")
+    timestamp = ParameterFilter(TIME_PARAMETER, "timestamp", "lte")
     price_range = ViewParameter(PRICE_RANGE)
 
     @classmethod
     def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
-        return super().narrowed(queryset, asked)[:1]
+        return super().apply(queryset, asked)[:1]

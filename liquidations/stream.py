@@ -2,7 +2,7 @@
 
 from hyperwatch.formats import Side
 from liquidations import events, models
-from realtime.streams import Counted, Param, Stream, Topic, register
+from realtime.streams import RollupSpec, Param, Stream, TopicName, register
 
 LIQUIDATIONS = register(
     Stream(
@@ -10,17 +10,17 @@ LIQUIDATIONS = register(
         frame_type="liquidation",
         is_state=False,
         model=models.Liquidation,
-        row=events.Liquidation,
+        row=events.LiquidationRow,
         time="block_timestamp",
         identity=events.identity,
         fact=events.fact,
-        reads={
-            (Topic.COMPUTED_DATA, "LIQUIDATION"): events.from_computed,
-            (Topic.TRANSACTIONS, None): events.from_transaction,
+        sources={
+            (TopicName.COMPUTED_DATA, "LIQUIDATION"): events.from_computed,
+            (TopicName.TRANSACTIONS, None): events.from_transaction,
         },
         params={Param.COINS: None, Param.SIDE: Side, Param.MIN_VALUE_USD: None},
         columns={"side": "side", "value": "liquidation_value_usd"},
-        counted=Counted("side", Side, "liquidation_value_usd"),
+        rollup=RollupSpec("side", Side, "liquidation_value_usd"),
     )
 )
 
@@ -30,11 +30,11 @@ LIQUIDATION_MAP = register(
         frame_type="liquidation_map",
         is_state=True,
         model=models.LiquidationMap,
-        row=events.LiquidationMap,
+        row=events.LiquidationMapRow,
         time="timestamp",
         identity=events.map_identity,
         fact=events.map_fact,
-        reads={(Topic.COMPUTED_DATA, "LIQUIDATION_MAP"): events.from_map},
+        sources={(TopicName.COMPUTED_DATA, "LIQUIDATION_MAP"): events.from_map},
         params={Param.COINS: None},
         required=frozenset({Param.COINS}),
     )

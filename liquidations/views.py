@@ -7,7 +7,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hyperwatch.api.envelope import Age
+from hyperwatch.api.envelope import AgePlaceholder
 from liquidations import events, filters, serializers
 from liquidations.filters import RECENT
 from realtime.reading import StreamViewSet
@@ -30,9 +30,9 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def recent(self, request: Request) -> Response:
         """The newest liquidations."""
-        asked = self.asked()
-        rows = self.newest(asked, self.parameters["limit"] or RECENT)
-        return self.answer(liquidations=rows)
+        asked = self.filtered()
+        rows = self.fetch_page(asked, self.parameters["limit"] or RECENT)
+        return self.respond(liquidations=rows)
 
     @action(
         detail=False,
@@ -42,12 +42,12 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def stats(self, request: Request) -> Response:
         """How many and how much, by side and by coin."""
-        sums = self.sums()
+        sums = self.totals()
         told: dict[str, Any] = {}
         for name, of in zip(("total", "long", "short"), (sums.total, *sums.by_side), strict=True):
             told |= {f"{name}_liquidations": of.facts, f"{name}_liquidation_value_usd": of.value}
         by_coin = {coin: {"count": facts, "value_usd": value} for coin, facts, value in sums.by_coin}
-        return self.answer(**told, by_coin=by_coin, since=sums.since)
+        return self.respond(**told, by_coin=by_coin, since=sums.since)
 
 
 class LiquidationMapViewSet(StreamViewSet):
@@ -60,8 +60,8 @@ class LiquidationMapViewSet(StreamViewSet):
     kept = frozenset({"list"})
 
     def list(self, request: Request) -> Response:
-        rows: list[Any] = self.rows()
+        rows: list[Any] = self.fetch_rows()
         if not rows:
             raise NotFound("there is no map of this coin at that time")
         map_ = events.within(rows[0], self.parameters["price_range"])
-        return self.answer(**msgspec.structs.asdict(map_), age_seconds=Age(map_.timestamp))
+        return self.respond(**msgspec.structs.asdict(map_), age_seconds=AgePlaceholder(map_.timestamp))

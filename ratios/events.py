@@ -17,7 +17,7 @@ PLACES = Decimals(10, 4)
 TOLERANCE = Decimal("0.0001")
 
 
-class LongShortRatio(Row, frozen=True, kw_only=True):
+class LongShortRatioRow(Row, frozen=True, kw_only=True):
     """How a coin's positions divide at one time. `short_ratio` is 1 - `long_ratio`."""
 
     coin: CoinText
@@ -50,7 +50,7 @@ class _Message(msgspec.Struct):
 _read = decoder(_Message)
 
 
-def from_computed(message: bytes) -> Sequence[LongShortRatio]:
+def from_computed(message: bytes) -> Sequence[LongShortRatioRow]:
     """The ratio of a LONG_SHORT_RATIO message; a pair that is off 1 by more than 0.0001 is refused."""
     read = _read(message)
     data = read.data
@@ -59,7 +59,7 @@ def from_computed(message: bytes) -> Sequence[LongShortRatio]:
         raise ValueError(f"long_ratio {long.normalize()} and short_ratio {short.normalize()} do not make 1")
     long_ratio = PLACES.rounded(long)
     return [
-        LongShortRatio(
+        LongShortRatioRow(
             coin=read.coin,
             timestamp=utc(read.timestamp),
             long_ratio=Raw(long_ratio.encode()),
@@ -73,9 +73,9 @@ def from_computed(message: bytes) -> Sequence[LongShortRatio]:
     ]
 
 
-def identity(row: LongShortRatio) -> tuple[object, ...]:
+def identity(row: LongShortRatioRow) -> tuple[object, ...]:
     return (row.coin, row.timestamp)
 
 
-def fact(row: LongShortRatio) -> Fact:
+def fact(row: LongShortRatioRow) -> Fact:
     return Fact(time=row.timestamp, coin=row.coin)

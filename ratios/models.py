@@ -7,7 +7,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 
 from hyperwatch.fields import AmountField, CoinField, RatioField, not_nan
-from realtime.heads import newest_ids
+from realtime.heads import latest_ids
 from realtime.models import StoredFact
 
 # What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.
@@ -33,7 +33,7 @@ HOURS_END_FROM = 60 - END_MINUTES
 # As that index has it.
 IN_HOURS_END = f" AND EXTRACT(MINUTE FROM timestamp AT TIME ZONE 'UTC') >= {HOURS_END_FROM}"
 LONGER = {"15m": "", "1h": IN_HOURS_END, "1d": IN_HOURS_END}
-LAST_OF_EACH = """
+LATEST_PER_INTERVAL = """
 WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), recent AS (
     SELECT timestamp, id, date_bin({interval}, timestamp, 'epoch'::timestamptz) AS start FROM of_coin
     ORDER BY timestamp DESC, id DESC LIMIT {read}
@@ -59,16 +59,16 @@ SELECT unnest(times) AS timestamp, unnest(ids) AS id FROM stretches LIMIT {most}
 class RatioQuerySet(models.QuerySet["LongShortRatio"]):
     def newest_of_each_coin(self, coins: Iterable[str] | None) -> Self:
         """Of `coins`, or of all."""
-        return self.filter(id__in=newest_ids(self, "long_short_ratios", "timestamp", coins))
+        return self.filter(id__in=latest_ids(self, "long_short_ratios", "timestamp", coins))
 
     def last_of_each(self, interval: str, most: int) -> Self:
         """The last of each of the `most` newest intervals that have one."""
-        return self.filter(IsLast(self, interval, most))
+        return self.filter(IsLatestInInterval(self, interval, most))
 
     def ids_of_last_of_each(self, interval: str, most: int) -> list[int]:
         """The ids of the same, the newest first, without finding them again."""
         try:
-            text, params = last_of_each(self, interval, most)
+            text, params = latest_per_interval(self, interval, most)
         except EmptyResultSet:
             return []
         with connection.cursor() as cursor:
@@ -76,7 +76,7 @@ class RatioQuerySet(models.QuerySet["LongShortRatio"]):
             return [id_ for (id_,) in cursor.fetchall()]
 
 
-class IsLast(models.Expression):
+class IsLatestInInterval(models.Expression):
     """Whether a ratio is one of the `last_of_each`; it is not made into SQL before somebody asks."""
 
     output_field = models.BooleanField()
@@ -86,19 +86,19 @@ class IsLast(models.Expression):
         self.asked = (ratios, interval, most)
 
     def as_sql(self, *_by: Any, **_context: Any) -> tuple[str, tuple[Any, ...]]:
-        text, params = last_of_each(*self.asked)
+        text, params = latest_per_interval(*self.asked)
         # By time and id they are found in the coin's index again, and not each on a page of the table.
         return f"(timestamp, id) IN ({text})", params
 
 
-def last_of_each(ratios: RatioQuerySet, interval: str, most: int) -> tuple[str, tuple[Any, ...]]:
+def latest_per_interval(ratios: RatioQuerySet, interval: str, most: int) -> tuple[str, tuple[Any, ...]]:
     """As SQL and its parameters. Raises EmptyResultSet where there can be none."""
     # Django made the inner text; what a client sent is in the parameters.
     inner, params = ratios.order_by().values("id", "timestamp").query.sql_with_params()
     length = f"'{INTERVALS[interval]}'::interval"
     last = _last(interval, f"start - back * {length}", f"start - (back - 1) * {length}")
     read = min(most * MINUTES.get(interval, 0), MOST_READ) or 1
-    text = LAST_OF_EACH.format(ratios=inner, interval=length, read=read, last=last, longest=LONGEST_STRETCH, most=most)
+    text = LATEST_PER_INTERVAL.format(ratios=inner, interval=length, read=read, last=last, longest=LONGEST_STRETCH, most=most)
     return text, params
 
 

@@ -1,7 +1,7 @@
 """What the ratios room stores and pushes."""
 
 from ratios import events, models
-from realtime.streams import Param, Stream, Topic, register
+from realtime.streams import Param, Stream, TopicName, register
 
 LONG_SHORT_RATIOS = register(
     Stream(
@@ -9,11 +9,11 @@ LONG_SHORT_RATIOS = register(
         frame_type="long_short_ratio",
         is_state=True,
         model=models.LongShortRatio,
-        row=events.LongShortRatio,
+        row=events.LongShortRatioRow,
         time="timestamp",
         identity=events.identity,
         fact=events.fact,
-        reads={(Topic.COMPUTED_DATA, "LONG_SHORT_RATIO"): events.from_computed},
+        sources={(TopicName.COMPUTED_DATA, "LONG_SHORT_RATIO"): events.from_computed},
         params={Param.COINS: None},
     )
 )

@@ -6,7 +6,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hyperwatch.api.envelope import Age
+from hyperwatch.api.envelope import AgePlaceholder
 from hyperwatch.api.filters import Query
 from ratios import filters, serializers
 from realtime.reading import StreamViewSet
@@ -31,8 +31,8 @@ class RatioViewSet(StreamViewSet):
     )
     def current(self, request: Request) -> Response:
         """The newest ratio of each coin."""
-        ratios = [{**msgspec.structs.asdict(row), "age_seconds": Age(row.timestamp)} for row in self.rows()]
-        return self.answer(ratios=ratios)
+        ratios = [{**msgspec.structs.asdict(row), "age_seconds": AgePlaceholder(row.timestamp)} for row in self.fetch_rows()]
+        return self.respond(ratios=ratios)
 
 
 class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
@@ -62,4 +62,4 @@ class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
     def newest(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
         # Those that were found with the total, or in the index alone: of the others nothing is read.
         ids = queryset.values("id")[:most] if self._found is None else self._found[begin : begin + most]
-        return self.rows(queryset.model._default_manager.filter(id__in=ids))
+        return self.fetch_rows(queryset.model._default_manager.filter(id__in=ids))

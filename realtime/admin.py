@@ -7,8 +7,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from hyperwatch.browsing import ReadOnlyAdmin
-from realtime.dead_letters import NotSent, readable, send_again
-from realtime.kafka import KafkaAway
+from realtime.dead_letters import ResendFailed, preview, resend
+from realtime.kafka import KafkaUnavailable
 from realtime.models import DeadLetter, Epoch, LostMessages, NewestOfCoin, StreamHead
 
 
@@ -40,13 +40,13 @@ class DeadLetterAdmin(ReadOnlyAdmin):
 
     @admin.display(description="message")
     def message(self, letter: DeadLetter) -> SafeString:
-        return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', readable(letter))
+        return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', preview(letter))
 
     @admin.action(description="Send again, to the topic each came from", permissions=["send"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
         try:
-            messages.success(request, f"{send_again(queryset.iterator(chunk_size=100))} sent again")
-        except (KafkaAway, NotSent) as error:
+            messages.success(request, f"{resend(queryset.iterator(chunk_size=100))} sent again")
+        except (KafkaUnavailable, ResendFailed) as error:
             messages.error(request, f"Not sent: {error}")
 
 

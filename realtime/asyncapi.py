@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from realtime import catalogue
-from realtime.catalogue import COMMON, Message
+from realtime.catalogue import COMMON, MessageDoc
 from realtime.protocol import ClientFrame, ServerFrame
 from realtime.streams import Stream, channels
 from realtime.subscriptions import SNAPSHOT_MAX
@@ -52,7 +52,7 @@ def _description() -> str:
 
 @cache
 def _body() -> Schema:
-    streams = catalogue.told_streams()
+    streams = catalogue.subscribable_streams()
     pushed = {stream.name: list(catalogue.pushed(stream)) for stream in streams}
     messages = [*catalogue.requests(), *catalogue.answers(), *chain.from_iterable(pushed.values())]
     structs = [*(message.struct for message in messages), *map(catalogue.params, streams)]
@@ -116,7 +116,7 @@ def _receiving() -> dict[str, Schema]:
     }
 
 
-def _sending(pushed: Mapping[str, Iterable[Message]]) -> dict[str, Schema]:
+def _sending(pushed: Mapping[str, Iterable[MessageDoc]]) -> dict[str, Schema]:
     """What comes unasked: a channel's frames, and the greeting that the URL asks for."""
     streams = {
         name: _operation("send", [*(message.key for message in messages), "gap"])
@@ -138,7 +138,7 @@ def _messages(keys: Iterable[str]) -> list[Schema]:
     return [{"$ref": f"{SOCKET}/messages/{key}"} for key in keys]
 
 
-def _told(message: Message, known: Mapping[str, Schema]) -> Schema:
+def _told(message: MessageDoc, known: Mapping[str, Schema]) -> Schema:
     return {
         "name": message.type,
         "title": message.key,
@@ -148,12 +148,12 @@ def _told(message: Message, known: Mapping[str, Schema]) -> Schema:
     }
 
 
-def _examples(message: Message, known: Mapping[str, Schema]) -> list[Any]:
+def _examples(message: MessageDoc, known: Mapping[str, Schema]) -> list[Any]:
     if message.type == ClientFrame.SUBSCRIBE:
-        return [{"type": message.type, **_subscription(stream, known)} for stream in catalogue.told_streams()]
+        return [{"type": message.type, **_subscription(stream, known)} for stream in catalogue.subscribable_streams()]
     payload = example(known[message.struct.__name__], known)
     if message.type == ServerFrame.SUBSCRIPTIONS:
-        first = _subscription(catalogue.told_streams()[0], known)
+        first = _subscription(catalogue.subscribable_streams()[0], known)
         payload |= {"params": first["params"], "subscriptions": {first["channels"][0]: first["params"]}}
     return [payload]
 

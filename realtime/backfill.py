@@ -15,11 +15,11 @@ from django.db import DatabaseError, InterfaceError
 from django.db.models import F, QuerySet
 
 from hyperwatch import metrics
-from hyperwatch.asking import DatabaseThreads
-from realtime.columns import reader
+from hyperwatch.asking import DatabaseExecutor
+from realtime.columns import row_reader
 from realtime.feed import Feed, StateFeed
 from realtime.frames import Event, make_event
-from realtime.heads import Standing, known_coins, newest_seqs, one_moment, read_standing
+from realtime.heads import StreamState, known_coins, latest_seqs, read_snapshot, read_stream_states
 from realtime.streams import Stream, channels
 from realtime.subscriptions import Filter
 
@@ -42,7 +42,7 @@ class Backfill:
     def __init__(
         self,
         feeds: Mapping[str, Feed],
-        database: DatabaseThreads,
+        database: DatabaseExecutor,
         on_missed: Callable[[], None],
         on_new_epoch: Callable[[str], None],
     ) -> None:
@@ -76,7 +76,7 @@ class Backfill:
         """Reads the events after the feed's head: all of them if `reason` is "heads", else until no hole is left."""
         while feed.has_hole or reason == "heads":
             before = feed.head
-            events = await self._database.ask(read_events, feed.stream, before, BACKFILL_PAGE_ROWS)
+            events = await self._database.run(read_events, feed.stream, before, BACKFILL_PAGE_ROWS)
             metrics.HUB_BACKFILLED_EVENTS_TOTAL.labels(feed.stream.name, reason).inc(len(events))
             feed.accept(events)
             # A head that does not move means pruned rows, which the next poll of the heads reports.
@@ -90,22 +90,22 @@ class Backfill:
             try:
                 for feed in self._feeds.values():
                     feed.evict_stalled()
-                await self._compare(await self._database.ask(read_standing), epoch)
+                await self._compare(await self._database.run(read_stream_states), epoch)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("the hub cannot read the heads: %s", str(error).strip())
             except Exception:
                 log.exception("polling the heads failed; it is repeated")
 
-    async def _compare(self, standing: Standing, epoch: str) -> None:
+    async def _compare(self, standing: StreamState, epoch: str) -> None:
         if standing.epoch != epoch:
             self._on_new_epoch(standing.epoch)
             return
         await asyncio.sleep(REORDER_GRACE_SECONDS)
         for name, feed in self._feeds.items():
-            feed.prune_to(standing.places[name].floor)
+            feed.prune_to(standing.positions[name].floor)
             if isinstance(feed, StateFeed) and feed.has_lost_latest:
-                feed.reload_latest(await self._database.ask(read_states, feed.stream))
-        behind = [feed for name, feed in self._feeds.items() if feed.head < standing.places[name].head]
+                feed.reload_latest(await self._database.run(read_states, feed.stream))
+        behind = [feed for name, feed in self._feeds.items() if feed.head < standing.positions[name].head]
         for feed in behind:
             self.schedule(feed, "heads")
         if behind:
@@ -138,18 +138,18 @@ def read_latest(stream: Stream, wanted: Filter, after: int, upto: int, limit: in
     return _events(stream, matching.order_by("-id")[:limit])[::-1]
 
 
-def read_start() -> tuple[Standing, dict[str, list[Event]]]:
+def read_start() -> tuple[StreamState, dict[str, list[Event]]]:
     """The beginning of a hub: heads, floors, epoch and, of state streams, each coin's latest at that moment."""
     states = [stream for stream in channels().values() if stream.is_state]
     # One snapshot of the database: with a latest state beyond the head, the events before it would count as late.
-    with one_moment():
+    with read_snapshot():
         latest = {stream.name: read_states(stream) for stream in states}
-        return read_standing(), latest
+        return read_stream_states(), latest
 
 
 def read_states(stream: Stream) -> list[Event]:
     """The latest state of each coin."""
-    return _events(stream, _rows(stream).filter(id__in=newest_seqs(stream.name)))
+    return _events(stream, _rows(stream).filter(id__in=latest_seqs(stream.name)))
 
 
 def _rows(stream: Stream) -> QuerySet[Any]:
@@ -157,7 +157,7 @@ def _rows(stream: Stream) -> QuerySet[Any]:
 
 
 def _events(stream: Stream, rows: QuerySet[Any]) -> list[Event]:
-    reads = reader(stream.name)
+    reads = row_reader(stream.name)
     return [make_event(stream, reads.row(values)) for values in reads.select(rows)]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hyperwatch.api.keys import KeysAway, prefix_of, that_count
+from hyperwatch.api.keys import AuthUnavailable, prefix_of, usable_keys
 from realtime.protocol import CloseCode
 from realtime.subscribers import Client
 
@@ -35,8 +35,8 @@ class KeyWatcher:
 
     async def _check(self) -> None:
         try:
-            usable = await that_count(set(self._keys.values()))
-        except KeysAway:
+            usable = await usable_keys(set(self._keys.values()))
+        except AuthUnavailable:
             # The keys may all be valid: connections stay until the database answers.
             return
         for client, key in list(self._keys.items()):

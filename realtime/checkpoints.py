@@ -19,7 +19,7 @@ _hangs = os.environ.get("INGEST_HANG_AT", "")
 _passed: Counter[str] = Counter()
 
 
-def checkpoint(step: str) -> None:
+def failpoint(step: str) -> None:
     _passed[step] += 1
     if number := _wanted.get(f"{step}:{_passed[step]}"):
         # At this thread: one sent to the process stops the main thread first, and this one may have gone on by then.

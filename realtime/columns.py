@@ -59,7 +59,7 @@ def copy_in(cursor: Any, statement: str, lines: str) -> None:
     cursor.copy_expert(statement, io.StringIO(lines), len(lines))
 
 
-class Reader:
+class RowReader:
     """Reads a stream's rows back as the structs they were stored from."""
 
     def __init__(self, stream: Stream) -> None:
@@ -81,6 +81,6 @@ class Reader:
 
 
 @cache
-def reader(stream: str) -> Reader:
+def row_reader(stream: str) -> RowReader:
     """The reader of a registered stream."""
-    return Reader(get_stream(stream))
+    return RowReader(get_stream(stream))

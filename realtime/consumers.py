@@ -15,14 +15,14 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from hyperwatch import metrics
-from hyperwatch.api.keys import KeysAway, may_read
+from hyperwatch.api.keys import AuthUnavailable, can_read
 from hyperwatch.api.throttling import read_rate
 from realtime.bearers import key_watcher
 from realtime.hub import Hub, HubUnavailable, get_hub
 from realtime.limits import FixedWindow, client_address, connection_limiter, header
 from realtime.outlets import AsgiTransport
 from realtime.protocol import (
-    BadFrame,
+    ProtocolError,
     ClientFrame,
     ClientMessage,
     CloseCode,
@@ -31,7 +31,7 @@ from realtime.protocol import (
     ErrorCode,
     Limits,
     Pong,
-    Reach,
+    StreamRange,
     Subscribed,
     Subscriptions,
     Unsubscribed,
@@ -108,8 +108,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if self._is_one_too_many:
             return CloseCode.TOO_MANY_CONNECTIONS
         try:
-            is_allowed = _origin_allowed(self.scope) and await may_read(token)
-        except KeysAway:
+            is_allowed = _origin_allowed(self.scope) and await can_read(token)
+        except AuthUnavailable:
             return CloseCode.GOING_AWAY
         return None if is_allowed else CloseCode.UNAUTHORISED
 
@@ -129,9 +129,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
         """The transport is writable again: subscribers that fell behind catch up."""
         for subscription, subscriber in self._subscriptions.values():
             if self._hub is not None and subscriber.state is not SubscriberState.LIVE:
-                self._soon(self._hub.catch_up(subscription.stream, subscriber))
+                self._spawn(self._hub.catch_up(subscription.stream, subscriber))
 
-    def _soon(self, doing: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(doing)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -144,21 +144,21 @@ class StreamConsumer(AsyncWebsocketConsumer):
         elif not await self._is_writable_soon():
             await self._close(CloseCode.TOO_SLOW)
         else:
-            await self._take(text_data)
+            await self._handle(text_data)
 
-    async def _take(self, text: str | None) -> None:
+    async def _handle(self, text: str | None) -> None:
         try:
             if wait := self._frames.hit():
-                raise BadFrame(
+                raise ProtocolError(
                     ErrorCode.RATE_LIMITED, f"More than {settings.WEBSOCKET_MESSAGE_RATE} frames; again in {wait:.0f} s"
                 )
             await self._answer(_message(text))
-        except BadFrame as bad:
-            await self._refuse(bad)
+        except ProtocolError as bad:
+            await self._reject(bad)
         except HubUnavailable as error:
             await self._send(Error(ErrorCode.INTERNAL_ERROR, str(error)).text())
 
-    async def _refuse(self, bad: BadFrame) -> None:
+    async def _reject(self, bad: ProtocolError) -> None:
         metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(bad.code).inc()
         if self._refused.hit():
             await self._close(CloseCode.TOO_MANY_BAD_FRAMES)
@@ -166,7 +166,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._send(Error(bad.code, bad.message).text())
 
     def close_with(self, code: CloseCode) -> None:
-        self._soon(self._close(code))
+        self._spawn(self._close(code))
 
     async def _close(self, code: CloseCode) -> None:
         if self._is_closing:
@@ -187,12 +187,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
             case ClientFrame.GET_SUBSCRIPTIONS:
                 await self._show_subscriptions()
             case ClientFrame.HELLO:
-                await self._greet()
+                await self._send_connected()
             case unknown:
-                raise BadFrame(ErrorCode.INVALID_MESSAGE, f"Message type '{unknown[:64]}' is not known")
+                raise ProtocolError(ErrorCode.INVALID_MESSAGE, f"Message type '{unknown[:64]}' is not known")
 
     async def _subscribe(self, message: ClientMessage) -> None:
-        wanted = subscriptions(_named(message), message.params)
+        wanted = subscriptions(_channels(message), message.params)
         self._check_values(wanted)
         hub = await self._ready_hub()
         begun = []
@@ -202,14 +202,14 @@ class StreamConsumer(AsyncWebsocketConsumer):
             self._drop(new.stream.name)
             self._subscriptions[new.stream.name] = (new, subscriber)
             begun.append((new, subscriber))
-        await self._send(Subscribed(_named_once(message)).text())
+        await self._send(Subscribed(_unique_channels(message)).text())
         await self._begin(hub, begun)
 
     def _check_values(self, wanted: list[Subscription]) -> None:
         replaced = {name: old for name, (old, _) in self._subscriptions.items()} | {w.stream.name: w for w in wanted}
         values = sum(subscription.filter.values for subscription in replaced.values())
         if values > settings.WEBSOCKET_MAX_FILTER_VALUES:
-            raise BadFrame(
+            raise ProtocolError(
                 ErrorCode.LIMIT_EXCEEDED,
                 f"Params name {values:,} coins, addresses, types and whales together; "
                 f"{settings.WEBSOCKET_MAX_FILTER_VALUES:,} are the most for a connection",
@@ -227,18 +227,18 @@ class StreamConsumer(AsyncWebsocketConsumer):
             begun.pop(0)
 
     async def _unsubscribe(self, message: ClientMessage) -> None:
-        for stream in _named(message):
+        for stream in _channels(message):
             self._drop(stream.name)
-        await self._send(Unsubscribed(_named_once(message)).text())
+        await self._send(Unsubscribed(_unique_channels(message)).text())
 
     async def _show_subscriptions(self) -> None:
         shown = {name: subscription.params for name, (subscription, _) in self._subscriptions.items()}
         first = next(iter(shown.values()), {})
         await self._send(Subscriptions(list(shown), first, shown).text())
 
-    async def _greet(self) -> None:
+    async def _send_connected(self) -> None:
         hub = await self._ready_hub()
-        reaches = {name: Reach(*place) for name, place in hub.places().items()}
+        reaches = {name: StreamRange(*place) for name, place in hub.places().items()}
         limits = Limits(
             frame_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
             frames=settings.WEBSOCKET_MESSAGE_RATE,
@@ -286,20 +286,20 @@ def _connection(scope: Any) -> Any:
 
 def _message(text: str | None) -> ClientMessage:
     if text is None:
-        raise BadFrame(ErrorCode.INVALID_MESSAGE, "Frames are JSON text; this one was binary")
+        raise ProtocolError(ErrorCode.INVALID_MESSAGE, "Frames are JSON text; this one was binary")
     try:
         return _read(text)
     except (ValueError, RecursionError) as error:
-        raise BadFrame(ErrorCode.INVALID_MESSAGE, f"Not a frame: {error}") from error
+        raise ProtocolError(ErrorCode.INVALID_MESSAGE, f"Not a frame: {error}") from error
 
 
-def _named(message: ClientMessage) -> Any:
+def _channels(message: ClientMessage) -> Any:
     if not message.channels:
-        raise BadFrame(ErrorCode.INVALID_MESSAGE, "'channels' must name at least one channel")
+        raise ProtocolError(ErrorCode.INVALID_MESSAGE, "'channels' must name at least one channel")
     return named_channels(message.channels)
 
 
-def _named_once(message: ClientMessage) -> list[str]:
+def _unique_channels(message: ClientMessage) -> list[str]:
     return list(dict.fromkeys(message.channels))
 
 

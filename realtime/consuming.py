@@ -11,8 +11,8 @@ from django.db import connection
 
 from hyperwatch.concurrency.backoff import Backoff
 from hyperwatch.formats import isoformat
-from realtime.ingest import RETRY_PAUSES_SECONDS, Ingest
-from realtime.kafka import Consumer, KafkaAway, existing_topics, topics
+from realtime.ingest import RETRY_PAUSES_SECONDS, Pipeline
+from realtime.kafka import KafkaConsumer, KafkaUnavailable, existing_topics, topics
 from realtime.publishing import Publisher
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 LOOK = 1.0
 
 
-class Consuming:
+class ConsumerRunner:
     """A consumer from start to stop; `status` may be asked from another thread."""
 
     def __init__(
@@ -33,14 +33,14 @@ class Consuming:
         self._stop = stop
         self._loop = loop
         self._goes_on = goes_on
-        self._consumer: Consumer | None = None
+        self._consumer: KafkaConsumer | None = None
 
     def run(self) -> None:
         """Works until the stop. Raises what no policy covers: a supervisor is to start it anew."""
         if not self._topics_are_there():
             return
-        self._consumer = Consumer()
-        ingest = Ingest(self._consumer, Publisher(self._loop), self._stop, goes_on=self._goes_on)
+        self._consumer = KafkaConsumer()
+        ingest = Pipeline(self._consumer, Publisher(self._loop), self._stop, goes_on=self._goes_on)
         log.info("consuming %s as group %s", ", ".join(t.name for t in topics()), settings.KAFKA_GROUP_ID)
         try:
             ingest.run(settings.KAFKA_MAX_BATCH_MESSAGES)
@@ -68,7 +68,7 @@ class Consuming:
                 if not missing:
                     return True
                 trouble = f"Kafka has no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"
-            except KafkaAway as away:
+            except KafkaUnavailable as away:
                 trouble = f"Kafka is away ({away})"
             pause = backoff.next()
             log.warning("%s; next look in %s s", trouble, pause)
@@ -78,4 +78,4 @@ class Consuming:
 
 def run_consumer(stop: threading.Event, loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Consumes until `stop` is set; publishes on `loop`, or on one of its own."""
-    Consuming(stop, loop).run()
+    ConsumerRunner(stop, loop).run()

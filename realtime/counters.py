@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from realtime.counting import PERIODS, cells, summed
-from realtime.streams import Counted, Stream
+from realtime.counting import PERIODS, cells, rollup_sum
+from realtime.streams import RollupSpec, Stream
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -19,51 +19,51 @@ EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo
 Columns = Mapping[str, tuple[str, str]]
 
 
-class Window(NamedTuple):
+class TimeRange(NamedTuple):
     """`start` ≤ t < `end`; None is open."""
 
     start: datetime | None = None
     end: datetime | None = None
 
 
-class Sum(NamedTuple):
+class Total(NamedTuple):
     """How many facts there are, and their value in USD as it goes out."""
 
     facts: int
     value: str
 
 
-class Sums(NamedTuple):
+class Totals(NamedTuple):
     """`by_side` in the order of the stream's sides; `by_coin` (coin, facts, value) for those of which there is a fact.
 
     `since` is the oldest time that the stream keeps, None where it keeps nothing.
     """
 
     since: datetime | None
-    total: Sum
-    by_side: Sequence[Sum]
+    total: Total
+    by_side: Sequence[Total]
     by_coin: Iterable[tuple[str, int, str]]
 
 
-class Part(NamedTuple):
+class TimeSlice(NamedTuple):
     """A piece of a window that one kind of counter covers, by its length; None is the rows themselves.
 
     It `is_beyond` where it lies outside of the window, and other parts have it in them.
     """
 
     seconds: int | None
-    window: Window
-    is_beyond: bool = False
+    range: TimeRange
+    is_subtracted: bool = False
 
 
-def sums(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> Sums:
+def totals(stream: Stream, window: TimeRange, coins: Sequence[str] | None = None) -> Totals:
     """Of what is in the window, of `coins` as the venue writes them; of all where none are named.
 
     The stream's facts have a value.
     """
     by = _counted(stream)
     columns = {cell.name: (cell.of_facts, cell.name) for cell in cells(by)}
-    pieces, values = _Question(stream, window, columns, coins, is_by_coin=True).pieces()
+    pieces, values = _RollupQuery(stream, window, columns, coins, is_by_coin=True).parts()
     sides = [(f"count_{place}", f"sum_{place}") for place, _ in enumerate(by.sides, 1)]
     counts, usd = (" + ".join(of_sides) for of_sides in zip(*sides, strict=True))
     shown = [
@@ -78,29 +78,29 @@ def sums(stream: Stream, window: Window, coins: Sequence[str] | None = None) -> 
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join(shown)} "
-            f"FROM (SELECT coin, {summed(by)} FROM ({pieces}) AS pieces GROUP BY coin ORDER BY coin) AS of_coins",
+            f"FROM (SELECT coin, {rollup_sum(by)} FROM ({pieces}) AS pieces GROUP BY coin ORDER BY coin) AS of_coins",
             values,
         )
         since, named, facts, usd_values, *pairs = cursor.fetchone()
-    total, *by_side = map(Sum, pairs[::2], pairs[1::2])
+    total, *by_side = map(Total, pairs[::2], pairs[1::2])
     # Of a coin may be left nothing; were it the database that passes it over, it would take the coins for few, and
     # sort them instead of reading them in order.
     by_coin = (of_coin for of_coin in zip(named, facts, usd_values, strict=True) if of_coin[1])
-    return Sums(since, total, by_side, by_coin)
+    return Totals(since, total, by_side, by_coin)
 
 
-def count(stream: Stream, window: Window, coins: Sequence[str] | None = None, side: str | None = None) -> int:
+def count(stream: Stream, window: TimeRange, coins: Sequence[str] | None = None, side: str | None = None) -> int:
     """How many facts there are; it reads one counter for all coins, where none is named."""
     places = [place for place, known in enumerate(_counted(stream).sides, 1) if side in (None, known)]
     columns = {"facts": ("count(*)", f"({' + '.join(f'count_{place}' for place in places)})")}
-    pieces, values = _Question(stream, window, columns, coins, side).pieces()
+    pieces, values = _RollupQuery(stream, window, columns, coins, side).parts()
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT coalesce(sum(facts), 0)::bigint FROM ({pieces}) AS pieces", values)
         counted: int = cursor.fetchone()[0]
         return counted
 
 
-def parts(window: Window) -> Iterator[Part]:
+def time_slices(window: TimeRange) -> Iterator[TimeSlice]:
     """The window in few pieces: rows at the ends, then minutes, hours, days, and thirty days in the middle.
 
     An end goes to the nearest border of a longer period, be it within the window or beyond it, where that is shorter
@@ -110,12 +110,12 @@ def parts(window: Window) -> Iterator[Part]:
     for shorter, longer in zip((None, *PERIODS), PERIODS, strict=False):
         inner_left, inner_right = left and _nearest(left, longer), right and _nearest(right, longer)
         if left and right and right - left <= _way(left, inner_left) + _way(inner_right, right):
-            yield Part(shorter, Window(left, right))
+            yield TimeSlice(shorter, TimeRange(left, right))
             return
         yield from _between(shorter, left, inner_left)
         yield from _between(shorter, inner_right, right)
         left, right = inner_left, inner_right
-    yield Part(PERIODS[-1], Window(left, right))
+    yield TimeSlice(PERIODS[-1], TimeRange(left, right))
 
 
 def _nearest(time: datetime, seconds: int) -> datetime:
@@ -131,53 +131,53 @@ def _way(begin: datetime | None, end: datetime | None) -> timedelta:
     return abs(end - begin) if begin and end else timedelta()
 
 
-def _between(seconds: int | None, begin: datetime | None, end: datetime | None) -> Iterator[Part]:
+def _between(seconds: int | None, begin: datetime | None, end: datetime | None) -> Iterator[TimeSlice]:
     """From `begin` to `end` of a window's way inwards: where they are the other way round, it lies beyond."""
     if begin is not None and end is not None and begin != end:
-        yield Part(seconds, Window(min(begin, end), max(begin, end)), is_beyond=end < begin)
+        yield TimeSlice(seconds, TimeRange(min(begin, end), max(begin, end)), is_subtracted=end < begin)
 
 
-def _counted(stream: Stream) -> Counted:
-    if stream.counted is None:
+def _counted(stream: Stream) -> RollupSpec:
+    if stream.rollup is None:
         raise ValueError(f"{stream.name} are not counted")
-    return stream.counted
+    return stream.rollup
 
 
-class _Question(NamedTuple):
+class _RollupQuery(NamedTuple):
     """`columns` are put together for each coin where it `is_by_coin`, else for all of `coins`."""
 
     stream: Stream
-    window: Window
+    window: TimeRange
     columns: Columns
     coins: Sequence[str] | None
     side: str | None = None
     is_by_coin: bool = False
 
-    def pieces(self) -> tuple[str, list[Any]]:
+    def parts(self) -> tuple[str, list[Any]]:
         """The columns of each part, as SQL and its values."""
-        pieces = [self._rows(part) if part.seconds is None else self._counters(part) for part in parts(self.window)]
+        pieces = [self._rows(part) if part.seconds is None else self._counters(part) for part in time_slices(self.window)]
         return " UNION ALL ".join(text for text, _ in pieces), [value for _, values in pieces for value in values]
 
-    def _rows(self, part: Part) -> tuple[str, list[Any]]:
+    def _rows(self, part: TimeSlice) -> tuple[str, list[Any]]:
         table, side = self.stream.model._meta.db_table, {f"{_counted(self.stream).side} = %s": self.side}
         text, values = self._select(part, 0, table, self.stream.time, side)
         return text + " GROUP BY coin" * self.is_by_coin, values
 
-    def _counters(self, part: Part) -> tuple[str, list[Any]]:
+    def _counters(self, part: TimeSlice) -> tuple[str, list[Any]]:
         of_them = {"stream = %s": self.stream.name, "seconds = %s": part.seconds}
         text, values = self._select(part, 1, "period_counts", "start", of_them)
         together = "" if self.coins is not None else f" AND coin {'<>' if self.is_by_coin else '='} ''"
         return text + together, values
 
     def _select(
-        self, part: Part, column: int, table: str, time: str, which: Mapping[str, Any]
+        self, part: TimeSlice, column: int, table: str, time: str, which: Mapping[str, Any]
     ) -> tuple[str, list[Any]]:
-        sign = "-" if part.is_beyond else ""
+        sign = "-" if part.is_subtracted else ""
         shown = ["coin"] * self.is_by_coin + [f"{sign}{of[column]} AS {name}" for name, of in self.columns.items()]
         given = {
             **which,
-            f"{time} >= %s": part.window.start,
-            f"{time} < %s": part.window.end,
+            f"{time} >= %s": part.range.start,
+            f"{time} < %s": part.range.end,
             "coin = ANY(%s::text[])": None if self.coins is None else list(self.coins),
         }
         given = {text: value for text, value in given.items() if value is not None}

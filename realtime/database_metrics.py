@@ -10,8 +10,8 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, connection
 
 from hyperwatch.metrics import DATABASE_REGISTRY, DatabaseCollector, DatabaseState
-from hyperwatch.patience import bound_statements
-from realtime.heads import newest_times_of_streams
+from hyperwatch.patience import set_statement_timeout
+from realtime.heads import latest_times
 from realtime.models import DeadLetter
 
 # However often /metrics is scraped, and by however many.
@@ -27,7 +27,7 @@ class DatabaseReader:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, "database-metrics", partial(bound_statements, READ_TIMEOUT_SECONDS))
+        self._thread = ThreadPoolExecutor(1, "database-metrics", partial(set_statement_timeout, READ_TIMEOUT_SECONDS))
         self._lock = threading.Lock()
         self._reading: Future[None] | None = None
         self._state: DatabaseState | None = None
@@ -63,7 +63,7 @@ class DatabaseReader:
 
 
 def read_state() -> DatabaseState:
-    times = {name: newest.timestamp() for name, newest in newest_times_of_streams().items() if newest}
+    times = {name: newest.timestamp() for name, newest in latest_times().items() if newest}
     outstanding = DeadLetter.objects.filter(resent_at=None).order_by()[:MAX_COUNTED_DEAD_LETTERS].count()
     return DatabaseState(times, outstanding)
 

@@ -5,20 +5,20 @@ from functools import partial
 
 from django.db.models.functions import Now
 
-from realtime.kafka import Producer
+from realtime.kafka import KafkaProducer
 from realtime.models import DeadLetter
 
 
-class NotSent(Exception):
+class ResendFailed(Exception):
     """Kafka did not take some of the letters; these are not marked as sent, the others are."""
 
 
-def send_again(letters: Iterable[DeadLetter]) -> int:
+def resend(letters: Iterable[DeadLetter]) -> int:
     """Sends letters to the topics they came from, bytes and key unchanged; returns how many.
 
     What is refused again becomes a letter anew, under its new place. Raises KafkaAway or NotSent.
     """
-    producer, tried, sent = Producer(), 0, list[int]()
+    producer, tried, sent = KafkaProducer(), 0, list[int]()
     for letter in letters:
         tried += 1
         producer.send(letter.topic, _bytes(letter.key), _bytes(letter.bytes), then=partial(sent.append, letter.pk))
@@ -26,7 +26,7 @@ def send_again(letters: Iterable[DeadLetter]) -> int:
     DeadLetter.objects.filter(pk__in=sent).update(resent_at=Now())
     if len(sent) < tried:
         trouble = producer.failures[0] if producer.failures else "no answer"
-        raise NotSent(f"{tried - len(sent)} of {tried} letters were not taken: {trouble}")
+        raise ResendFailed(f"{tried - len(sent)} of {tried} letters were not taken: {trouble}")
     return tried
 
 
@@ -34,7 +34,7 @@ def _bytes(value: bytes | memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def readable(letter: DeadLetter, most: int = 100_000) -> str:
+def preview(letter: DeadLetter, most: int = 100_000) -> str:
     """A letter's bytes for a person: text where they are text, what is none as \\x escapes."""
     value = _bytes(letter.bytes)
     if value is None:

@@ -11,7 +11,7 @@ import time
 LEAST = 1.0
 
 
-class DeadMan:
+class Watchdog:
     """Is called again and again; the process ends with code 1 where no call comes for `seconds`.
 
     They are the clock's: one that was frozen for longer ends when it goes on.

@@ -12,15 +12,15 @@ from django.conf import settings
 
 from hyperwatch.formats import isoformat
 from realtime import retention
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.models import Reason
-from realtime.streams import Decode, Derive, Fact, Row, Stream, Topic, all_streams
+from realtime.streams import Decode, Derive, Fact, Row, Stream, TopicName, all_streams
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(minutes=10)
+MAX_CLOCK_SKEW = timedelta(minutes=10)
 
 
-class Refused(Exception):
+class InvalidKafkaMessage(Exception):
     """A message that cannot be stored, and why."""
 
     def __init__(self, reason: Reason, error: str) -> None:
@@ -29,7 +29,7 @@ class Refused(Exception):
         self.error = error
 
 
-class Incoming(NamedTuple):
+class PendingRow(NamedTuple):
     """A row on its way into the store. `source` is the place of the fact that it derives from, in its stream.
 
     `key` is of its identity (`identity_key`).
@@ -51,32 +51,32 @@ class Incoming(NamedTuple):
         return (int(self.fact.time.timestamp()) % 2**32).to_bytes(4, "big") + self.key[:12]
 
 
-class Letter(NamedTuple):
-    message: Message
+class RejectedMessage(NamedTuple):
+    message: KafkaMessage
     reason: Reason
     error: str
 
 
 # By stream and key, in the order in which they came.
-Rows = dict[str, dict[bytes, Incoming]]
+Rows = dict[str, dict[bytes, PendingRow]]
 
 
 @dataclass
-class Batch:
+class DecodedBatch:
     """What a batch of messages comes to: rows without repeats, rows that differ from an earlier one, refusals."""
 
     rows: Rows = field(default_factory=lambda: defaultdict(dict))
-    differing: list[tuple[str, Row]] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
+    conflicts: list[tuple[str, Row]] = field(default_factory=list)
+    rejected: list[RejectedMessage] = field(default_factory=list)
     # The Kafka timestamp of the oldest message.
     sent_ms: int = 0
     # When its times were judged; None where there are none.
     judged_at: datetime | None = None
 
-    def add(self, stream: str, incoming: Incoming) -> None:
+    def add(self, stream: str, incoming: PendingRow) -> None:
         first = self.rows[stream].setdefault(incoming.key, incoming)
         if first is not incoming and first.row != incoming.row:
-            self.differing.append((stream, incoming.row))
+            self.conflicts.append((stream, incoming.row))
 
 
 def identity_key(identity: Iterable[object]) -> bytes:
@@ -89,17 +89,17 @@ def _key_text(part: object) -> str:
     return isoformat(part) if isinstance(part, datetime) else str(part)
 
 
-def decode_batch(messages: Sequence[Message], now: datetime) -> Batch:
+def decode_batch(messages: Sequence[KafkaMessage], now: datetime) -> DecodedBatch:
     """Rows and dead letters of `messages`; `now` is what the future is measured from."""
     cutoffs = retention.cutoffs(now)
-    batch = Batch(sent_ms=min((message.timestamp_ms for message in messages), default=0), judged_at=now)
+    batch = DecodedBatch(sent_ms=min((message.timestamp_ms for message in messages), default=0), judged_at=now)
     routes = _routes()
     for message in messages:
         try:
-            for stream, incoming in _kept(_decode(message, routes, now), cutoffs):
+            for stream, incoming in _within_retention(_decode(message, routes, now), cutoffs):
                 batch.add(stream, incoming)
-        except Refused as refused:
-            batch.letters.append(Letter(message, refused.reason, refused.error))
+        except InvalidKafkaMessage as refused:
+            batch.rejected.append(RejectedMessage(message, refused.reason, refused.error))
     return batch
 
 
@@ -108,12 +108,12 @@ def derive(rows: Rows) -> Rows:
     return {stream.name: _derive(stream, stream.derive, rows) for stream in all_streams() if stream.derive}
 
 
-def _derive(stream: Stream, derive: Derive, rows: Rows) -> dict[bytes, Incoming]:
+def _derive(stream: Stream, derive: Derive, rows: Rows) -> dict[bytes, PendingRow]:
     offered = {name: list(rows[name].values()) for name in stream.derives_from if name in rows}
     derived = {}
     for name, place, row in derive({name: [one.fact for one in incoming] for name, incoming in offered.items()}):
         key = identity_key((*stream.identity(row), name, offered[name][place].key.hex()))
-        derived[key] = Incoming(key, row, stream.fact(row), name, place)
+        derived[key] = PendingRow(key, row, stream.fact(row), name, place)
     return derived
 
 
@@ -130,45 +130,45 @@ Routes = dict[tuple[str, str | None], list[tuple[Stream, Decode]]]
 def _routes() -> Routes:
     """Which streams read a message, by the topic's name in the settings and the tag."""
     names = {
-        Topic.TRANSACTIONS: settings.KAFKA_TOPIC_TRANSACTIONS,
-        Topic.COMPUTED_DATA: settings.KAFKA_TOPIC_COMPUTED_DATA,
+        TopicName.TRANSACTIONS: settings.KAFKA_TOPIC_TRANSACTIONS,
+        TopicName.COMPUTED_DATA: settings.KAFKA_TOPIC_COMPUTED_DATA,
     }
     routes: Routes = defaultdict(list)
     for stream in all_streams():
-        for (topic, tag), decode in stream.reads.items():
+        for (topic, tag), decode in stream.sources.items():
             routes[names[topic], tag].append((stream, decode))
     return routes
 
 
-def _decode(message: Message, routes: Routes, now: datetime) -> list[tuple[str, Incoming]]:
+def _decode(message: KafkaMessage, routes: Routes, now: datetime) -> list[tuple[str, PendingRow]]:
     value = _checked_bytes(message)
     try:
         return [
-            (stream.name, _incoming(stream, row, now))
+            (stream.name, _pending_row(stream, row, now))
             for stream, decode in _readers(message.topic, value, routes)
             for row in decode(value)
         ]
     except (ValueError, RecursionError, OverflowError) as error:
         # OverflowError: a time at the end of the calendar, with an offset that leads out of it.
-        raise _refusal(value, error) from error
+        raise _reason_of(value, error) from error
 
 
-def _kept(rows: list[tuple[str, Incoming]], cutoffs: dict[str, datetime]) -> list[tuple[str, Incoming]]:
+def _within_retention(rows: list[tuple[str, PendingRow]], cutoffs: dict[str, datetime]) -> list[tuple[str, PendingRow]]:
     """What retention has removed does not come back; a message is refused where that is all that it has."""
     if not cutoffs:
         return rows
     kept = [(stream, incoming) for stream, incoming in rows if incoming.fact.time >= cutoffs.get(stream, EARLIEST)]
     if rows and not kept:
         stream, incoming = rows[0]
-        raise Refused(Reason.TOO_OLD, f"{isoformat(incoming.fact.time)} is older than {stream} are kept")
+        raise InvalidKafkaMessage(Reason.TOO_OLD, f"{isoformat(incoming.fact.time)} is older than {stream} are kept")
     return kept
 
 
-def _checked_bytes(message: Message) -> bytes:
+def _checked_bytes(message: KafkaMessage) -> bytes:
     if message.value is None:
-        raise Refused(Reason.NOT_JSON, "the message has no value")
+        raise InvalidKafkaMessage(Reason.NOT_JSON, "the message has no value")
     if len(message.value) > settings.KAFKA_MAX_MESSAGE_BYTES:
-        raise Refused(
+        raise InvalidKafkaMessage(
             Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.KAFKA_MAX_MESSAGE_BYTES} are taken"
         )
     return message.value
@@ -182,36 +182,36 @@ def _readers(topic: str, value: bytes, routes: Routes) -> list[tuple[Stream, Dec
     tag = _read_tag(value).data_type
     readers = routes.get((topic, tag))
     if not readers:
-        raise Refused(Reason.UNKNOWN_TYPE, f"data_type '{tag[:64]}' is not known")
+        raise InvalidKafkaMessage(Reason.UNKNOWN_TYPE, f"data_type '{tag[:64]}' is not known")
     return readers
 
 
-def _incoming(stream: Stream, row: Row, now: datetime) -> Incoming:
+def _pending_row(stream: Stream, row: Row, now: datetime) -> PendingRow:
     fact = stream.fact(row)
     _check_time(fact.time, now)
-    return Incoming(identity_key(stream.identity(row)), row, fact)
+    return PendingRow(identity_key(stream.identity(row)), row, fact)
 
 
 def _check_time(time: datetime, now: datetime) -> None:
-    if time > now + AHEAD:
-        raise Refused(Reason.IN_FUTURE, f"{isoformat(time)} is more than 10 minutes ahead of {isoformat(now)}")
+    if time > now + MAX_CLOCK_SKEW:
+        raise InvalidKafkaMessage(Reason.IN_FUTURE, f"{isoformat(time)} is more than 10 minutes ahead of {isoformat(now)}")
     if time < EARLIEST:
-        raise Refused(Reason.TOO_OLD, f"{isoformat(time)} is before 2020")
+        raise InvalidKafkaMessage(Reason.TOO_OLD, f"{isoformat(time)} is before 2020")
 
 
-def _refusal(value: bytes, error: Exception) -> Refused:
+def _reason_of(value: bytes, error: Exception) -> InvalidKafkaMessage:
     """The reason for what a decoder raised; it stops at the first trouble, so the whole is looked at again."""
     try:
         whole = _read_anything(value)
     except RecursionError:
-        return Refused(Reason.BAD_VALUE, "nested too deeply")
+        return InvalidKafkaMessage(Reason.BAD_VALUE, "nested too deeply")
     except msgspec.ValidationError as bad:
         # It is JSON, with an integer of thousands of digits in it.
-        return Refused(Reason.BAD_VALUE, str(bad))
+        return InvalidKafkaMessage(Reason.BAD_VALUE, str(bad))
     except ValueError as broken:
-        return Refused(Reason.NOT_JSON, str(broken))
+        return InvalidKafkaMessage(Reason.NOT_JSON, str(broken))
     if not isinstance(whole, dict):
-        return Refused(Reason.NOT_AN_OBJECT, f"expected an object, got {type(whole).__name__}")
+        return InvalidKafkaMessage(Reason.NOT_AN_OBJECT, f"expected an object, got {type(whole).__name__}")
     if str(error).startswith("Object missing required field"):
-        return Refused(Reason.MISSING_FIELD, str(error))
-    return Refused(Reason.BAD_VALUE, str(error))
+        return InvalidKafkaMessage(Reason.MISSING_FIELD, str(error))
+    return InvalidKafkaMessage(Reason.BAD_VALUE, str(error))

@@ -17,7 +17,7 @@ class Read(Protocol):
     def offset(self) -> int: ...
 
 
-class Lost(NamedTuple):
+class OffsetGap(NamedTuple):
     """Offsets of a partition that nobody read and nobody will, both ends in."""
 
     topic: str
@@ -35,18 +35,18 @@ class Lost(NamedTuple):
         return self.last - self.first + 1
 
 
-class Due:
+class OffsetTracker:
     """`lowest` tells the oldest offset that Kafka still has of a partition, None where it does not answer.
 
     What was noticed is in `lost` until it is told.
     """
 
     def __init__(self, lowest: Callable[[Partition], int | None]) -> None:
-        self.lost: list[Lost] = []
+        self.lost: list[OffsetGap] = []
         self._lowest = lowest
         self._next: dict[Partition, int] = {}
 
-    def begin(self, committed: Mapping[Partition, int]) -> None:
+    def reset(self, committed: Mapping[Partition, int]) -> None:
         """Where the group stopped is what is due next, unless retention has passed that place meanwhile."""
         self._next = dict(committed)
         # What is not told is not passed over either: it is noticed again, by us or by whose partition it is now.
@@ -58,11 +58,11 @@ class Due:
                 return
             self._note(partition, due, lowest)
 
-    def due(self, partition: Partition, otherwise: int) -> int:
+    def next_offset(self, partition: Partition, otherwise: int) -> int:
         """The offset of the message that is due next, `otherwise` where the group never was."""
         return self._next.get(partition, otherwise)
 
-    def follow(self, messages: Iterable[Read]) -> None:
+    def advance(self, messages: Iterable[Read]) -> None:
         """A hole in the offsets is a loss where Kafka begins behind it; there are others, a transaction's markers."""
         open_holes = set[Partition]()
         for message in messages:
@@ -80,5 +80,5 @@ class Due:
 
     def _note(self, partition: Partition, due: int, lowest: int) -> None:
         if due < lowest:
-            self.lost.append(Lost(*partition, due, lowest - 1))
+            self.lost.append(OffsetGap(*partition, due, lowest - 1))
             self._next[partition] = lowest

@@ -15,13 +15,13 @@ from rest_framework.request import Request
 
 from hyperwatch.api import tables
 from hyperwatch.api.filters import Query
-from hyperwatch.api.pagination import Snapshot, behind, time_of
-from hyperwatch.asking import DatabaseThreads
+from hyperwatch.api.pagination import ReadPoint, after_place, time_of
+from hyperwatch.asking import DatabaseExecutor
 
 CHUNK = 2_000
 
 # So many pieces are made at a time, of whatever number of exports.
-_threads = DatabaseThreads("export", 4, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+_threads = DatabaseExecutor("export", 4, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
 
 
 class Export:
@@ -33,28 +33,28 @@ class Export:
         self._time = time_of(queryset)
         self.first = finish(queryset[:CHUNK])
 
-    def response(self, request: Request, columns: Sequence[str], snapshot: Snapshot) -> StreamingHttpResponse:
+    def response(self, request: Request, columns: Sequence[str], snapshot: ReadPoint) -> StreamingHttpResponse:
         pieces = self._pieces(columns) if request.method == "GET" else iter(())
         # Django would collect the whole of an iterator of the other kind.
         content = _in_threads(pieces) if isinstance(request._request, ASGIRequest) else pieces
         return StreamingHttpResponse(content, headers=tables.headers(request, snapshot._asdict()))
 
     def _pieces(self, columns: Sequence[str]) -> Iterator[bytes]:
-        yield tables.first_line(columns)
+        yield tables.header_line(columns)
         rows, self.first = self.first, []
         while rows:
             last = rows[-1] if len(rows) == CHUNK else None
-            piece = tables.lines(columns, rows)
+            piece = tables.data_lines(columns, rows)
             # While a slow client takes it, the text waits and not the rows as well, which are five times as large.
             rows.clear()
             yield piece
             rows = self._after(last) if last else []
 
     def _after(self, last: Any) -> list[Any]:
-        return self._finish(behind(self._queryset, getattr(last, self._time), last.seq)[:CHUNK])
+        return self._finish(after_place(self._queryset, getattr(last, self._time), last.seq)[:CHUNK])
 
 
 async def _in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Each piece is made when the one before it was taken; between two no thread is held."""
-    while piece := await _threads.ask(next, pieces, b""):
+    while piece := await _threads.run(next, pieces, b""):
         yield piece

@@ -11,7 +11,7 @@ from operator import attrgetter
 from hyperwatch import metrics
 from realtime.filter_groups import Encoding, FilterGroups
 from realtime.frames import Event, gap_frame
-from realtime.heads import Place
+from realtime.heads import StreamPosition
 from realtime.history import FrameHistory, ReorderBuffer
 from realtime.protocol import CloseCode
 from realtime.streams import Stream
@@ -31,7 +31,7 @@ class Feed(ABC):
     It never awaits: published events and events from the database cannot overtake each other on the way to a client.
     """
 
-    def __init__(self, stream: Stream, place: Place, history_bytes: int) -> None:
+    def __init__(self, stream: Stream, place: StreamPosition, history_bytes: int) -> None:
         self.stream = stream
         self.head, self.floor = place
         self.history = FrameHistory(place.head, history_bytes)
@@ -154,7 +154,7 @@ class EventFeed(Feed):
 class StateFeed(Feed):
     """A stream of states: the latest of each coin is sent. A client that leaves the history skips the older ones."""
 
-    def __init__(self, stream: Stream, place: Place, history_bytes: int, latest: Iterable[Event]) -> None:
+    def __init__(self, stream: Stream, place: StreamPosition, history_bytes: int, latest: Iterable[Event]) -> None:
         super().__init__(stream, place, history_bytes)
         self._latest = {event.fact.coin: event for event in latest}
         # Set when pruning removed a coin's latest state, until `reload_latest`.

@@ -13,7 +13,7 @@ from hyperwatch.fields import Convert, wire
 from realtime.streams import Stream, get_stream
 
 
-def fetched(facts: Query, stream: str) -> list[Any]:
+def fetch(facts: Query, stream: str) -> list[Any]:
     """Of `facts` what goes out, finished.
 
     Django writes what they must meet. It would take twenty times as long to write the columns down as well.
@@ -23,10 +23,10 @@ def fetched(facts: Query, stream: str) -> list[Any]:
         where, values = _conditions(facts, query.where)
     except EmptyResultSet:
         return []
-    return _fetched(facts, stream, f"{_select(stream)} WHERE {where} ORDER BY {_order(facts)}{_limits(query)}", values)
+    return _fetch(facts, stream, f"{_select(stream)} WHERE {where} ORDER BY {_order(facts)}{_limits(query)}", values)
 
 
-def fetched_among_newest(facts: Query, stream: str, scattered: Collection[str], among: int) -> list[Any]:
+def fetch_among_latest(facts: Query, stream: str, scattered: Collection[str], among: int) -> list[Any]:
     """The same, of so many of the newest that meet all conditions but those on the columns `scattered`."""
     query, order = facts.query, _order(facts)
     by_kind = [query.where.create(), query.where.create()]
@@ -40,10 +40,10 @@ def fetched_among_newest(facts: Query, stream: str, scattered: Collection[str], 
     table = f'"{facts.model._meta.db_table}"'
     newest = f"SELECT * FROM {table} WHERE {where} ORDER BY {order} LIMIT {among}"
     select = _select(stream).replace(f"FROM {table}", f"FROM ({newest}) AS {table}")
-    return _fetched(facts, stream, f"{select} WHERE {then} ORDER BY {order}{_limits(query)}", [*values, *more])
+    return _fetch(facts, stream, f"{select} WHERE {then} ORDER BY {order}{_limits(query)}", [*values, *more])
 
 
-def fetched_of_coins(facts: Query, stream: str, coins: Sequence[str], most: int, begin: int) -> list[Any]:
+def fetch_by_coin(facts: Query, stream: str, coins: Sequence[str], most: int, begin: int) -> list[Any]:
     """The same, of `coins`: the newest of each are found in its index, and no row is read but those that go out."""
     query, order = facts.query, _order(facts)
     try:
@@ -54,7 +54,7 @@ def fetched_of_coins(facts: Query, stream: str, coins: Sequence[str], most: int,
     of_coin = f"SELECT {time}, id FROM {table} WHERE {where} AND coin = one ORDER BY {order} LIMIT {begin + most}"
     newest = f"unnest(%s::text[]) AS coins (one) CROSS JOIN LATERAL ({of_coin}) AS newest"
     ids = f"SELECT id FROM {newest} ORDER BY {order} LIMIT {most} OFFSET {begin}"
-    return _fetched(facts, stream, f"{_select(stream)} WHERE id IN ({ids}) ORDER BY {order}", [list(coins), *values])
+    return _fetch(facts, stream, f"{_select(stream)} WHERE id IN ({ids}) ORDER BY {order}", [list(coins), *values])
 
 
 def _conditions(facts: Query, where: Any) -> tuple[str, list[Any]]:
@@ -67,13 +67,13 @@ def _conditions(facts: Query, where: Any) -> tuple[str, list[Any]]:
     return text or "true", list(values)
 
 
-def _fetched(facts: Query, stream: str, statement: str, values: Sequence[Any]) -> list[Any]:
+def _fetch(facts: Query, stream: str, statement: str, values: Sequence[Any]) -> list[Any]:
     with connections[facts.db].cursor() as cursor:
         cursor.execute(statement, values)
-        return finished(cursor.fetchall(), stream)
+        return to_structs(cursor.fetchall(), stream)
 
 
-def finished(rows: Iterable[Sequence[Any]], stream: str) -> list[Any]:
+def to_structs(rows: Iterable[Sequence[Any]], stream: str) -> list[Any]:
     """Structs with the fields of the stream's row that go out, of the columns that its reader selects."""
     line, converts = _line(stream)
     if not converts:

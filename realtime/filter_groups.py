@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from hyperwatch import metrics
-from realtime.frames import Event, batch_frame, deflated, finished
+from realtime.frames import Event, batch_frame, ws_frame_deflated, ws_frame
 from realtime.streams import Stream
 from realtime.subscribers import Client, Subscriber, SubscriberState
 from realtime.subscriptions import Filter
@@ -27,7 +27,7 @@ class FrameBatch:
 
     def __init__(self, frames: Sequence[bytes], *, is_compressed: bool = False) -> None:
         self.frames = frames
-        self.wire = b"".join(map(deflated if is_compressed else finished, frames))
+        self.wire = b"".join(map(ws_frame_deflated if is_compressed else ws_frame, frames))
 
     @cached_property
     def texts(self) -> list[str]:

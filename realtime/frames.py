@@ -31,14 +31,14 @@ class Frame(msgspec.Struct, frozen=True):
     data: Row
 
 
-class Batch(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.BATCH.value):
+class BatchFrame(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.BATCH.value):
     """Frames that are due together, in order, for those who asked for `batch`."""
 
     channel: str
     data: list[Frame]
 
 
-class Snapshot(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.SNAPSHOT.value):
+class SnapshotFrame(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.SNAPSHOT.value):
     """The frames' data as the stream stood at `seq`, ascending; the live frames go on from there."""
 
     channel: str
@@ -46,7 +46,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.SN
     data: list[Row]
 
 
-class Gap(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.GAP.value):
+class GapFrame(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.GAP.value):
     """What was not sent and will not be, both ends in; the stream goes on from what there is."""
 
     channel: str
@@ -84,15 +84,15 @@ def snapshot_frame(channel: str, head: int, events: Sequence[Event]) -> bytes:
 
 
 def gap_frame(channel: str, missing_from: int, missing_to: int) -> bytes:
-    return msgspec.json.encode(Gap(channel, missing_from, missing_to))
+    return msgspec.json.encode(GapFrame(channel, missing_from, missing_to))
 
 
-def finished(payload: bytes) -> bytes:
+def ws_frame(payload: bytes) -> bytes:
     """A whole text frame (RFC 6455, 5.2); a server's are not masked, so that it is the same for every client."""
     return _header(b"\x81", len(payload)) + payload
 
 
-def deflated(payload: bytes) -> bytes:
+def ws_frame_deflated(payload: bytes) -> bytes:
     """The same for a client of permessage-deflate (RFC 7692, 7.2.1); what gains nothing by it goes as it is.
 
     No frame refers to an earlier one (`no_context_takeover`): only so can one copy serve all.
@@ -102,7 +102,7 @@ def deflated(payload: bytes) -> bytes:
         short = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
         if len(short) < len(payload):
             return _header(b"\xc1", len(short) - len(SYNC_TAIL)) + short.removesuffix(SYNC_TAIL)
-    return finished(payload)
+    return ws_frame(payload)
 
 
 def _header(first: bytes, size: int) -> bytes:

@@ -13,7 +13,7 @@ from realtime.models import Epoch, NewestOfCoin, StreamHead, new_epoch
 from realtime.streams import all_streams
 
 
-class Place(NamedTuple):
+class StreamPosition(NamedTuple):
     head: int
     floor: int
 
@@ -29,12 +29,12 @@ def read_epoch() -> str:
     return Epoch.objects.values_list("value", flat=True).get(id=1)
 
 
-def read_places() -> dict[str, Place]:
+def read_positions() -> dict[str, StreamPosition]:
     """Head and floor of every stream, by one indexed query."""
-    return {name: Place(head, floor) for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")}
+    return {name: StreamPosition(head, floor) for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")}
 
 
-def newest_times_of_streams() -> dict[str, datetime | None]:
+def latest_times() -> dict[str, datetime | None]:
     """The time of the newest fact of each stream, None where there is none yet."""
     newest = dict(NewestOfCoin.objects.values_list("stream").annotate(Max("time")))
     return {stream.name: newest.get(stream.name) for stream in all_streams()}
@@ -55,21 +55,21 @@ def _lower(names: Iterable[str]) -> list[str]:
     return list({name.lower() for name in names})
 
 
-class Standing(NamedTuple):
+class StreamState(NamedTuple):
     epoch: str
-    places: dict[str, Place]
+    positions: dict[str, StreamPosition]
 
 
-def read_standing() -> Standing:
-    return Standing(read_epoch(), read_places())
+def read_stream_states() -> StreamState:
+    return StreamState(read_epoch(), read_positions())
 
 
-def newest_seqs(stream: str) -> QuerySet[Any]:
+def latest_seqs(stream: str) -> QuerySet[Any]:
     """The seq of each coin's newest, to filter by."""
     return NewestOfCoin.objects.filter(stream=stream).values("seq")
 
 
-def begin_epoch() -> None:
+def rotate_epoch() -> None:
     """Gives the database another life: whoever holds numbers of the old one is told of a gap."""
     Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())
 
@@ -79,44 +79,44 @@ _VERSION_AND_COINS = f"{_VERSIONS.format(more=f', ARRAY({KNOWN_COINS} ORDER BY 1
 _ALL_VERSIONS = _VERSIONS.format(more=", s.name")
 
 
-class Version(NamedTuple):
+class StreamVersion(NamedTuple):
     """What a stream holds: answers of the same version to the same question are the same."""
 
     epoch: str
     head: int
     floor: int
 
-    def reaches(self, other: Self, /) -> bool:
+    def is_at_least(self, other: Self, /) -> bool:
         """Whether the stream has been at the other, in the same life of the database."""
         return self.epoch == other.epoch and self.head >= other.head and self.floor >= other.floor
 
 
-def read_versions() -> dict[str, Version]:
+def read_versions() -> dict[str, StreamVersion]:
     """Of every stream, by one query."""
     with connection.cursor() as cursor:
         cursor.execute(_ALL_VERSIONS)
-        return {name: Version(*version) for *version, name in cursor.fetchall()}
+        return {name: StreamVersion(*version) for *version, name in cursor.fetchall()}
 
 
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 @contextmanager
-def one_moment() -> Iterator[None]:
+def read_snapshot() -> Iterator[None]:
     """Everything that is read within stands as it did when it began, or an outer transaction's first."""
-    with _moment("SELECT 1", []):
+    with _snapshot("SELECT 1", []):
         yield
 
 
 @contextmanager
-def moment_of(stream: str, coins: Iterable[str] = ()) -> Iterator[tuple[Version, list[str]]]:
+def stream_snapshot(stream: str, coins: Iterable[str] = ()) -> Iterator[tuple[StreamVersion, list[str]]]:
     """The same, with what the stream holds then, and those of the coins that are known."""
-    with _moment(_VERSION_AND_COINS, [_lower(coins), stream]) as (*version, known):
-        yield Version(*version), known
+    with _snapshot(_VERSION_AND_COINS, [_lower(coins), stream]) as (*version, known):
+        yield StreamVersion(*version), known
 
 
 @contextmanager
-def _moment(first: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+def _snapshot(first: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """Begins with one question, whose row it gives: Django's `atomic` would ask three more."""
     database = connections[DEFAULT_DB_ALIAS]
     is_ours = not database.in_atomic_block
@@ -129,7 +129,7 @@ def _moment(first: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
                 cursor.execute("COMMIT")
 
 
-def newest_ids(facts: QuerySet[Any], stream: str, time: str, coins: Iterable[str] | None) -> QuerySet[Any]:
+def latest_ids(facts: QuerySet[Any], stream: str, time: str, coins: Iterable[str] | None) -> QuerySet[Any]:
     """The id of the newest of `facts` for each of `coins`, or of all that the stream has, to filter by.
 
     One step into the index (coin, time, id) a coin. The table of the newest names the coins only: it may
@@ -141,7 +141,7 @@ def newest_ids(facts: QuerySet[Any], stream: str, time: str, coins: Iterable[str
     return asked.annotate(newest=Subquery(of_coin.values("id")[:1])).values("newest")
 
 
-def newest_by_coin() -> dict[str, dict[str, dict[str, datetime]]]:
+def latest_by_coin() -> dict[str, dict[str, dict[str, datetime]]]:
     """Each coin seen with the time of its newest fact in each stream: {"BTC": {"liquidations": {"newest": …}}}."""
     coins: dict[str, dict[str, dict[str, datetime]]] = {}
     newest = NewestOfCoin.objects.order_by("coin", "stream")

@@ -15,14 +15,14 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from hyperwatch import metrics
-from hyperwatch.asking import DatabaseThreads
+from hyperwatch.asking import DatabaseExecutor
 from hyperwatch.away import is_cancelled
 from realtime.backfill import Backfill, read_start
 from realtime.feed import EventFeed, Feed, StateFeed
 from realtime.filter_groups import Encoding
 from realtime.frames import Event, unpack
 from realtime.groups import GroupSubscription
-from realtime.heads import Place
+from realtime.heads import StreamPosition
 from realtime.protocol import CloseCode
 from realtime.streams import Stream, channels
 from realtime.subscribers import Client, Subscriber, SubscriberState
@@ -48,7 +48,7 @@ class Hub:
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
         self._group_subscription = GroupSubscription(channels(), self._on_message)
-        self._database = DatabaseThreads("hub", seconds=None)
+        self._database = DatabaseExecutor("hub", seconds=None)
         self._backfill = Backfill(self._feeds, self._database, self._group_subscription.resubscribe, self._on_new_epoch)
         self._starts = SubscriptionStart(self._backfill)
         self.epoch = ""
@@ -67,9 +67,9 @@ class Hub:
     def has_failed(self) -> bool:
         return self._started.done() and self._started.exception() is not None
 
-    def places(self) -> dict[str, Place]:
+    def places(self) -> dict[str, StreamPosition]:
         """Head and floor of each channel, as this process knows them."""
-        return {name: Place(feed.head, feed.floor) for name, feed in self._feeds.items()}
+        return {name: StreamPosition(feed.head, feed.floor) for name, feed in self._feeds.items()}
 
     def place(self, stream: Stream, subscriber: Subscriber) -> int:
         """All matching events up to this seq were sent to the subscriber."""
@@ -128,10 +128,10 @@ class Hub:
         self._group_subscription.resubscribe()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._group_subscription.subscribed.wait(), GROUP_JOIN_TIMEOUT_SECONDS)
-        standing, latest = await self._database.ask(read_start)
+        standing, latest = await self._database.run(read_start)
         self.epoch = standing.epoch
         for name, stream in channels().items():
-            place = standing.places.get(name, Place(0, 0))
+            place = standing.positions.get(name, StreamPosition(0, 0))
             self._feeds[name] = _feed(stream, place, latest.get(name, []))
         self._backfill.start(self.epoch)
 
@@ -141,7 +141,7 @@ class Hub:
         self._started.cancel()
         self._backfill.stop()
         self._group_subscription.close()
-        self._database.end()
+        self._database.shutdown()
         self._starts.stop()
 
     def _on_message(self, message: dict[str, Any]) -> None:
@@ -162,7 +162,7 @@ class Hub:
             client.close_with(CloseCode.GOING_AWAY)
 
 
-def _feed(stream: Stream, place: Place, latest: list[Event]) -> Feed:
+def _feed(stream: Stream, place: StreamPosition, latest: list[Event]) -> Feed:
     history_bytes = settings.STREAM_HISTORY_MAX_BYTES
     if stream.is_state:
         return StateFeed(stream, place, history_bytes, latest)

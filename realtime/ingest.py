@@ -21,14 +21,14 @@ from django.db import InterfaceError, OperationalError, connection, connections
 
 from hyperwatch import metrics
 from hyperwatch.concurrency.backoff import Backoff
-from realtime.checkpoints import checkpoint
-from realtime.decoding import Batch, Letter, decode_batch
-from realtime.due import Lost
-from realtime.kafka import Consumer, Message
-from realtime.losses import tell_lost
+from realtime.checkpoints import failpoint
+from realtime.decoding import DecodedBatch, RejectedMessage, decode_batch
+from realtime.due import OffsetGap
+from realtime.kafka import KafkaConsumer, KafkaMessage
+from realtime.losses import record_gaps
 from realtime.models import Reason
-from realtime.retention import MARGIN
-from realtime.store import RefusedByDatabase, Store, Stored
+from realtime.retention import PRUNE_MARGIN
+from realtime.store import BatchRejected, BatchWriter, StoredRows
 
 log = logging.getLogger(__name__)
 
@@ -38,30 +38,30 @@ RETRY_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 PATIENCE = 1.0
 
 # What waited so long for the database may have been pruned meanwhile, and is too old now.
-JUDGED_ANEW = MARGIN / 2
+REVALIDATE_AFTER = PRUNE_MARGIN / 2
 
 
-class Stopped(Exception):
+class PipelineStopped(Exception):
     """The stop came before the batch could be stored: whoever reads it again stores it."""
 
 
-class Outcome(NamedTuple):
+class BatchResult(NamedTuple):
     """What was new in a batch, and what was refused."""
 
-    stored: Sequence[Stored]
-    letters: Sequence[Letter]
+    stored: Sequence[StoredRows]
+    letters: Sequence[RejectedMessage]
 
 
-class Underway(NamedTuple):
+class InFlightBatch(NamedTuple):
     """A batch that is being stored and told, with the losses that were noticed when it was read."""
 
-    messages: Sequence[Message]
-    lost: Sequence[Lost]
-    stored: Future[Outcome]
+    messages: Sequence[KafkaMessage]
+    lost: Sequence[OffsetGap]
+    stored: Future[BatchResult]
     told: Future[None]
 
 
-class Ingest:
+class Pipeline:
     """One member of the consumer group.
 
     `now` is the clock that the future is measured by; `goes_on` is called every other second, whatever is waited for.
@@ -69,25 +69,25 @@ class Ingest:
 
     def __init__(
         self,
-        consumer: Consumer,
-        publish: Callable[[Sequence[Stored]], None],
+        consumer: KafkaConsumer,
+        publish: Callable[[Sequence[StoredRows]], None],
         stop: threading.Event,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         goes_on: Callable[[], None] = lambda: None,
-        store: Store | None = None,
+        store: BatchWriter | None = None,
     ) -> None:
         self._consumer = consumer
-        self._publish = publish
+        self._publisher = publish
         self._stop = stop
         self._now = now
         self._goes_on = goes_on
-        self._store = store or Store()
+        self._store = store or BatchWriter()
         self._has_ended = threading.Event()
 
     def run(self, batch_size: int) -> None:
         """Works until it is stopped. Raises what no policy covers; nothing is committed for that."""
         with (
-            suppress(Stopped),
+            suppress(PipelineStopped),
             ThreadPoolExecutor(1, "telling") as telling,
             ThreadPoolExecutor(1, "storing") as storing,
         ):
@@ -99,35 +99,35 @@ class Ingest:
                 storing.submit(connections.close_all)
 
     def _run(self, batch_size: int, storing: Executor, telling: Executor) -> None:
-        underway = deque[Underway]()
+        underway = deque[InFlightBatch]()
         while not self._stop.is_set():
             self._goes_on()
             messages = self._consumer.read(batch_size, wait=0 if underway else 0.2)
             batch = self._decode(messages) if messages else None
-            texts = self._store.texts(batch) if batch else {}
+            texts = self._store.copy_texts(batch) if batch else {}
             # Behind a full batch there is more: the database is to have the next one as soon as it is done with one.
-            ahead = 1 if len(messages) == batch_size and not self._consumer.lost else 0
+            ahead = 1 if len(messages) == batch_size and not self._consumer.gaps else 0
             while len(underway) > ahead:
-                self._finish(underway.popleft())
-            lost = list(self._consumer.lost)
+                self._complete(underway.popleft())
+            lost = list(self._consumer.gaps)
             if batch:
                 before = underway[-1].stored if underway else None
                 stored = storing.submit(self._store_after, before, messages, batch, texts)
-                underway.append(Underway(messages, lost, stored, telling.submit(self._tell, stored)))
+                underway.append(InFlightBatch(messages, lost, stored, telling.submit(self._publish, stored)))
             else:
-                self._pass_over(lost)
+                self._skip_gaps(lost)
         for one in underway:
-            self._finish(one)
+            self._complete(one)
 
-    def _decode(self, messages: Sequence[Message]) -> Batch:
-        checkpoint("read")
+    def _decode(self, messages: Sequence[KafkaMessage]) -> DecodedBatch:
+        failpoint("read")
         batch = decode_batch(messages, self._now())
-        checkpoint("decoded")
+        failpoint("decoded")
         return batch
 
     def _store_after(
-        self, before: Future[Outcome] | None, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str]
-    ) -> Outcome:
+        self, before: Future[BatchResult] | None, messages: Sequence[KafkaMessage], batch: DecodedBatch, texts: Mapping[str, str]
+    ) -> BatchResult:
         """Raises what the batch before raised: no later one is stored without it."""
         if before:
             before.result()
@@ -136,75 +136,75 @@ class Ingest:
         metrics.INGEST_BATCH_DURATION_SECONDS.observe(time.monotonic() - began)
         return outcome
 
-    def _store_all(self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None) -> Outcome:
+    def _store_all(self, messages: Sequence[KafkaMessage], batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> BatchResult:
         try:
             return self._store_when_possible(messages, batch, texts)
-        except RefusedByDatabase as refused:
-            return self._halve(messages, refused)
+        except BatchRejected as refused:
+            return self._bisect(messages, refused)
 
-    def _tell(self, storing: Future[Outcome]) -> None:
+    def _publish(self, storing: Future[BatchResult]) -> None:
         stored = storing.result().stored
-        checkpoint("stored")
-        self._publish(stored)
-        checkpoint("published")
+        failpoint("stored")
+        self._publisher(stored)
+        failpoint("published")
 
-    def _finish(self, underway: Underway) -> None:
+    def _complete(self, underway: InFlightBatch) -> None:
         """Waits until the batch is stored and told, and commits its offsets."""
         while not wait([underway.told], PATIENCE).done:
             self._goes_on()
-            self._consumer.stay()
+            self._consumer.poll_paused()
         underway.told.result()
         # A hole may lie behind messages of the batch: it is passed over once these are stored.
-        self._pass_over(underway.lost)
+        self._skip_gaps(underway.lost)
         self._consumer.commit(underway.messages)
-        checkpoint("committed")
+        failpoint("committed")
         metrics.INGEST_BATCH_SIZE_MESSAGES.observe(len(underway.messages))
         _tell_of(underway.stored.result().letters)
 
-    def _pass_over(self, lost: Sequence[Lost]) -> None:
-        if lost and tell_lost(lost):
-            self._consumer.pass_over(lost)
+    def _skip_gaps(self, lost: Sequence[OffsetGap]) -> None:
+        if lost and record_gaps(lost):
+            self._consumer.skip_gaps(lost)
 
     def _store_when_possible(
-        self, messages: Sequence[Message], batch: Batch, texts: Mapping[str, str] | None = None
-    ) -> Outcome:
+        self, messages: Sequence[KafkaMessage], batch: DecodedBatch, texts: Mapping[str, str] | None = None
+    ) -> BatchResult:
         """Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
         backoff = Backoff(RETRY_PAUSES_SECONDS)
         while True:
-            if batch.judged_at is not None and self._now() - batch.judged_at > JUDGED_ANEW:
+            if batch.judged_at is not None and self._now() - batch.judged_at > REVALIDATE_AFTER:
                 batch, texts = self._decode(messages), None
             try:
-                stored = self._store.store(batch, texts)
+                stored = self._store.write(batch, texts)
                 self._observe_latency(batch)
-                return Outcome(stored, batch.letters)
+                return BatchResult(stored, batch.rejected)
             except (OperationalError, InterfaceError) as error:
                 pause = backoff.next()
                 metrics.INGEST_DATABASE_RETRIES_TOTAL.inc()
                 log.warning("the database does not store (%s); next try in %s s", str(error).strip(), pause)
                 connection.close()
                 if self._stop.wait(pause) or self._has_ended.is_set():
-                    raise Stopped from error
+                    raise PipelineStopped from error
 
-    def _observe_latency(self, batch: Batch) -> None:
+    def _observe_latency(self, batch: DecodedBatch) -> None:
         # Kafka has no timestamp for a message of an old producer: 0 or -1.
         if batch.sent_ms > 0:
             metrics.INGEST_LATENCY_SECONDS.observe(max(0.0, self._now().timestamp() - batch.sent_ms / 1000))
 
-    def _halve(self, messages: Sequence[Message], refused: RefusedByDatabase) -> Outcome:
+    def _bisect(self, messages: Sequence[KafkaMessage], refused: BatchRejected) -> BatchResult:
         """Finds the message that the database does not take: its neighbours are stored, it is put aside."""
         if len(messages) == 1:
-            letter = Letter(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))
-            return self._store_when_possible(messages, Batch(letters=[letter]))
+            letter = RejectedMessage(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))
+            return self._store_when_possible(messages, DecodedBatch(rejected=[letter]))
         middle = len(messages) // 2
-        stored, letters = list[Stored](), list[Letter]()
+        stored, letters = list[StoredRows](), list[RejectedMessage]()
         for half in (messages[:middle], messages[middle:]):
             outcome = self._store_all(half, self._decode(half))
             stored += outcome.stored
             letters += outcome.letters
-        return Outcome(stored, letters)
+        return BatchResult(stored, letters)
 
 
-def _tell_of(letters: Sequence[Letter]) -> None:
+def _tell_of(letters: Sequence[RejectedMessage]) -> None:
     """One line for a whole batch: a producer that goes wrong sends thousands."""
     if letters:
         reasons = Tally(letter.reason.value for letter in letters)

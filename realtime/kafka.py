@@ -16,14 +16,14 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from django.conf import settings
 
 from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
-from realtime.due import Due, Lost, Partition, Read
+from realtime.due import OffsetTracker, OffsetGap, Partition, Read
 
 log = logging.getLogger(__name__)
 
 DAY_MS = 24 * 60 * 60 * 1000
 
 
-class Message(NamedTuple):
+class KafkaMessage(NamedTuple):
     """A message as it lay on the topic; `value` is None for a tombstone, `timestamp_ms` the broker's or producer's."""
 
     topic: str
@@ -34,27 +34,27 @@ class Message(NamedTuple):
     timestamp_ms: int
 
 
-class Topic(NamedTuple):
+class TopicSpec(NamedTuple):
     name: str
     partitions: int
-    kept_ms: int
+    retention_ms: int
 
 
-class KafkaAway(Exception):
+class KafkaUnavailable(Exception):
     """No broker answered: wait and try again."""
 
 
-def topics() -> tuple[Topic, Topic]:
+def topics() -> tuple[TopicSpec, TopicSpec]:
     """The topics of the contract (kafka.md) under the names that the settings give them."""
     return (
-        Topic(settings.KAFKA_TOPIC_TRANSACTIONS, partitions=10, kept_ms=7 * DAY_MS),
-        Topic(settings.KAFKA_TOPIC_COMPUTED_DATA, partitions=5, kept_ms=DAY_MS),
+        TopicSpec(settings.KAFKA_TOPIC_TRANSACTIONS, partitions=10, retention_ms=7 * DAY_MS),
+        TopicSpec(settings.KAFKA_TOPIC_COMPUTED_DATA, partitions=5, retention_ms=DAY_MS),
     )
 
 
-def _connection() -> dict[str, str | int | float | bool]:
+def connection_config() -> dict[str, str | int | float | bool]:
     if not settings.KAFKA_BOOTSTRAP_SERVERS:
-        raise KafkaAway("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `make run`, which brings one along")
+        raise KafkaUnavailable("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `make run`, which brings one along")
     return {
         "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "client.id": "hyperwatch",
@@ -69,9 +69,9 @@ def _connection() -> dict[str, str | int | float | bool]:
 def existing_topics(timeout: float = 5.0) -> set[str]:
     """The names of the topics there are; raises KafkaAway where no broker answers within `timeout` seconds."""
     try:
-        return set(AdminClient(_connection()).list_topics(timeout=timeout).topics)
+        return set(AdminClient(connection_config()).list_topics(timeout=timeout).topics)
     except confluent_kafka.KafkaException as error:
-        raise KafkaAway(error.args[0].str()) from error
+        raise KafkaUnavailable(error.args[0].str()) from error
 
 
 def create_topics(timeout: float = 10.0) -> list[str]:
@@ -80,14 +80,14 @@ def create_topics(timeout: float = 10.0) -> list[str]:
     if not missing:
         return []
     # The futures live only as long as the client that made them.
-    admin = AdminClient(_connection())
+    admin = AdminClient(connection_config())
     made = admin.create_topics(
         [
             NewTopic(
                 topic.name,
                 num_partitions=topic.partitions,
                 replication_factor=settings.KAFKA_REPLICATION_FACTOR,
-                config={"compression.type": "gzip", "retention.ms": str(topic.kept_ms)},
+                config={"compression.type": "gzip", "retention.ms": str(topic.retention_ms)},
             )
             for topic in missing
         ]
@@ -98,41 +98,41 @@ def create_topics(timeout: float = 10.0) -> list[str]:
         except confluent_kafka.KafkaException as error:
             # Another process may have been quicker.
             if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
-                raise KafkaAway(f"topic {name} could not be created: {error.args[0]}") from error
+                raise KafkaUnavailable(f"topic {name} could not be created: {error.args[0]}") from error
     return [topic.name for topic in missing]
 
 
 def delete_topics(timeout: float = 10.0) -> None:
     """Deletes the topics of the settings, with all that is in them; raises KafkaAway."""
-    admin = AdminClient(_connection())
+    admin = AdminClient(connection_config())
     try:
         for future in admin.delete_topics([topic.name for topic in topics()]).values():
             future.result(timeout)
     except confluent_kafka.KafkaException as error:
-        raise KafkaAway(str(error.args[0])) from error
+        raise KafkaUnavailable(str(error.args[0])) from error
 
 
 # A batch of the largest messages would take a gigabyte; so many are taken from the client before it is looked again.
-BATCH_BYTES = 16 * 1024 * 1024
-READ_AT_ONCE = 100
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+CONSUME_MESSAGES = 100
 
 # A question to a broker on the way to the next message.
-LOOK = 1.0
+OFFSET_REQUEST_TIMEOUT_SECONDS = 1.0
 
 # A member looks after its membership every second. Who does not for so long stops a rebalance no longer: the others
 # would wait for it for five minutes. And what a broker has not answered after so long is asked again, not after one.
-MEMBER_MS = 15_000
-REQUEST_MS = 10_000
+MAX_POLL_INTERVAL_MS = 15_000
+REQUEST_TIMEOUT_MS = 10_000
 # A rebalance waits until every member has heard of it, which is by its heartbeat.
-HEARTBEAT_MS = 3_000
+HEARTBEAT_INTERVAL_MS = 3_000
 
 
-class Producer:
+class KafkaProducer:
     """Sends messages; each is acknowledged by all replicas or reported by `flush`."""
 
     def __init__(self) -> None:
         self._producer = confluent_kafka.Producer(
-            {**_connection(), "enable.idempotence": True, "linger.ms": 5, "compression.type": "gzip"}
+            {**connection_config(), "enable.idempotence": True, "linger.ms": 5, "compression.type": "gzip"}
         )
         self.acknowledged = 0
         self.failures: list[str] = []
@@ -178,18 +178,18 @@ class Producer:
             then()
 
 
-class Consumer:
+class KafkaConsumer:
     """A member of the group: reads batches from the contract's topics and commits what was stored."""
 
     def __init__(self) -> None:
         self._consumer = confluent_kafka.Consumer(
             {
-                **_connection(),
+                **connection_config(),
                 "group.id": settings.KAFKA_GROUP_ID,
                 "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
-                "heartbeat.interval.ms": min(HEARTBEAT_MS, settings.KAFKA_SESSION_TIMEOUT_MS // 4),
-                "max.poll.interval.ms": max(MEMBER_MS, settings.KAFKA_SESSION_TIMEOUT_MS),
-                "socket.timeout.ms": REQUEST_MS,
+                "heartbeat.interval.ms": min(HEARTBEAT_INTERVAL_MS, settings.KAFKA_SESSION_TIMEOUT_MS // 4),
+                "max.poll.interval.ms": max(MAX_POLL_INTERVAL_MS, settings.KAFKA_SESSION_TIMEOUT_MS),
+                "socket.timeout.ms": REQUEST_TIMEOUT_MS,
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "topic.metadata.refresh.interval.ms": 5_000,
@@ -202,43 +202,43 @@ class Consumer:
         self.committed_at: datetime | None = None
         self._may_be_paused = False
         self._last_error_at = 0.0
-        self._due = Due(self._lowest)
+        self._offsets = OffsetTracker(self._low_watermark)
         # Assigned, and Kafka has not said yet where the group stopped in them.
-        self._unplaced: list[confluent_kafka.TopicPartition] = []
+        self._unresolved: list[confluent_kafka.TopicPartition] = []
         self._lag: dict[Partition, int] = {}
         self._lag_noted_at = 0.0
         self._consumer.subscribe([topic.name for topic in topics()], on_assign=self._on_assign)
 
-    def read(self, limit: int, wait: float) -> list[Message]:
+    def read(self, limit: int, wait: float) -> list[KafkaMessage]:
         """What there is, at most `limit` messages of BATCH_BYTES or a few more; waits up to `wait` seconds for the
         first, for no further one. None until it is known where the group stopped: what lies between is lost."""
-        if not self._knows_places():
-            self.stay()
+        if not self._resolve_offsets():
+            self.poll_paused()
             time.sleep(wait)
             return []
         self._resume()
         read = self._consumer.consume(1, wait)
         size = len(read)
-        while read and size < BATCH_BYTES and len(read) < limit:
-            more = self._consumer.consume(min(limit - len(read), READ_AT_ONCE), 0)
+        while read and size < MAX_BATCH_BYTES and len(read) < limit:
+            more = self._consumer.consume(min(limit - len(read), CONSUME_MESSAGES), 0)
             if not more:
                 break
             size += sum(len(raw.value() or b"") for raw in more)
             read += more
         self._note_lag()
         messages = [_message(raw) for raw in read if self._is_data(raw)]
-        self._due.follow(messages)
+        self._offsets.advance(messages)
         return messages
 
     @property
-    def lost(self) -> list[Lost]:
+    def gaps(self) -> list[OffsetGap]:
         """What was noticed to have been removed before it was read, and is to be told."""
-        return self._due.lost
+        return self._offsets.lost
 
-    def pass_over(self, lost: Sequence[Lost]) -> None:
+    def skip_gaps(self, lost: Sequence[OffsetGap]) -> None:
         """It was told: whoever takes over the partition is not to tell it again."""
         self.commit(lost)
-        self.lost[:] = [other for other in self.lost if other not in lost]
+        self.gaps[:] = [other for other in self.gaps if other not in lost]
 
     def commit(self, read: Sequence[Read]) -> None:
         """Commits the places behind `read`; a place that another member has taken over is theirs to commit.
@@ -253,7 +253,7 @@ class Consumer:
         if len(kept) < len(places):
             log.warning("offsets not committed, their partitions have gone to another member: messages will come again")
 
-    def stay(self) -> None:
+    def poll_paused(self) -> None:
         """Keeps the membership while the caller waits for something else: nothing is read, rebalances go on."""
         self._consumer.pause(self._consumer.assignment())
         self._may_be_paused = True
@@ -286,30 +286,30 @@ class Consumer:
     def _on_assign(self, _consumer: confluent_kafka.Consumer, places: list[confluent_kafka.TopicPartition]) -> None:
         # One that was paused when a rebalance took it comes back paused.
         self._may_be_paused = True
-        self._due.begin({})
-        self._unplaced = places
-        self._knows_places()
+        self._offsets.reset({})
+        self._unresolved = places
+        self._resolve_offsets()
 
-    def _knows_places(self) -> bool:
+    def _resolve_offsets(self) -> bool:
         """Asks for them where they are not known."""
-        if not self._unplaced:
+        if not self._unresolved:
             return True
         try:
-            committed = self._consumer.committed(self._unplaced, LOOK)
+            committed = self._consumer.committed(self._unresolved, OFFSET_REQUEST_TIMEOUT_SECONDS)
         except confluent_kafka.KafkaException as error:
             self._on_error(error.args[0])
             return False
         if errors := [place.error for place in committed if place.error]:
             self._on_error(errors[0])
             return False
-        self._unplaced = []
-        self._due.begin({(place.topic, place.partition): place.offset for place in committed if place.offset >= 0})
+        self._unresolved = []
+        self._offsets.reset({(place.topic, place.partition): place.offset for place in committed if place.offset >= 0})
         return True
 
-    def _lowest(self, partition: Partition) -> int | None:
+    def _low_watermark(self, partition: Partition) -> int | None:
         """The oldest offset that Kafka still has, or that of the next message where it has none."""
         try:
-            lowest: int = self._consumer.get_watermark_offsets(confluent_kafka.TopicPartition(*partition), LOOK)[0]
+            lowest: int = self._consumer.get_watermark_offsets(confluent_kafka.TopicPartition(*partition), OFFSET_REQUEST_TIMEOUT_SECONDS)[0]
         except confluent_kafka.KafkaException as error:
             self._on_error(error.args[0])
             return None
@@ -324,7 +324,7 @@ class Consumer:
             low, high = self._consumer.get_watermark_offsets(place, cached=True)
             if high >= 0:
                 # Where nothing came since the last rebalance there is no position.
-                at = place.offset if place.offset >= 0 else self._due.due((place.topic, place.partition), low)
+                at = place.offset if place.offset >= 0 else self._offsets.next_offset((place.topic, place.partition), low)
                 lag[(place.topic, place.partition)] = max(0, high - max(at, 0))
         _report_lag(self._lag, lag)
         self._lag = lag
@@ -357,9 +357,9 @@ def _report_lag(before: Iterable[Partition], lag: Mapping[Partition, int]) -> No
         KAFKA_CONSUMER_LAG_MESSAGES.labels(*partition).set(messages)
 
 
-def _message(raw: Any) -> Message:
+def _message(raw: Any) -> KafkaMessage:
     """`raw` was read: its place is there and its bytes are bytes, which confluent_kafka's types leave open."""
-    return Message(raw.topic(), raw.partition(), raw.offset(), raw.key(), raw.value(), raw.timestamp()[1])
+    return KafkaMessage(raw.topic(), raw.partition(), raw.offset(), raw.key(), raw.value(), raw.timestamp()[1])
 
 
 def _places_behind(batch: Iterable[Read]) -> list[confluent_kafka.TopicPartition]:

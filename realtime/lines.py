@@ -10,9 +10,9 @@ from typing import Any
 Data = Mapping[str, Any]
 
 
-def line(channel: str, seq: int, time: str, data: Data) -> str:
+def format_fact(channel: str, seq: int, time: str, data: Data) -> str:
     """One line, without its end: time, channel, number, coin, and what the channel tells."""
-    tell = TELLS.get(channel, _other)
+    tell = FORMATTERS.get(channel, _other)
     return f"{_time(time)}  {channel} #{seq}  {data.get('coin') or '-':<8} {tell(data)}"
 
 
@@ -53,7 +53,7 @@ def _other(data: Data) -> str:
     return " ".join(f"{name}={_text(value)}" for name, value in short.items() if name not in ("seq", "coin"))
 
 
-TELLS: dict[str, Callable[[Data], str]] = {
+FORMATTERS: dict[str, Callable[[Data], str]] = {
     "liquidations": _liquidation,
     "transactions": _transaction,
     "long_short_ratios": _ratio,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection
 from django.db.models import F, Sum
 
-from hyperwatch.away import DATABASE_AWAY, told_when_away
+from hyperwatch.away import DATABASE_UNAVAILABLE, normalize_db_errors
 from hyperwatch.metrics import KAFKA_LOST_MESSAGES_TOTAL
-from realtime.due import Lost
+from realtime.due import OffsetGap
 from realtime.models import LostMessages
 
 log = logging.getLogger(__name__)
@@ -18,15 +18,15 @@ log = logging.getLogger(__name__)
 SHOWN = timedelta(days=1)
 
 
-def tell_lost(losses: Sequence[Lost]) -> bool:
+def record_gaps(losses: Sequence[OffsetGap]) -> bool:
     """Writes them down, where web processes see it, and tells of each; False where the database is away.
 
     What is noticed again is kept once.
     """
     try:
-        with told_when_away():
+        with normalize_db_errors():
             _keep(losses)
-    except DATABASE_AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         log.warning("a loss cannot be written down yet: %s", str(error).strip())
         connection.close()
         return False
@@ -37,7 +37,7 @@ def tell_lost(losses: Sequence[Lost]) -> bool:
     return True
 
 
-def _keep(losses: Sequence[Lost]) -> None:
+def _keep(losses: Sequence[OffsetGap]) -> None:
     LostMessages.objects.bulk_create(
         [LostMessages(**lost._asdict()) for lost in losses],
         update_conflicts=True,
@@ -46,7 +46,7 @@ def _keep(losses: Sequence[Lost]) -> None:
     )
 
 
-def lost_lately() -> dict[str, int]:
+def recent_gaps() -> dict[str, int]:
     """How many were noticed to be lost within the last day, by partition: {"hyperliquid.transactions[3]": 7}."""
     lately = LostMessages.objects.filter(noticed_at__gt=datetime.now(UTC) - SHOWN)
     counts = lately.values_list("topic", "partition").annotate(lost=Sum(F("last") - F("first") + 1))

@@ -21,7 +21,7 @@ class Display(Protocol):
     def close(self) -> None: ...
 
 
-class Bar:
+class ProgressBar:
     seconds = BAR_SECONDS
 
     def __init__(self, console: Console, total: int | None) -> None:
@@ -38,7 +38,7 @@ class Bar:
         self._progress.stop()
 
 
-class Lines:
+class ProgressLines:
     seconds = LINE_SECONDS
 
     def __init__(self, out: OutputWrapper, total: int | None) -> None:
@@ -54,12 +54,12 @@ class Lines:
         pass
 
 
-class Meter:
+class ProgressMeter:
     """`total` is in bytes, where it is known; `out` takes the lines where stderr is no terminal."""
 
     def __init__(self, out: OutputWrapper, total: int | None = None) -> None:
         console = Console(stderr=True)
-        self._display: Display = Bar(console, total) if console.is_terminal else Lines(out, total)
+        self._display: Display = ProgressBar(console, total) if console.is_terminal else ProgressLines(out, total)
         self._began = self._shown_at = time.monotonic()
         self._shown = 0
 

@@ -52,7 +52,7 @@ class CloseCode(IntEnum):
     TOO_MANY_CONNECTIONS = 4429
 
 
-class BadFrame(Exception):
+class ProtocolError(Exception):
     """What a client sent cannot be; it is told so, and its subscriptions go on."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
@@ -73,7 +73,7 @@ class ClientMessage(msgspec.Struct):
     params: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class Reach(msgspec.Struct, frozen=True):
+class StreamRange(msgspec.Struct, frozen=True):
     """From where to where a stream is: `head` is its newest `seq`, `floor` the newest that is no longer kept."""
 
     head: Head
@@ -140,7 +140,7 @@ class Connected(ServerMessage, frozen=True, tag=ServerFrame.CONNECTED.value):
     client_id: Annotated[str, Meta(examples=["bot-7"])]
     epoch: Annotated[str, Meta(examples=["1f0c5e0f7d1b4d0a"])]
     limits: Limits
-    channels: dict[str, Reach]
+    channels: dict[str, StreamRange]
     places: dict[str, Head]
     server_time: TimeText = msgspec.field(default_factory=now)
 

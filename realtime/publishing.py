@@ -12,7 +12,7 @@ from hyperwatch import metrics
 from hyperwatch.concurrency.backoff import CircuitBreaker
 from realtime.frames import make_event, pack
 from realtime.groups import channel_layer, group_name
-from realtime.store import Stored
+from realtime.store import StoredRows
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Publisher:
         self._loop = loop or _start_loop()
         self._breaker = CircuitBreaker(PUBLISH_SKIP_SECONDS)
 
-    def __call__(self, stored: Sequence[Stored]) -> None:
+    def __call__(self, stored: Sequence[StoredRows]) -> None:
         """Publishes the new rows, one message a stream (or chunk); never raises for an unavailable channel layer."""
         published = [new for new in stored if new.stream.frame_type is not None]
         if not published:
@@ -43,7 +43,7 @@ class Publisher:
                 new.stream.name
             ).inc(len(new.rows))
 
-    def _send(self, stored: Sequence[Stored]) -> bool:
+    def _send(self, stored: Sequence[StoredRows]) -> bool:
         sending = asyncio.run_coroutine_threadsafe(_group_send(stored), self._loop)
         try:
             sending.result(PUBLISH_TIMEOUT_SECONDS)
@@ -55,14 +55,14 @@ class Publisher:
         return True
 
 
-async def _group_send(stored: Sequence[Stored]) -> None:
+async def _group_send(stored: Sequence[StoredRows]) -> None:
     layer = channel_layer()
     for new in stored:
         for packed in pack([make_event(new.stream, *event) for event in zip(new.rows, new.facts, strict=True)]):
             await layer.group_send(group_name(new.stream.name), group_message(new, packed))
 
 
-def group_message(new: Stored, packed: bytes) -> dict[str, Any]:
+def group_message(new: StoredRows, packed: bytes) -> dict[str, Any]:
     """A message of the channel layer: packed events of one stream."""
     return {"type": "stream.events", "stream": new.stream.name, "events": packed, "sent_ms": new.sent_ms}
 

@@ -16,7 +16,7 @@ LONGEST_LINE = 16 * 1024 * 1024
 STDIN = "-"
 
 
-class Recorded(msgspec.Struct, kw_only=True):
+class RecordedMessage(msgspec.Struct, kw_only=True):
     """One line. A value of `null` is a tombstone: a message without a value."""
 
     topic: str
@@ -33,10 +33,10 @@ class BadLineError(ValueError):
     """A line that is no recorded message; the text names the file and the line."""
 
 
-_decoder = msgspec.json.Decoder(Recorded)
+_decoder = msgspec.json.Decoder(RecordedMessage)
 
 
-def read(name: str, topics: set[str]) -> Iterator[tuple[int, Recorded]]:
+def read(name: str, topics: set[str]) -> Iterator[tuple[int, RecordedMessage]]:
     """Each message of the file `name` (`-` is stdin) with the bytes of its line; empty lines are passed over.
 
     Raises OSError and BadLineError, the latter for a topic that is not in `topics` too.
@@ -53,7 +53,7 @@ def read(name: str, topics: set[str]) -> Iterator[tuple[int, Recorded]]:
 
 def write(topic: str, key: str, value: bytes) -> bytes:
     """One line of such a file."""
-    return msgspec.json.encode(Recorded(topic=topic, key=key, value=msgspec.Raw(value))) + b"\n"
+    return msgspec.json.encode(RecordedMessage(topic=topic, key=key, value=msgspec.Raw(value))) + b"\n"
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -62,7 +62,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _message(line: bytes, topics: set[str]) -> Recorded:
+def _message(line: bytes, topics: set[str]) -> RecordedMessage:
     if len(line) >= LONGEST_LINE:
         raise ValueError(f"longer than {LONGEST_LINE:,} bytes")
     message = _decoder.decode(line)

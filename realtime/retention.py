@@ -12,15 +12,15 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from realtime.counting import KEY, by_minute, by_period, changed, counts
+from realtime.counting import KEY, minute_rollup, period_rollups, rollup_delta, counts
 from realtime.store_sql import lock
 from realtime.streams import Stream, all_streams
 
-BATCH = 2_000
+PRUNE_BATCH_ROWS = 2_000
 # Who waits for the lock gets it between two batches.
-PAUSE = 0.01
+PRUNE_PAUSE_SECONDS = 0.01
 # So much longer a fact is kept than it is taken: while it waits to be stored again it must not be pruned.
-MARGIN = timedelta(hours=1)
+PRUNE_MARGIN = timedelta(hours=1)
 
 
 class Pruned(NamedTuple):
@@ -41,12 +41,12 @@ def cutoffs(now: datetime) -> dict[str, datetime]:
     return {name: now - days for name, days in kept.items() if days is not None}
 
 
-def strangers() -> set[str]:
+def unknown_streams() -> set[str]:
     """What the settings name and no stream is called."""
     return set(settings.STREAM_RETENTION_DAYS) - {stream.name for stream in all_streams()}
 
 
-def prunable(stream: Stream, cutoff: datetime) -> Pruned:
+def count_prunable(stream: Stream, cutoff: datetime) -> Pruned:
     """What `prune` would come to; nothing is removed."""
     with connection.cursor() as cursor:
         cursor.execute(_PRUNABLE.format(table=_table(stream), time=stream.time), [cutoff, stream.name])
@@ -57,14 +57,14 @@ def prune(stream: Stream, cutoff: datetime) -> Iterator[Pruned]:
     """Each batch as it is committed, until the next row is one that stays."""
     while (pruned := _prune_batch(stream, cutoff)).rows:
         yield pruned
-        time.sleep(PAUSE)
+        time.sleep(PRUNE_PAUSE_SECONDS)
 
 
 @transaction.atomic
 def _prune_batch(stream: Stream, cutoff: datetime) -> Pruned:
     with connection.cursor() as cursor:
         cursor.execute(lock([stream]))
-        cursor.execute(_prune_sql(stream), {"name": stream.name, "cutoff": cutoff, "batch": BATCH})
+        cursor.execute(_prune_sql(stream), {"name": stream.name, "cutoff": cutoff, "batch": PRUNE_BATCH_ROWS})
         pruned = Pruned(*cursor.fetchone())
         cursor.execute(
             _NEWEST_LEFT.format(table=_table(stream), time=stream.time), {"name": stream.name, "upto": pruned.upto}
@@ -114,15 +114,15 @@ def _prune_sql(stream: Stream) -> str:
         f"gone AS (DELETE FROM {table} t USING stop WHERE t.id > stop.floor AND t.id <= stop.seq RETURNING t.*)",
         "moved AS (UPDATE streams SET floor = stop.seq FROM stop WHERE name = %(name)s AND stop.seq > stop.floor)",
     ]
-    if by := stream.counted:
+    if by := stream.rollup:
         pieces += [
-            f"by_minute AS ({by_minute(stream, by, 'gone')})",
-            f"less AS ({by_period(stream, by)})",
-            f"uncounted AS (UPDATE period_counts known SET {changed(by, '-', 'less')} "
+            f"by_minute AS ({minute_rollup(stream, by, 'gone')})",
+            f"less AS ({period_rollups(stream, by)})",
+            f"uncounted AS (UPDATE period_counts known SET {rollup_delta(by, '-', 'less')} "
             f"FROM less WHERE {_SAME} AND {counts(by, 'known')} <> {counts(by, 'less')})",
             "emptied AS (DELETE FROM period_counts known USING less "
             f"WHERE {_SAME} AND {counts(by, 'known')} = {counts(by, 'less')})",
         ]
-    if stream.gone:
-        pieces.append(f"also_gone AS ({stream.gone})")
+    if stream.after_delete:
+        pieces.append(f"also_gone AS ({stream.after_delete})")
     return f"WITH {', '.join(pieces)} SELECT seq, seq - floor FROM stop"

@@ -8,7 +8,7 @@ from django.urls import path, re_path
 from realtime.consumers import StreamConsumer
 
 
-class NothingHere(AsyncWebsocketConsumer):
+class UnknownPath(AsyncWebsocketConsumer):
     """Refuses the handshake; without it an unknown path is a traceback in the log."""
 
     async def connect(self) -> None:
@@ -17,6 +17,6 @@ class NothingHere(AsyncWebsocketConsumer):
 
 # Django's `path` is typed for views; Channels routes applications by it.
 _ws: Any = StreamConsumer.as_asgi()
-_nothing: Any = NothingHere.as_asgi()
+_nothing: Any = UnknownPath.as_asgi()
 
 websocket_urlpatterns = [path("ws", _ws), re_path(r"", _nothing)]

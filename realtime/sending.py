@@ -10,15 +10,15 @@ from threading import Event
 from django.conf import settings
 
 from hyperwatch.concurrency.backoff import Backoff
-from realtime.kafka import KafkaAway, Producer, create_topics
-from realtime.streams import Topic
+from realtime.kafka import KafkaUnavailable, KafkaProducer, create_topics
+from realtime.streams import TopicName
 
 log = logging.getLogger(__name__)
 
-WINDOW_MESSAGES = 20_000
-WINDOW_BYTES = 32 * 1024 * 1024
+MAX_IN_FLIGHT_MESSAGES = 20_000
+MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
-PATIENCE = 5.0
+DELIVERY_TIMEOUT_SECONDS = 5.0
 
 
 class NotAcknowledgedError(Exception):
@@ -28,8 +28,8 @@ class NotAcknowledgedError(Exception):
 def topic_names() -> dict[str, str]:
     """What the settings call the contract's topics."""
     return {
-        Topic.TRANSACTIONS: settings.KAFKA_TOPIC_TRANSACTIONS,
-        Topic.COMPUTED_DATA: settings.KAFKA_TOPIC_COMPUTED_DATA,
+        TopicName.TRANSACTIONS: settings.KAFKA_TOPIC_TRANSACTIONS,
+        TopicName.COMPUTED_DATA: settings.KAFKA_TOPIC_COMPUTED_DATA,
     }
 
 
@@ -39,7 +39,7 @@ def wait_for_kafka(stop: Event) -> bool:
     while not stop.is_set():
         try:
             create_topics(timeout=2.0)
-        except KafkaAway as away:
+        except KafkaUnavailable as away:
             if backoff.failures == 0:
                 log.warning("waiting for Kafka: %s", away)
             stop.wait(backoff.next())
@@ -70,14 +70,14 @@ def stopped_by_signals() -> Iterator[Event]:
         restore()
 
 
-class Outbox:
+class BoundedProducer:
     """A producer with a window: when so much is on its way, it waits until all of it has arrived or failed.
 
     So it waits while Kafka is away, and can still be told to stop.
     """
 
     def __init__(self, stop: Event) -> None:
-        self._producer = Producer()
+        self._producer = KafkaProducer()
         self._stop = stop
         self._messages = self._bytes = 0
         self.sent = 0
@@ -96,7 +96,7 @@ class Outbox:
         return self.sent - self.acknowledged
 
     def send(self, topic: str, key: str | bytes | None, value: bytes | None) -> None:
-        if self._messages >= WINDOW_MESSAGES or self._bytes >= WINDOW_BYTES:
+        if self._messages >= MAX_IN_FLIGHT_MESSAGES or self._bytes >= MAX_IN_FLIGHT_BYTES:
             self._wait()
         self._producer.send(topic, key, value)
         self.sent += 1
@@ -120,6 +120,6 @@ class Outbox:
         waited = 0.0
         while self._producer.flush(0.2) and not self._stop.is_set():
             waited += 0.2
-            if waited - 0.2 < PATIENCE <= waited:
+            if waited - 0.2 < DELIVERY_TIMEOUT_SECONDS <= waited:
                 log.warning("Kafka acknowledges nothing; waiting for it")
         self._messages = self._bytes = 0

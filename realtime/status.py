@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def serve_status(port: int, status: Callable[[], dict[str, Any]]) -> Iterator[None]:
     """Serves on SERVER_HOST:`port` meanwhile. A port that is taken is no reason not to consume."""
     try:
-        server = _Server((settings.SERVER_HOST, port), _handler(status)) if port else None
+        server = _StatusServer((settings.SERVER_HOST, port), _handler(status)) if port else None
     except OSError as error:
         log.warning(
             "no /health and /metrics of this consumer: port %s: %s (set CONSUMER_STATUS_PORT)", port, error.strerror
@@ -36,7 +36,7 @@ def serve_status(port: int, status: Callable[[], dict[str, Any]]) -> Iterator[No
         server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class _StatusServer(ThreadingHTTPServer):
     def handle_error(self, *_request: Any) -> None:
         # Who left before the answer needs none.
         if not isinstance(sys.exception(), ConnectionError):

@@ -17,21 +17,21 @@ from django.db import DatabaseError, OperationalError, connection
 from psycopg2.extras import execute_values
 
 from hyperwatch import metrics
-from hyperwatch.away import told_when_away
+from hyperwatch.away import normalize_db_errors
 from realtime import store_sql as sql
-from realtime.checkpoints import checkpoint
+from realtime.checkpoints import failpoint
 from realtime.columns import columns_of, copy_in, copy_lines
-from realtime.decoding import Batch, Incoming, Letter, Rows, derive
+from realtime.decoding import DecodedBatch, PendingRow, RejectedMessage, Rows, derive
 from realtime.heads import ensure_streams
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.streams import Fact, Row, Stream, all_streams, get_stream
 
 log = logging.getLogger(__name__)
 
-Offered = dict[str, list[Incoming]]
+RowsByStream = dict[str, list[PendingRow]]
 
 
-class Outcome(NamedTuple):
+class WriteResult(NamedTuple):
     """What became of the rows that were offered to a stream, by their places.
 
     The `new` ones have their `seq`, ascending; those that are `differing` are known with other values.
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     differing: list[int]
 
 
-NOTHING_NEW = Outcome({}, [])
+NOTHING_NEW = WriteResult({}, [])
 
 # Errors that lie in the data, by SQLSTATE: no number, no text, out of range; a null or a check; too large or deep.
 DATA_ERRORS = ("22", "23502", "23514", "54")
@@ -50,11 +50,11 @@ DATA_ERRORS = ("22", "23502", "23514", "54")
 AWAY = ("25006", "25P03")
 
 
-class RefusedByDatabase(Exception):
+class BatchRejected(Exception):
     """Something in the batch is not to be stored, however often it is tried."""
 
 
-class Stored(NamedTuple):
+class StoredRows(NamedTuple):
     """What is new in a stream; the rows have their `seq`, ascending, and `facts` are theirs.
 
     `sent_ms` is the Kafka timestamp of the oldest message in their batch, 0 where it has none.
@@ -66,17 +66,17 @@ class Stored(NamedTuple):
     sent_ms: int = 0
 
 
-class Store:
+class BatchWriter:
     """Stores batches over this thread's database connection."""
 
     def __init__(self) -> None:
         self._session: object = None
 
-    def texts(self, batch: Batch) -> dict[str, str]:
+    def copy_texts(self, batch: DecodedBatch) -> dict[str, str]:
         """What COPY takes of the batch, by stream; for any thread."""
         return {name: _copy_text(get_stream(name), list(rows.values())) for name, rows in batch.rows.items()}
 
-    def store(self, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
+    def write(self, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
         """Stores what is new in `batch`, and its dead letters; returns what was new, by stream, in `seq` order.
 
         `texts` are those of the batch, where they were made already.
@@ -85,21 +85,21 @@ class Store:
         breaks in the commit, it is open whether it was: storing again stores nothing twice.
         """
         with self._transaction() as cursor:
-            offered = _offered({**batch.rows, **derive(batch.rows)})
-            _keep_letters(cursor, batch.letters)
+            offered = _rows_by_stream({**batch.rows, **derive(batch.rows)})
+            _insert_rejected(cursor, batch.rejected)
             for name, rows in offered.items():
                 stream = get_stream(name)
                 copy_in(cursor, sql.copy_in(stream), (texts or {}).get(name) or _copy_text(stream, rows))
-            checkpoint("copied")
+            failpoint("copied")
             cursor.execute(sql.store_and_commit([get_stream(name) for name in offered]))
-            outcomes = _outcomes(cursor.fetchall())
+            outcomes = _write_results(cursor.fetchall())
         _count(batch, offered, outcomes)
         return _stored(offered, outcomes, batch.sent_ms)
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         """A cursor in a transaction that its user commits; whatever else happens rolls it back."""
-        with told_when_away(), connection.cursor() as cursor, connection.wrap_database_errors:
+        with normalize_db_errors(), connection.cursor() as cursor, connection.wrap_database_errors:
             if self._session is not connection.connection:
                 _prepare(cursor)
                 self._session = connection.connection
@@ -109,7 +109,7 @@ class Store:
             except BaseException as error:
                 _roll_back()
                 if _sqlstate(error).startswith(DATA_ERRORS):
-                    raise RefusedByDatabase(str(error).strip()) from error
+                    raise BatchRejected(str(error).strip()) from error
                 if _sqlstate(error).startswith(AWAY):
                     raise OperationalError(str(error).strip()) from error
                 raise
@@ -138,13 +138,13 @@ def _roll_back() -> None:
         connection.close()
 
 
-def _offered(rows: Rows) -> Offered:
+def _rows_by_stream(rows: Rows) -> RowsByStream:
     """The rows by stream; a stream comes after those it derives from."""
     names = [stream.name for stream in sorted(all_streams(), key=lambda stream: bool(stream.derives_from))]
     return {name: list(rows[name].values()) for name in names if rows.get(name)}
 
 
-def _copy_text(stream: Stream, rows: Sequence[Incoming]) -> str:
+def _copy_text(stream: Stream, rows: Sequence[PendingRow]) -> str:
     if not rows:
         return ""
     values = columns_of([incoming.row for incoming in rows], sql.row_columns(stream))
@@ -154,19 +154,19 @@ def _copy_text(stream: Stream, rows: Sequence[Incoming]) -> str:
     return copy_lines(columns)
 
 
-def _keep_letters(cursor: Any, letters: Sequence[Letter]) -> None:
+def _insert_rejected(cursor: Any, letters: Sequence[RejectedMessage]) -> None:
     # In the order of their places: two consumers with the same letters would wait for each other in any other.
     ordered = sorted(letters, key=lambda letter: letter.message[:3])
-    execute_values(cursor.cursor, sql.KEEP_LETTERS, [_letter_values(letter) for letter in ordered])
+    execute_values(cursor.cursor, sql.INSERT_DEAD_LETTERS, [_dead_letter_values(letter) for letter in ordered])
 
 
-def _letter_values(letter: Letter) -> tuple[Any, ...]:
+def _dead_letter_values(letter: RejectedMessage) -> tuple[Any, ...]:
     message, reason, error = letter
     error = error.replace("\0", "")[:2000]
     return (*message[:3], message.key, message.value, reason.value, error, _time_of(message))
 
 
-def _time_of(message: Message) -> datetime | None:
+def _time_of(message: KafkaMessage) -> datetime | None:
     """The message's Kafka timestamp; whoever produced it may have put anything there."""
     try:
         return datetime.fromtimestamp(message.timestamp_ms / 1000, UTC) if message.timestamp_ms > 0 else None
@@ -174,11 +174,11 @@ def _time_of(message: Message) -> datetime | None:
         return None
 
 
-def _outcomes(runs: Iterable[tuple[str, int | None, int, int]]) -> dict[str, Outcome]:
+def _write_results(runs: Iterable[tuple[str, int | None, int, int]]) -> dict[str, WriteResult]:
     """Of runs (stream, first `seq`, first place, last place); there is no `seq` where the rows differ."""
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, WriteResult] = {}
     for stream, seq, first, last in runs:
-        new, differing = outcomes.setdefault(stream, Outcome({}, []))
+        new, differing = outcomes.setdefault(stream, WriteResult({}, []))
         places = range(first, last + 1)
         if seq is None:
             differing += places
@@ -187,19 +187,19 @@ def _outcomes(runs: Iterable[tuple[str, int | None, int, int]]) -> dict[str, Out
     return outcomes
 
 
-def _count(batch: Batch, offered: Offered, outcomes: Mapping[str, Outcome]) -> None:
-    differing = batch.differing.copy()
+def _count(batch: DecodedBatch, offered: RowsByStream, outcomes: Mapping[str, WriteResult]) -> None:
+    differing = batch.conflicts.copy()
     for name, rows in offered.items():
         outcome = outcomes.get(name, NOTHING_NEW)
         metrics.INGEST_ROWS_STORED_TOTAL.labels(name).inc(len(outcome.new))
         metrics.INGEST_DUPLICATES_TOTAL.labels(name).inc(len(rows) - len(outcome.new))
         differing += [(name, rows[place].row) for place in outcome.differing]
-    _tell_differing(differing)
-    for letter in batch.letters:
+    _log_conflicts(differing)
+    for letter in batch.rejected:
         metrics.INGEST_REJECTED_MESSAGES_TOTAL.labels(letter.reason.value).inc()
 
 
-def _tell_differing(differing: Sequence[tuple[str, Row]]) -> None:
+def _log_conflicts(differing: Sequence[tuple[str, Row]]) -> None:
     rows: dict[str, list[Row]] = {}
     for name, row in differing:
         rows.setdefault(name, []).append(row)
@@ -210,12 +210,12 @@ def _tell_differing(differing: Sequence[tuple[str, Row]]) -> None:
         log.warning(told, name, len(others), msgspec.json.encode(others[0]).decode())
 
 
-def _stored(offered: Offered, outcomes: Mapping[str, Outcome], sent_ms: int) -> list[Stored]:
+def _stored(offered: RowsByStream, outcomes: Mapping[str, WriteResult], sent_ms: int) -> list[StoredRows]:
     stored = []
     for name, incoming in offered.items():
         new = outcomes.get(name, NOTHING_NEW).new
         if new:
-            rows = [incoming[place].row.numbered(seq) for place, seq in new.items()]
+            rows = [incoming[place].row.with_seq(seq) for place, seq in new.items()]
             facts = [incoming[place].fact for place in new]
-            stored.append(Stored(get_stream(name), rows, facts, sent_ms))
+            stored.append(StoredRows(get_stream(name), rows, facts, sent_ms))
     return stored

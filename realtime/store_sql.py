@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from hyperwatch.fields import JsonTextField
 from realtime.columns import table_columns
-from realtime.counting import KEY, by_minute, by_period, changed, columns
+from realtime.counting import KEY, minute_rollup, period_rollups, rollup_delta, columns
 from realtime.streams import Stream
 
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
@@ -18,18 +18,18 @@ BEGIN = "BEGIN; TRUNCATE stored"
 COMMIT = """COMMIT;
 SELECT stream, min(seq), min(ord), max(ord) FROM stored
 GROUP BY stream, seq IS NULL, coalesce(seq, 0) - ord ORDER BY 1, 3"""
-KEEP_LETTERS = """
+INSERT_DEAD_LETTERS = """
 INSERT INTO dead_letters (topic, partition, "offset", key, bytes, reason, error, sent_at)
 VALUES %s ON CONFLICT DO NOTHING"""
 
 
-def incoming(stream: Stream) -> str:
+def pending_table(stream: Stream) -> str:
     return f"incoming_{stream.name}"
 
 
 def row_columns(stream: Stream) -> list[str]:
     """The row's fields that are copied into the temporary table."""
-    return [*table_columns(stream), *stream.passengers]
+    return [*table_columns(stream), *stream.extra_columns]
 
 
 def incoming_columns(stream: Stream) -> list[str]:
@@ -41,19 +41,19 @@ def incoming_columns(stream: Stream) -> list[str]:
 def create_incoming(stream: Stream) -> str:
     """A temporary table with the types of the real one: what does not fit is refused while no lock is held."""
     extra = {
-        **stream.passengers,
+        **stream.extra_columns,
         **({"source_stream": "text", "source_ord": "int"} if stream.derives_from else {}),
     }
     columns = ["0 AS ord", "event_key", *table_columns(stream)]
     columns += [f"NULL::{kind} AS {name}" for name, kind in extra.items()]
     return (
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS {incoming(stream)} ON COMMIT DELETE ROWS "
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {pending_table(stream)} ON COMMIT DELETE ROWS "
         f"AS SELECT {', '.join(columns)} FROM {stream.model._meta.db_table} WITH NO DATA"
     )
 
 
 def copy_in(stream: Stream) -> str:
-    return f"COPY {incoming(stream)} ({', '.join(incoming_columns(stream))}) FROM STDIN"
+    return f"COPY {pending_table(stream)} ({', '.join(incoming_columns(stream))}) FROM STDIN"
 
 
 def lock(streams: Iterable[Stream]) -> str:
@@ -76,9 +76,9 @@ def store(stream: Stream) -> str:
     listed = ", ".join(columns)
     return f"""
 WITH probed AS MATERIALIZED (
-    SELECT i.*, known.differs FROM {incoming(stream)} i {_only_from_new(stream)}
+    SELECT i.*, known.differs FROM {pending_table(stream)} i {_only_from_new(stream)}
     LEFT JOIN LATERAL (
-        SELECT {_tuple(stream, "t")} IS DISTINCT FROM {_tuple(stream, "i")} OR {stream.differs} AS differs
+        SELECT {_tuple(stream, "t")} IS DISTINCT FROM {_tuple(stream, "i")} OR {stream.conflict_check} AS differs
         FROM {stream.model._meta.db_table} t WHERE t.event_key = i.event_key OFFSET 0
     ) known ON true
 ), fresh AS MATERIALIZED (
@@ -101,15 +101,15 @@ UNION ALL SELECT '{stream.name}', ord, NULL FROM probed WHERE differs"""
 
 
 def _counted(stream: Stream) -> str:
-    by = stream.counted
+    by = stream.rollup
     if by is None:
         return ""
     return f""", by_minute AS MATERIALIZED (
-    {by_minute(stream, by, "fresh")}
+    {minute_rollup(stream, by, "fresh")}
 ), counted AS (
     INSERT INTO period_counts AS known ({columns(by)})
-    {by_period(stream, by)}
-    ON CONFLICT ({KEY}) DO UPDATE SET {changed(by, "+", "excluded")}
+    {period_rollups(stream, by)}
+    ON CONFLICT ({KEY}) DO UPDATE SET {rollup_delta(by, "+", "excluded")}
 )"""
 
 
@@ -119,7 +119,7 @@ def store_and_commit(streams: Sequence[Stream]) -> str:
         return COMMIT
     statements = [lock(streams)]
     for stream in streams:
-        statements += [store(stream), *([stream.then] if stream.then else [])]
+        statements += [store(stream), *([stream.after_insert] if stream.after_insert else [])]
     return ";\n".join([*statements, COMMIT])
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from realtime.models import StoredFact
 
 
-class Topic(StrEnum):
+class TopicName(StrEnum):
     """The topics of the contract, whatever the settings call them."""
 
     TRANSACTIONS = "hyperliquid.transactions"
@@ -74,12 +74,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         super().__init_subclass__(**config)
         cls._unset = dict.fromkeys(cls.hidden, msgspec.UNSET)
 
-    def numbered(self, seq: int) -> Self:
+    def with_seq(self, seq: int) -> Self:
         """The row as it goes out once it is stored."""
         return msgspec.structs.replace(self, seq=seq, **self._unset)
 
 
-class Counted(NamedTuple):
+class RollupSpec(NamedTuple):
     """By what facts are counted in periods, besides coin and time.
 
     side    the column of a fact's side
@@ -135,18 +135,18 @@ class Stream:
     time: str
     identity: Callable[[Any], tuple[object, ...]]
     fact: Callable[[Any], Fact]
-    reads: Mapping[tuple[Topic, str | None], Decode] = field(default_factory=dict)
+    sources: Mapping[tuple[TopicName, str | None], Decode] = field(default_factory=dict)
     params: Mapping[Param, type[StrEnum] | None] = field(default_factory=dict)
     required: frozenset[Param] = frozenset()
     derives_from: tuple[str, ...] = ()
     derive: Derive | None = None
     columns: "Mapping[str, str | Combinable]" = field(default_factory=dict)
-    passengers: Mapping[str, str] = field(default_factory=dict)
-    then: str = ""
-    differs: str = "false"
-    follow: Callable[[Sequence[tuple[str, str]]], None] | None = None
-    counted: Counted | None = None
-    gone: str = ""
+    extra_columns: Mapping[str, str] = field(default_factory=dict)
+    after_insert: str = ""
+    conflict_check: str = "false"
+    watch: Callable[[Sequence[tuple[str, str]]], None] | None = None
+    rollup: RollupSpec | None = None
+    after_delete: str = ""
 
 
 _registered: dict[str, Stream] = {}
@@ -174,8 +174,8 @@ def get_stream(name: str) -> Stream:
     return _registered[name]
 
 
-def follow_wallets(wallets: Sequence[tuple[str, str]]) -> None:
+def watch_wallets(wallets: Sequence[tuple[str, str]]) -> None:
     """Makes every stream that follows wallets follow these, [(address, alias)]; known ones stay as they are."""
     for stream in all_streams():
-        if stream.follow is not None:
-            stream.follow(wallets)
+        if stream.watch is not None:
+            stream.watch(wallets)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from hyperwatch.asking import DatabaseThreads
+from hyperwatch.asking import DatabaseExecutor
 from hyperwatch.away import is_cancelled
 from realtime.backfill import BACKFILL_PAGE_ROWS, Backfill, read_events, read_latest
 from realtime.feed import Feed
@@ -33,14 +33,14 @@ class SubscriptionStart:
 
     def __init__(self, backfill: Backfill) -> None:
         self._backfill = backfill
-        self._resumes = DatabaseThreads("hub-resumes", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
-        self._quick_searches = DatabaseThreads("hub-looks", seconds=QUICK_SEARCH_TIMEOUT_SECONDS)
-        self._searches = DatabaseThreads("hub-searches", 2, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+        self._resumes = DatabaseExecutor("hub-resumes", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+        self._quick_searches = DatabaseExecutor("hub-looks", seconds=QUICK_SEARCH_TIMEOUT_SECONDS)
+        self._searches = DatabaseExecutor("hub-searches", 2, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        self._resumes.end()
-        self._quick_searches.end()
-        self._searches.end()
+        self._resumes.shutdown()
+        self._quick_searches.shutdown()
+        self._searches.shutdown()
 
     async def begin(self, feed: Feed, subscriber: Subscriber, start: StartPosition, epoch: str) -> None:
         """Sends a snapshot or a gap, and sets the position to catch up from; raises what the database raises.
@@ -88,7 +88,7 @@ class SubscriptionStart:
     async def _read_page(self, feed: Feed, subscriber: Subscriber) -> None:
         """Sends a page from the database; rows that retention has removed meanwhile are a gap."""
         upto = feed.head
-        events = await self._resumes.ask(read_events, feed.stream, subscriber.seq, BACKFILL_PAGE_ROWS, upto)
+        events = await self._resumes.run(read_events, feed.stream, subscriber.seq, BACKFILL_PAGE_ROWS, upto)
         if subscriber.state is SubscriberState.CLOSED:
             return
         first = events[0].seq if events else upto + 1
@@ -113,13 +113,13 @@ class SubscriptionStart:
         """The latest matching events: in a window first, then, as matches may be rare, in the whole stream."""
         after = max(feed.floor, head - SEARCH_WINDOW_ROWS)
         try:
-            events = await self._quick_searches.ask(read_latest, feed.stream, wanted, after, head, limit)
+            events = await self._quick_searches.run(read_latest, feed.stream, wanted, after, head, limit)
             if len(events) == limit or after == feed.floor:
                 return events
         except DatabaseError as error:
             if not is_cancelled(error):
                 raise
-        return await self._searches.ask(read_latest, feed.stream, wanted, feed.floor, head, limit)
+        return await self._searches.run(read_latest, feed.stream, wanted, feed.floor, head, limit)
 
     async def _resume(self, feed: Feed, subscriber: Subscriber, start: StartPosition, epoch: str) -> None:
         """Sets the position to `since`, or sends a gap first and sets it behind the gap."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from realtime.messages import Address, Amount, Coin, decoder
-from realtime.protocol import BadFrame, ErrorCode
+from realtime.protocol import ProtocolError, ErrorCode
 from realtime.streams import Fact, Param, Stream, channels
 
 NAMES = frozenset(Param)
@@ -18,7 +18,7 @@ Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 A = TypeVar("A")
 # That none may be empty is told, but said in words of our own (`_check_values`).
 Some = Annotated[list[A], Meta(extra_json_schema={"minItems": 1})]
-Snapshot = Annotated[
+SnapshotSize = Annotated[
     int, Meta(ge=1, le=SNAPSHOT_MAX, description="begin with the last that match; states: with the newest of each coin")
 ]
 Since = Annotated[
@@ -48,7 +48,7 @@ class Params(msgspec.Struct, forbid_unknown_fields=True):
     whale_ids: Some[int] | UnsetType = UNSET
     activity_types: Some[str] | UnsetType = UNSET
     filters: Filters = msgspec.field(default_factory=Filters)
-    snapshot: Snapshot | UnsetType = UNSET
+    snapshot: SnapshotSize | UnsetType = UNSET
     since: Since | UnsetType = UNSET
     epoch: EpochValue | UnsetType = UNSET
     batch: IsBatch = False
@@ -115,7 +115,7 @@ def named_channels(names: Sequence[str]) -> list[Stream]:
     known = channels()
     for name in names:
         if name not in known:
-            raise BadFrame(ErrorCode.INVALID_CHANNEL, f"Channel '{name[:64]}' is not supported")
+            raise ProtocolError(ErrorCode.INVALID_CHANNEL, f"Channel '{name[:64]}' is not supported")
     return [known[name] for name in dict.fromkeys(names)]
 
 
@@ -193,5 +193,5 @@ def _shown(taken: dict[Param, Any]) -> dict[str, Any]:
     return msgspec.json.decode(msgspec.json.encode(shown), type=dict[str, Any])
 
 
-def _bad_params(message: str) -> BadFrame:
-    return BadFrame(ErrorCode.INVALID_PARAMS, message)
+def _bad_params(message: str) -> ProtocolError:
+    return ProtocolError(ErrorCode.INVALID_PARAMS, message)

@@ -26,11 +26,11 @@ def const(value: str) -> Any:
     return Annotated[str, Meta(extra_json_schema={"const": value})]
 
 
-def one_of(values: Sequence[str]) -> Any:
+def enum_schema(values: Sequence[str]) -> Any:
     return Annotated[str, Meta(extra_json_schema={"enum": list(values)})]
 
 
-def sent(struct: Any, name: str = "", **types: Any) -> Any:
+def server_schema(struct: Any, name: str = "", **types: Any) -> Any:
     """A struct as it goes out: without what is hidden, with what finished JSON is of. `types` say more than it does."""
     hints = get_type_hints(struct, include_extras=True)
     hidden = getattr(struct, "hidden", ())
@@ -39,7 +39,7 @@ def sent(struct: Any, name: str = "", **types: Any) -> Any:
     return _define(struct, name, fields)
 
 
-def asked(struct: Any, name: str, types: Mapping[str, Any], required: frozenset[str]) -> Any:
+def client_schema(struct: Any, name: str, types: Mapping[str, Any], required: frozenset[str]) -> Any:
     """A struct as a client may send it: with the fields of `types`, most of which may be left out."""
     fields = [
         (field, types[field]) if field in required else (field, types[field] | UnsetType, UNSET)

@@ -28,5 +28,5 @@ class CoinViewSet(ApiViewMixin, ViewSet):
     errors = {}
 
     def list(self, request: Request) -> Response:
-        coins = heads.newest_by_coin()
+        coins = heads.latest_by_coin()
         return Response({"coins": [{"coin": coin, "streams": streams} for coin, streams in coins.items()]})

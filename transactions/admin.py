@@ -1,12 +1,12 @@
 from django.contrib import admin
 
-from hyperwatch.browsing import ReadOnlyAdmin, wallet
+from hyperwatch.browsing import ReadOnlyAdmin, wallet_link
 from transactions.models import Position, PositionSummary, Transaction
 
 
 @admin.register(Transaction)
 class TransactionAdmin(ReadOnlyAdmin):
-    list_display = ("id", "block_timestamp", "coin", "side", "tx_type", "size", "price", wallet("user_address"))
+    list_display = ("id", "block_timestamp", "coin", "side", "tx_type", "size", "price", wallet_link("user_address"))
     list_filter = ("side", "tx_type")
     search_fields = ("coin__exact", "user_address__exact", "tx_hash__exact")
     search_help_text = "A coin, a wallet or a hash, whole and as the venue writes it"
@@ -28,7 +28,7 @@ class PositionAdmin(ReadOnlyAdmin):
         "entry_price",
         "mark_price",
         "unrealized_pnl",
-        wallet("user_address"),
+        wallet_link("user_address"),
     )
     list_filter = ("side",)
     ordering = ("-id",)

@@ -34,7 +34,7 @@ class TransactionType(StrEnum):
     WITHDRAW = "WITHDRAW"
 
 
-class Transaction(Row, frozen=True, kw_only=True):
+class TransactionRow(Row, frozen=True, kw_only=True):
     """A fill, transfer, deposit or withdrawal. A rebate is a negative fee; `raw_data` is the venue's own record."""
 
     tx_hash: HashText
@@ -52,7 +52,7 @@ class Transaction(Row, frozen=True, kw_only=True):
     raw_data: Annotated[Raw | None, JsonOf(dict[str, Any] | None)]
 
 
-class PositionSummary(Row, frozen=True, kw_only=True):
+class PositionSummaryRow(Row, frozen=True, kw_only=True):
     """The positions of one coin at one time; `positions` is the JSON of Position structs."""
 
     coin: str
@@ -60,7 +60,7 @@ class PositionSummary(Row, frozen=True, kw_only=True):
     positions: Raw
 
 
-class Position(msgspec.Struct, kw_only=True):
+class PositionRow(msgspec.Struct, kw_only=True):
     user_address: Address
     side: Side
     size: Amount
@@ -88,7 +88,7 @@ class _Transaction(msgspec.Struct, kw_only=True):
 
 
 class _Positions(msgspec.Struct):
-    positions: list[Position]
+    positions: list[PositionRow]
 
 
 class _SummaryMessage(msgspec.Struct):
@@ -101,11 +101,11 @@ _read = decoder(_Transaction)
 _read_summary = decoder(_SummaryMessage)
 
 
-def from_transaction(message: bytes) -> Sequence[Transaction]:
+def from_transaction(message: bytes) -> Sequence[TransactionRow]:
     """The transaction of a message on the transactions topic."""
     read = _read(message)
     return [
-        Transaction(
+        TransactionRow(
             tx_hash=read.tx_hash,
             block_number=known_block(read.block_number),
             block_timestamp=utc(read.block_timestamp),
@@ -123,7 +123,7 @@ def from_transaction(message: bytes) -> Sequence[Transaction]:
     ]
 
 
-def identity(row: Transaction) -> tuple[object, ...]:
+def identity(row: TransactionRow) -> tuple[object, ...]:
     """What makes two messages the same transaction (kafka.md)."""
     tid = raw_data(row.raw_data).tid
     if tid is not None:
@@ -132,7 +132,7 @@ def identity(row: Transaction) -> tuple[object, ...]:
     return (row.block_timestamp, row.tx_hash, *what)
 
 
-def fact(row: Transaction) -> Fact:
+def fact(row: TransactionRow) -> Fact:
     return Fact(
         time=row.block_timestamp,
         coin=row.coin,
@@ -147,20 +147,20 @@ def fact(row: Transaction) -> Fact:
     )
 
 
-def from_summary(message: bytes) -> Sequence[PositionSummary]:
+def from_summary(message: bytes) -> Sequence[PositionSummaryRow]:
     """The summary of a POSITION_SUMMARY message; it names each wallet's long and short once."""
     read = _read_summary(message)
     positions = read.data.positions
     if len({(position.user_address, position.side) for position in positions}) < len(positions):
         raise ValueError("a position stands twice in one summary")
     return [
-        PositionSummary(coin=read.coin, timestamp=utc(read.timestamp), positions=Raw(msgspec.json.encode(positions)))
+        PositionSummaryRow(coin=read.coin, timestamp=utc(read.timestamp), positions=Raw(msgspec.json.encode(positions)))
     ]
 
 
-def summary_identity(row: PositionSummary) -> tuple[object, ...]:
+def summary_identity(row: PositionSummaryRow) -> tuple[object, ...]:
     return (row.coin, row.timestamp)
 
 
-def summary_fact(row: PositionSummary) -> Fact:
+def summary_fact(row: PositionSummaryRow) -> Fact:
     return Fact(time=row.timestamp, coin=row.coin)

@@ -18,7 +18,7 @@ from hyperwatch.fields import (
     wire,
 )
 from hyperwatch.formats import Side, TransactionSide
-from realtime.heads import newest_ids
+from realtime.heads import latest_ids
 from realtime.models import StoredFact
 from transactions.events import TransactionType
 
@@ -83,7 +83,7 @@ class Transaction(StoredFact):
 class SummaryQuerySet(models.QuerySet["PositionSummary"]):
     def newest_times(self, coins: Iterable[str] | None) -> dict[str, datetime]:
         """When each of `coins` was summed up last, or each that there is."""
-        newest = self.filter(id__in=newest_ids(self, "position_summaries", "timestamp", coins))
+        newest = self.filter(id__in=latest_ids(self, "position_summaries", "timestamp", coins))
         return dict(newest.order_by("coin").values_list("coin", "timestamp"))
 
 

@@ -3,7 +3,7 @@
 from django.db.models import F
 
 from hyperwatch.formats import TransactionSide
-from realtime.streams import Counted, Param, Stream, Topic, register
+from realtime.streams import RollupSpec, Param, Stream, TopicName, register
 from transactions import events, models
 
 TRANSACTIONS = register(
@@ -12,11 +12,11 @@ TRANSACTIONS = register(
         frame_type="transaction",
         is_state=False,
         model=models.Transaction,
-        row=events.Transaction,
+        row=events.TransactionRow,
         time="block_timestamp",
         identity=events.identity,
         fact=events.fact,
-        reads={(Topic.TRANSACTIONS, None): events.from_transaction},
+        sources={(TopicName.TRANSACTIONS, None): events.from_transaction},
         params={
             Param.COINS: None,
             Param.USER_ADDRESSES: None,
@@ -30,7 +30,7 @@ TRANSACTIONS = register(
             "kind": "tx_type",
             "value": F("size") * F("price"),
         },
-        counted=Counted("side", TransactionSide),
+        rollup=RollupSpec("side", TransactionSide),
     )
 )
 
@@ -47,20 +47,20 @@ POSITION_SUMMARIES = register(
         frame_type=None,
         is_state=True,
         model=models.PositionSummary,
-        row=events.PositionSummary,
+        row=events.PositionSummaryRow,
         time="timestamp",
         identity=events.summary_identity,
         fact=events.summary_fact,
-        reads={(Topic.COMPUTED_DATA, "POSITION_SUMMARY"): events.from_summary},
-        passengers={"positions": "json"},
-        then=f"""
+        sources={(TopicName.COMPUTED_DATA, "POSITION_SUMMARY"): events.from_summary},
+        extra_columns={"positions": "json"},
+        after_insert=f"""
 INSERT INTO positions (coin, timestamp, {POSITION})
 SELECT i.coin, i.timestamp, {POSITION} FROM incoming_position_summaries i
 JOIN stored s ON s.stream = 'position_summaries' AND s.ord = i.ord AND s.seq > 0, {INCOMING_POSITIONS}""",
-        differs=f"""(
+        conflict_check=f"""(
     json_array_length(i.positions) <> (SELECT count(*) {KNOWN_POSITIONS})
     OR EXISTS (SELECT {POSITION} FROM {INCOMING_POSITIONS} EXCEPT SELECT {POSITION} {KNOWN_POSITIONS})
 )""",
-        gone="DELETE FROM positions p USING gone WHERE p.coin = gone.coin AND p.timestamp = gone.timestamp",
+        after_delete="DELETE FROM positions p USING gone WHERE p.coin = gone.coin AND p.timestamp = gone.timestamp",
     )
 )

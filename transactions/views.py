@@ -4,7 +4,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hyperwatch.api.parameters import HASH, refused
+from hyperwatch.api.parameters import HASH, invalid_parameter
 from hyperwatch.formats import ZERO_HASH
 from realtime.reading import StreamViewSet
 from transactions import filters, serializers
@@ -32,12 +32,12 @@ class TransactionViewSet(ListModelMixin, StreamViewSet):
     def retrieve(self, request: Request, tx_hash: str) -> Response:
         """The fills of one hash: the first, and at most 1,000 of all."""
         if tx_hash == ZERO_HASH:
-            raise refused("tx_hash", OF_MANY)
+            raise invalid_parameter("tx_hash", OF_MANY)
         fills = self.get_queryset().fills_of(tx_hash)
-        rows = self.rows(fills[:MOST_FILLS])
+        rows = self.fetch_rows(fills[:MOST_FILLS])
         if not rows:
             raise NotFound("no transaction has this hash")
-        return self.answer(**msgspec.structs.asdict(rows[0]), fills=rows, fills_total=fills.count())
+        return self.respond(**msgspec.structs.asdict(rows[0]), fills=rows, fills_total=fills.count())
 
 
 class PositionViewSet(StreamViewSet):
@@ -50,6 +50,6 @@ class PositionViewSet(StreamViewSet):
     errors = {}
 
     def list(self, request: Request) -> Response:
-        as_of = self.asked().newest_times(self.parameters["coin"])
+        as_of = self.filtered().newest_times(self.parameters["coin"])
         positions = Position.objects.held(as_of, self.parameters["user_address"])
         return Response({"positions": positions, "as_of": as_of})

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from hyperwatch.browsing import ReadOnlyAdmin, wallet
+from hyperwatch.browsing import ReadOnlyAdmin, wallet_link
 from hyperwatch.formats import isoformat
 from realtime.streams import get_stream
 from whales.models import WhaleActivity, WhaleWatch
@@ -83,7 +83,7 @@ class WhaleActivityAdmin(ReadOnlyAdmin):
         "size",
         "value_usd",
         "alias",
-        wallet("wallet_address"),
+        wallet_link("wallet_address"),
     )
     list_filter = ("activity_type",)
     search_fields = ("wallet_address__exact", "coin__exact")

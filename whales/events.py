@@ -26,7 +26,7 @@ class Details(msgspec.Struct):
     dir: Annotated[str, Meta(examples=["Open Long"])] | None
 
 
-class WhaleActivity(Row, frozen=True, kw_only=True):
+class WhaleActivityRow(Row, frozen=True, kw_only=True):
     """Something that a watched wallet did."""
 
     id: Number = 0
@@ -52,7 +52,7 @@ class Whale(NamedTuple):
     alias: str
 
 
-def activities(stream: str, fact: Fact, whale: Whale, large_trade_usd: Decimal) -> list[WhaleActivity]:
+def activities(stream: str, fact: Fact, whale: Whale, large_trade_usd: Decimal) -> list[WhaleActivityRow]:
     """What a stream's fact of a watched wallet comes to; `large_trade_usd` is where a trade begins to be large."""
     if stream == "liquidations":
         return [_activity(ActivityType.LIQUIDATION, fact, whale)]
@@ -74,8 +74,8 @@ def _moves(fact: Fact) -> list[ActivityType]:
     return [kind for kind in (ActivityType.OPEN, ActivityType.CLOSE) if direction.startswith(f"{kind.capitalize()} ")]
 
 
-def _activity(kind: ActivityType, fact: Fact, whale: Whale) -> WhaleActivity:
-    return WhaleActivity(
+def _activity(kind: ActivityType, fact: Fact, whale: Whale) -> WhaleActivityRow:
+    return WhaleActivityRow(
         whale_id=whale.id,
         wallet_address=fact.address or "",
         alias=whale.alias,
@@ -89,12 +89,12 @@ def _activity(kind: ActivityType, fact: Fact, whale: Whale) -> WhaleActivity:
     )
 
 
-def identity(row: WhaleActivity) -> tuple[object, ...]:
+def identity(row: WhaleActivityRow) -> tuple[object, ...]:
     """Its type; the store adds the identity of the fact it came from."""
     return (row.activity_type,)
 
 
-def fact(row: WhaleActivity) -> Fact:
+def fact(row: WhaleActivityRow) -> Fact:
     return Fact(
         time=row.timestamp,
         coin=row.coin,

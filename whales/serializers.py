@@ -6,7 +6,7 @@ from django.db import IntegrityError
 from rest_framework import serializers
 
 from hyperwatch.api.errors import Conflict
-from hyperwatch.api.serializers import AddressField, BodySerializer, FactSerializer
+from hyperwatch.api.serializers import AddressInputField, BodySerializer, FactSerializer
 from whales.models import WhaleActivity, WhaleWatch
 
 
@@ -14,7 +14,7 @@ class WhaleSerializer(BodySerializer[WhaleWatch]):
     """A wallet that is watched, or was while `is_active` was true."""
 
     # No validator looks whether the address is there: the constraint says it, to two writers at once as well.
-    wallet_address = AddressField(max_length=42, validators=[])
+    wallet_address = AddressInputField(max_length=42, validators=[])
 
     class Meta:
         model = WhaleWatch

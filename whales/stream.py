@@ -10,7 +10,7 @@ from realtime.streams import Fact, Param, Stream, register
 from whales import events, models
 
 
-def derive(facts: Mapping[str, Sequence[Fact]]) -> Iterable[tuple[str, int, events.WhaleActivity]]:
+def derive(facts: Mapping[str, Sequence[Fact]]) -> Iterable[tuple[str, int, events.WhaleActivityRow]]:
     """The activities of the wallets that are watched at this moment."""
     addresses = {fact.address for fact in chain.from_iterable(facts.values()) if fact.address}
     # As one text: to quote each of a batch's wallets costs more than the query.
@@ -42,7 +42,7 @@ WHALE_ACTIVITIES = register(
         frame_type="whale_activity",
         is_state=False,
         model=models.WhaleActivity,
-        row=events.WhaleActivity,
+        row=events.WhaleActivityRow,
         time="timestamp",
         identity=events.identity,
         fact=events.fact,
@@ -55,6 +55,6 @@ WHALE_ACTIVITIES = register(
         columns={"whale_id": "whale_id", "kind": "activity_type", "value": "value_usd"},
         derives_from=("liquidations", "transactions"),
         derive=derive,
-        follow=follow,
+        watch=follow,
     )
 )

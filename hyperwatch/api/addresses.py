@@ -17,11 +17,11 @@ def forwarded_address(header: str, peer: str) -> str:
     forwarded = [part.strip() for part in header.split(",")]
     proxies = api_settings.NUM_PROXIES or 0
     is_told = proxies and forwarded[0]
-    return counted_as(forwarded[-min(proxies, len(forwarded))] if is_told else peer)
+    return network_of(forwarded[-min(proxies, len(forwarded))] if is_told else peer)
 
 
 @lru_cache(4_096)
-def counted_as(address: str) -> str:
+def network_of(address: str) -> str:
     """The site of an address of IPv6, the address itself of IPv4; what is no address is quoted and cut.
 
     Some proxies tell the client's port with it.

@@ -17,7 +17,7 @@ end
 return stand"""
 
 
-class CountingRedis(RedisCache):
+class RedisRateCache(RedisCache):
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         self._of_thread = threading.local()
@@ -38,7 +38,7 @@ class CountingRedis(RedisCache):
         return dict(zip(more, stand, strict=True))
 
 
-class CountingMemory(LocMemCache):
+class MemoryRateCache(LocMemCache):
     def count(self, more: Mapping[str, int], seconds: int) -> dict[str, int]:
         return {key: self._count(key, amount, seconds) for key, amount in more.items()}
 

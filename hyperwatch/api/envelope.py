@@ -21,14 +21,14 @@ MESSAGES = {status.value: status.phrase for status in HTTPStatus} | {400: "Inval
 Details = Mapping[str, list[str]]
 
 
-class Age:
+class AgePlaceholder:
     """In the data of an answer: how old something of this time is, in seconds, when the answer goes out."""
 
     def __init__(self, time: datetime) -> None:
         self.time = time
 
 
-class Draft:
+class ResponseTemplate:
     """An encoded answer that waits for the moment it goes out at, by which its timestamp and ages are told.
 
     So it can be kept, and go out again. The places left open are between NULs, which JSON never has in it.
@@ -40,7 +40,7 @@ class Draft:
         self._times = [datetime.fromisoformat(place.decode()) if place else None for place in self._pieces[1::2]]
         self.size = len(encoded)
 
-    def at(self, now: datetime) -> bytes:
+    def render(self, now: datetime) -> bytes:
         pieces = self._pieces.copy()
         pieces[1::2] = [_encode_plain(clock.age_seconds(time, now) if time else now) for time in self._times]
         return b"".join(pieces)
@@ -54,7 +54,7 @@ def _wire(value: object) -> str | msgspec.Raw:
     # msgspec encodes str and no subclass of it; whatever else it does not know is a mistake of ours.
     if isinstance(value, str | Promise):
         return str(value)
-    if isinstance(value, Age):
+    if isinstance(value, AgePlaceholder):
         return msgspec.Raw(b"\0%b\0" % value.time.isoformat().encode())
     raise TypeError(f"{type(value).__name__} has no form on the wire")
 
@@ -62,18 +62,18 @@ def _wire(value: object) -> str | msgspec.Raw:
 encode = msgspec.json.Encoder(enc_hook=_wire).encode
 
 
-def success(data: Any, status: int = 200) -> bytes:
+def success_body(data: Any, status: int = 200) -> bytes:
     """`data` in its envelope: rows as structs, raw JSON, dicts, lists; times come out in UTC with `Z`."""
-    return Draft(data, status).at(clock.now())
+    return ResponseTemplate(data, status).render(clock.now())
 
 
-def failure(status: int, error: str, details: Details | None = None) -> bytes:
+def error_body(status: int, error: str, details: Details | None = None) -> bytes:
     """An error in its envelope; `details` names the fields at fault and why."""
     envelope = {"code": status, "message": MESSAGES.get(status, "Error"), "error": error}
     told = {"details": details} if details else {}
     return encode({**envelope, **told, "timestamp": clock.now()})
 
 
-def failed(status: int, error: str) -> HttpResponse:
+def error_response(status: int, error: str) -> HttpResponse:
     """An enveloped error from outside the views: a middleware, an unrouted path."""
-    return HttpResponse(failure(status, error), status=status, content_type="application/json")
+    return HttpResponse(error_body(status, error), status=status, content_type="application/json")

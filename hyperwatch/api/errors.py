@@ -14,12 +14,12 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
-from hyperwatch.api.envelope import Details, failed
-from hyperwatch.away import is_away
+from hyperwatch.api.envelope import Details, error_response
+from hyperwatch.away import is_unavailable
 
 log = logging.getLogger(__name__)
 
-AWAY = "the database does not answer; try again in a moment"
+DATABASE_UNAVAILABLE_TEXT = "the database does not answer; try again in a moment"
 BROKEN = "something went wrong on our side; it is logged"
 WHOLE = "non_field_errors"
 
@@ -33,9 +33,9 @@ class TooLarge(exceptions.APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 
-class Away(exceptions.APIException):
+class ServiceUnavailable(exceptions.APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = AWAY
+    default_detail = DATABASE_UNAVAILABLE_TEXT
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -50,9 +50,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 def _known(error: Exception) -> Exception:
-    if is_away(error):
+    if is_unavailable(error):
         log.warning("the database does not answer: %s", str(error).strip())
-        return Away()
+        return ServiceUnavailable()
     if isinstance(error, RequestDataTooBig):
         return TooLarge(f"the body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes")
     if isinstance(error, Http404):
@@ -96,20 +96,20 @@ def _is_api(request: HttpRequest) -> bool:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's `handler400`: refused before any view, by a middleware."""
     if _is_api(request):
-        return failed(400, "the request is not understood")
+        return error_response(400, "the request is not understood")
     return defaults.bad_request(request, exception)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's `handler404`."""
     if _is_api(request):
-        return failed(404, f"there is nothing at {request.path}")
+        return error_response(404, f"there is nothing at {request.path}")
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's `handler500`: what no view has caught, a middleware's own failure."""
-    away = is_away(sys.exc_info()[1])
+    away = is_unavailable(sys.exc_info()[1])
     if _is_api(request):
-        return failed(503, AWAY) if away else failed(500, BROKEN)
+        return error_response(503, DATABASE_UNAVAILABLE_TEXT) if away else error_response(500, BROKEN)
     return defaults.server_error(request)

@@ -13,7 +13,7 @@ from django_filters.filters import Filter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from rest_framework.exceptions import ValidationError
 
-from hyperwatch.api.parameters import MOMENT, Parameter
+from hyperwatch.api.parameters import TIME_PARAMETER, Parameter
 
 # Of whatever model, with its own methods.
 Query = Any
@@ -42,7 +42,7 @@ class ParameterField(forms.Field):
 
     def to_python(self, value: Any) -> Any:
         try:
-            return self.parameter.of(value)
+            return self.parameter.parse(value)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from None
 
@@ -65,7 +65,7 @@ class ParameterFilter(Filter):
 
     def read(self, texts: Sequence[str]) -> Any:
         """The value given, None where none is; raises ValueError with the reason."""
-        value = self.parameter.of(texts)
+        value = self.parameter.parse(texts)
         if value is None and self.is_required:
             raise ValueError(REQUIRED)
         return value
@@ -78,7 +78,7 @@ class ViewParameter(ParameterFilter):
         return {}
 
 
-def disordered(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def range_errors(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The parameters that go before others and are behind them, with the reason."""
     for first, second, relation in PAIRS:
         low, high = asked.get(first), asked.get(second)
@@ -89,7 +89,7 @@ def disordered(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 class ParameterForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        for name, reason in disordered(cleaned):
+        for name, reason in range_errors(cleaned):
             self.add_error(name, reason)
         return cleaned
 
@@ -100,7 +100,7 @@ class StrictFilterSet(FilterSet):
     A list is read by `read` and `narrowed`; the form, ten times as slow, is for pages that show one.
     """
 
-    tolerated: ClassVar[tuple[str, ...]] = ()
+    ignored_params: ClassVar[tuple[str, ...]] = ()
 
     class Meta:
         form = ParameterForm
@@ -114,14 +114,14 @@ class StrictFilterSet(FilterSet):
                 asked[name] = one.read(query.getlist(name))
             except ValueError as error:
                 reasons[name] = [f"{name} {error}"]
-        for name, reason in disordered(asked):
+        for name, reason in range_errors(asked):
             reasons[name] = [f"{name} {reason}"]
         if reasons:
             raise ValidationError(reasons)
         return asked
 
     @classmethod
-    def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
+    def apply(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
         """What of `queryset` is asked for."""
         conditions = dict[str, Any]()
         for name, value in asked.items():
@@ -130,16 +130,16 @@ class StrictFilterSet(FilterSet):
         return queryset.filter(**conditions) if conditions else queryset
 
     def filter_queryset(self, queryset: Query) -> Query:
-        return self.narrowed(queryset, self.form.cleaned_data)
+        return self.apply(queryset, self.form.cleaned_data)
 
 
 def start_time(field_name: str) -> ParameterFilter:
     """`start_time` ≤ t, with `end_time` the half-open window of the contract."""
-    return ParameterFilter(MOMENT, field_name, "gte")
+    return ParameterFilter(TIME_PARAMETER, field_name, "gte")
 
 
 def end_time(field_name: str) -> ParameterFilter:
-    return ParameterFilter(MOMENT, field_name, "lt")
+    return ParameterFilter(TIME_PARAMETER, field_name, "lt")
 
 
 class StrictFilterBackend(DjangoFilterBackend):
@@ -150,4 +150,4 @@ class StrictFilterBackend(DjangoFilterBackend):
         # What a path names is not filtered away.
         if view.detail or filterset is None:
             return queryset
-        return filterset.narrowed(queryset, view.parameters)
+        return filterset.apply(queryset, view.parameters)

@@ -14,15 +14,15 @@ from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
 
-from hyperwatch.asking import DatabaseThreads
-from hyperwatch.away import DATABASE_AWAY, told_when_away
-from hyperwatch.together import Together
+from hyperwatch.asking import DatabaseExecutor
+from hyperwatch.away import DATABASE_UNAVAILABLE, normalize_db_errors
+from hyperwatch.together import BatchLoader
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 
 # Its own, so that whoever comes waits for nothing but keys.
-_thread = DatabaseThreads("keys", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+_thread = DatabaseExecutor("keys", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
 
 PLAIN_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
@@ -53,7 +53,7 @@ def _plain(key: str) -> str:
     return key
 
 
-class ReadsOpenWritesByKey(BasePermission):
+class AnonymousReadOrApiKey(BasePermission):
     message = "only the bearer of a key may do this, or an admin who may do it in the admin pages"
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -73,16 +73,16 @@ def _may(request: Request, view: Any) -> bool:
     return bool(user.has_perms(needed))
 
 
-class KeysAway(Exception):
+class AuthUnavailable(Exception):
     """The database, which knows the keys, does not answer."""
 
 
-async def may_read(token: str) -> bool:
+async def can_read(token: str) -> bool:
     """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may. Raises KeysAway."""
-    return settings.ALLOW_ANONYMOUS_READS or await _tokens.ask(token)
+    return settings.ALLOW_ANONYMOUS_READS or await _tokens.load(token)
 
 
-async def that_count(prefixes: Collection[str]) -> set[str]:
+async def usable_keys(prefixes: Collection[str]) -> set[str]:
     """Of keys, by their prefixes, those that are neither revoked nor expired. Raises KeysAway."""
     return await _asked(_that_count, prefixes)
 
@@ -94,10 +94,10 @@ def prefix_of(key: str) -> str:
 
 async def _asked(ask: Callable[[Q], A], question: Q) -> A:
     try:
-        with told_when_away():
-            return await _thread.ask(ask, question)
-    except DATABASE_AWAY as error:
-        raise KeysAway from error
+        with normalize_db_errors():
+            return await _thread.run(ask, question)
+    except DATABASE_UNAVAILABLE as error:
+        raise AuthUnavailable from error
 
 
 def _are_valid(tokens: Sequence[str]) -> list[bool]:
@@ -106,7 +106,7 @@ def _are_valid(tokens: Sequence[str]) -> list[bool]:
 
 
 # A crowd that comes while a table is locked is told so at once, and not one after the other.
-_tokens: Together[str, bool] = Together(partial(_asked, _are_valid))
+_tokens: BatchLoader[str, bool] = BatchLoader(partial(_asked, _are_valid))
 
 
 def _that_count(prefixes: Collection[str]) -> set[str]:

@@ -8,7 +8,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from hyperwatch.api.parameters import refused
+from hyperwatch.api.parameters import invalid_parameter
 
 # What programs accept, for which nothing need be weighed.
 FIRST = ("*/*", "application/json")
@@ -23,7 +23,7 @@ class JsonUnlessBrowser(DefaultContentNegotiation):
         asked = request.query_params.get("format")
         formats = [renderer.format for renderer in renderers]
         if asked and asked not in formats:
-            raise refused("format", f"takes {', '.join(formats[:-1])} or {formats[-1]}")
+            raise invalid_parameter("format", f"takes {', '.join(formats[:-1])} or {formats[-1]}")
         if not asked and request.headers.get("Accept", "*/*") in FIRST:
             return _first(renderers)
         try:

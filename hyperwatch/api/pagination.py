@@ -14,15 +14,15 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hyperwatch.api.parameters import BIGINT, ID, Parameter, refused, whole_number
+from hyperwatch.api.parameters import BIGINT, ID, Parameter, invalid_parameter, whole_number
 
 PAGE_SIZE = 20
 PAGE_SIZES = whole_number(1, 100)
 # As far as rows are counted and pages numbered.
-DEEPEST = 10_000
+MAX_OFFSET = 10_000
 
 
-class Snapshot(NamedTuple):
+class ReadPoint(NamedTuple):
     """What an answer is made from: the stream as far as `head`, in one life of the database."""
 
     head: int
@@ -41,7 +41,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
 
     @classmethod
-    def read(cls, text: str, now: Snapshot) -> "Cursor":
+    def read(cls, text: str, now: ReadPoint) -> "Cursor":
         """Raises ValueError for what none of this epoch's answers gave."""
         packed = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
         cursor = _unpack(packed)
@@ -54,7 +54,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 _unpack = msgspec.msgpack.Decoder(Cursor).decode
 
 
-def place(now: Snapshot) -> Parameter[Cursor]:
+def place(now: ReadPoint) -> Parameter[Cursor]:
     """What `cursor` takes; without a value it starts a walk."""
     takes = "a next_cursor of an earlier answer, or nothing to start"
     return Parameter(partial(Cursor.read, now=now), takes, {"type": "string"})
@@ -65,20 +65,20 @@ def time_of(queryset: QuerySet[Any]) -> str:
     return str(queryset.model._meta.ordering[0]).lstrip("-")
 
 
-def behind(queryset: QuerySet[Any], time: datetime, seq: int) -> QuerySet[Any]:
+def after_place(queryset: QuerySet[Any], time: datetime, seq: int) -> QuerySet[Any]:
     """What of a list of facts comes behind one of them."""
     field = time_of(queryset)
     # The bound on the time alone is what the index is entered by.
     return queryset.filter(Q(**{f"{field}__lt": time}) | Q(id__lt=seq), **{f"{field}__lte": time})
 
 
-def refuse_pages(query: QueryDict) -> None:
+def reject_pages(query: QueryDict) -> None:
     """A 400 for whoever asks for the whole of a list, and for a page of it too."""
     if given := [name for name in TAKES if name in query]:
         raise ValidationError({name: [f"{name} is not taken for CSV, which gives the whole list"] for name in given})
 
 
-class PageOrCursor(BasePagination):
+class HybridPagination(BasePagination):
     """`page` and `page_size`, or `cursor`. The view says what its answer is made from (`snapshot`) and, where it
     knows, the `total`, and hands the finished rows back: each has `seq` and its time."""
 
@@ -87,33 +87,33 @@ class PageOrCursor(BasePagination):
     size = PAGE_SIZE
     next_is_there = False
 
-    def pin(self, request: Request, now: Snapshot) -> Snapshot:
+    def pin(self, request: Request, now: ReadPoint) -> ReadPoint:
         """The snapshot that the answer is made from: a walk stays with the one that it began with."""
         self.is_walk = "cursor" in request.query_params
         if self.is_walk:
-            self.cursor = place(now).asked(request.query_params, "cursor", None)
-        return Snapshot(self.cursor.head, now.epoch) if self.cursor else now
+            self.cursor = place(now).from_query(request.query_params, "cursor", None)
+        return ReadPoint(self.cursor.head, now.epoch) if self.cursor else now
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.view = view
-        self.snapshot: Snapshot = view.snapshot
-        self.size = PAGE_SIZES.asked(request.query_params, "page_size", PAGE_SIZE)
+        self.snapshot: ReadPoint = view.snapshot
+        self.size = PAGE_SIZES.from_query(request.query_params, "page_size", PAGE_SIZE)
         self.time = time_of(queryset)
-        return self._walk(queryset) if self.is_walk else self._numbered(queryset, request, view)
+        return self._by_cursor(queryset) if self.is_walk else self._numbered(queryset, request, view)
 
-    def _walk(self, queryset: QuerySet[Any]) -> list[Any]:
+    def _by_cursor(self, queryset: QuerySet[Any]) -> list[Any]:
         rows = list(self.view.newest(self._after(queryset), self.size + 1))
         self.next_is_there = len(rows) > self.size
         return rows[: self.size]
 
     def _after(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return behind(queryset, self.cursor.time, self.cursor.seq) if self.cursor else queryset
+        return after_place(queryset, self.cursor.time, self.cursor.seq) if self.cursor else queryset
 
     def _numbered(self, queryset: QuerySet[Any], request: Request, view: Any) -> list[Any]:
-        self.page = ID.asked(request.query_params, "page", 1)
+        self.page = ID.from_query(request.query_params, "page", 1)
         begin = (self.page - 1) * self.size
-        if begin >= DEEPEST:
-            raise refused("page", f"begins beyond row {DEEPEST}; walk there with cursor=")
+        if begin >= MAX_OFFSET:
+            raise invalid_parameter("page", f"begins beyond row {MAX_OFFSET}; walk there with cursor=")
         self.total, self.total_exact = _count(queryset, view)
         if begin and begin >= self.total:
             raise NotFound(f"there are {self.total} rows, and page {self.page} is past the end")
@@ -122,10 +122,10 @@ class PageOrCursor(BasePagination):
         return list(view.newest(queryset, most, begin)) if most else []
 
     def get_paginated_response(self, data: Sequence[Any]) -> Response:
-        told = self._cursor_told(data) if self.is_walk else self._page_told()
+        told = self._cursor_links(data) if self.is_walk else self._page_links()
         return Response({"items": data, "pagination": {**told, "page_size": self.size}})
 
-    def _page_told(self) -> dict[str, Any]:
+    def _page_links(self) -> dict[str, Any]:
         return {
             "page": self.page,
             "total": self.total,
@@ -133,7 +133,7 @@ class PageOrCursor(BasePagination):
             "total_exact": self.total_exact,
         }
 
-    def _cursor_told(self, data: Sequence[Any]) -> dict[str, Any]:
+    def _cursor_links(self, data: Sequence[Any]) -> dict[str, Any]:
         if not self.next_is_there:
             return {"next_cursor": None}
         last = data[-1]
@@ -160,7 +160,7 @@ def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
     if total is not None:
         return total, True
     counted = view.matching(queryset)
-    return min(counted, DEEPEST), counted <= DEEPEST
+    return min(counted, MAX_OFFSET), counted <= MAX_OFFSET
 
 
 def _parameter(takes: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _parameter(takes: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 TAKES = {
     "page": _parameter(
-        f"{ID.takes.capitalize()}. One that begins beyond row {DEEPEST} is refused, and so is any for CSV.",
+        f"{ID.takes.capitalize()}. One that begins beyond row {MAX_OFFSET} is refused, and so is any for CSV.",
         {**ID.schema, "default": 1},
     ),
     "page_size": _parameter(
@@ -191,7 +191,7 @@ PAGE_SCHEMA = {
         "page_size": _WHOLE,
         "total": _WHOLE,
         "total_pages": _WHOLE,
-        "total_exact": {"type": "boolean", "description": f"false: there are more than {DEEPEST}"},
+        "total_exact": {"type": "boolean", "description": f"false: there are more than {MAX_OFFSET}"},
     },
 }
 CURSOR_SCHEMA = {

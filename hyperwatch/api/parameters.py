@@ -22,27 +22,27 @@ D = TypeVar("D")
 
 BIGINT = 2**63 - 1
 # Of what a client has made up an answer repeats so much and no more.
-MOST_NAMED = 10
-LONGEST_NAME = 64
+MAX_NAMES = 10
+MAX_NAME_LENGTH = 64
 DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 # `+` in a query string arrives as a space.
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|z|[-+ ]\d\d:?\d\d)?)?", re.ASCII)
 
 
-def refused(name: str, reason: str) -> ValidationError:
+def invalid_parameter(name: str, reason: str) -> ValidationError:
     """A 400 that names the parameter; `reason` goes on after the name."""
     return ValidationError({name: [f"{name} {reason}"]})
 
 
-def refuse_unknown(given: Iterable[str], known: Sequence[str], tolerated: Container[str] = ()) -> None:
+def reject_unknown(given: Iterable[str], known: Sequence[str], tolerated: Container[str] = ()) -> None:
     """A 400 that names what is none of `known`: a misspelt filter would find everything, a misspelt field be lost.
 
     A name may be no Unicode: JSON can write half a character.
     """
-    unknown = [name for name in given if name not in known and name not in tolerated][:MOST_NAMED]
+    unknown = [name for name in given if name not in known and name not in tolerated][:MAX_NAMES]
     if unknown:
         listed = " and ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
-        named = [name[:LONGEST_NAME].encode(errors="replace").decode() for name in unknown]
+        named = [name[:MAX_NAME_LENGTH].encode(errors="replace").decode() for name in unknown]
         raise ValidationError({name: [f"{name} is not known here, only {listed}"] for name in named})
 
 
@@ -59,7 +59,7 @@ class Parameter(Generic[T]):
     takes: str
     schema: Mapping[str, Any]
 
-    def of(self, texts: Sequence[str]) -> T | None:
+    def parse(self, texts: Sequence[str]) -> T | None:
         """The value given, None where none is; raises ValueError with the reason."""
         if len(texts) > 1:
             raise ValueError("is given more than once")
@@ -70,23 +70,23 @@ class Parameter(Generic[T]):
         except (ValueError, OverflowError):
             raise ValueError(f"takes {self.takes}") from None
 
-    def named(self, name: str, text: str) -> T:
+    def from_path(self, name: str, text: str) -> T:
         """The value of a part of a path."""
         value = self._checked(name, [text])
         if value is None:
-            raise refused(name, f"takes {self.takes}")
+            raise invalid_parameter(name, f"takes {self.takes}")
         return value
 
-    def asked(self, query: QueryDict, name: str, default: D) -> T | D:
+    def from_query(self, query: QueryDict, name: str, default: D) -> T | D:
         """The value of a query parameter."""
         value = self._checked(name, query.getlist(name))
         return default if value is None else value
 
     def _checked(self, name: str, texts: Sequence[str]) -> T | None:
         try:
-            return self.of(texts)
+            return self.parse(texts)
         except ValueError as error:
-            raise refused(name, str(error)) from None
+            raise invalid_parameter(name, str(error)) from None
 
 
 def whole_number(least: int, most: int) -> Parameter[int]:
@@ -166,7 +166,7 @@ COINS = Parameter(
         "example": "BTC,ETH",
     },
 )
-MOMENT = Parameter(
+TIME_PARAMETER = Parameter(
     read_time,
     "an ISO 8601 time (2026-01-10T10:30:00Z); without an offset it means UTC",
     {"type": "string", "format": "date-time", "example": "2026-01-10T10:30:00Z"},

@@ -25,11 +25,11 @@ class EnvelopeRenderer(BaseRenderer):
         context = renderer_context or {}
         response = context["response"]
         if response.exception:
-            body = envelope.failure(response.status_code, data["error"], data.get("details"))
+            body = envelope.error_body(response.status_code, data["error"], data.get("details"))
         else:
             # Who keeps answers finds it here.
-            response.draft = envelope.Draft(data, response.status_code)
-            body = response.draft.at(clock.now())
+            response.draft = envelope.ResponseTemplate(data, response.status_code)
+            body = response.draft.render(clock.now())
         return msgspec.json.format(body, indent=4) if context.get("indent") else body
 
 
@@ -46,13 +46,13 @@ class CsvRenderer(EnvelopeRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         context = renderer_context or {}
-        response, table = context["response"], tables.table_of(context["view"])
+        response, table = context["response"], tables.table_for(context["view"])
         if response.exception or table is None:
             response["Content-Type"] = EnvelopeRenderer.media_type
             return super().render(data, accepted_media_type, renderer_context)
         for header, value in tables.headers(context["request"], data).items():
             response[header] = value
-        return tables.first_line(table.columns) + tables.lines(table.columns, data[table.name])
+        return tables.header_line(table.columns) + tables.data_lines(table.columns, data[table.name])
 
 
 class BrowsableEnvelopeRenderer(BrowsableAPIRenderer):

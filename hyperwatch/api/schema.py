@@ -21,7 +21,7 @@ EVERYWHERE = (400, 401, 429, 500, 503)
 OF_WRITES = (403,)
 OF_BODIES = (413, 415)
 
-Place = Literal["path", "query"]
+ParameterLocation = Literal["path", "query"]
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -47,7 +47,7 @@ class EnvelopeSchema(AutoSchema):
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is not None:
             success = operation["responses"]["200"]
-            table = tables.table_of(self.view)
+            table = tables.table_for(self.view)
             success["content"] = {
                 media_type: _lines(table) if table and media_type == tables.MEDIA_TYPE else _wrapped(content["schema"])
                 for media_type, content in success["content"].items()
@@ -78,7 +78,7 @@ class EnvelopeSchema(AutoSchema):
                 for name, told in self._filters()
                 if isinstance(told, ParameterFilter)
             ),
-            *([FORMAT] if tables.table_of(self.view) else []),
+            *([FORMAT] if tables.table_for(self.view) else []),
         ]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
@@ -124,7 +124,7 @@ class EnvelopeSchema(AutoSchema):
         return ref
 
 
-def _parameter(name: str, parameter: Parameter[Any], place: Place, required: bool) -> OpenApiParameter:
+def _parameter(name: str, parameter: Parameter[Any], place: ParameterLocation, required: bool) -> OpenApiParameter:
     takes = parameter.takes[0].upper() + parameter.takes[1:]
     return OpenApiParameter(
         name, type=dict(parameter.schema), location=place, required=required, description=f"{takes}."

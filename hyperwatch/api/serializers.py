@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from hyperwatch import fields, formats
-from hyperwatch.api.parameters import ADDRESS, refuse_unknown
+from hyperwatch.api.parameters import ADDRESS, reject_unknown
 
 M = TypeVar("M", bound=Model)
 
@@ -22,7 +22,7 @@ class RowsSerializer(serializers.ListSerializer[Any]):
         return list(data)
 
 
-class RatioField(serializers.FloatField):
+class RatioOutputField(serializers.FloatField):
     """A JSON number with 4 places."""
 
     def __init__(self, **options: Any) -> None:
@@ -31,7 +31,7 @@ class RatioField(serializers.FloatField):
 
 
 @extend_schema_field(dict(ADDRESS.schema))
-class AddressField(serializers.CharField):
+class AddressInputField(serializers.CharField):
     """`0x` and 40 hex digits in any case, lower case inside."""
 
     def to_internal_value(self, data: Any) -> str:
@@ -52,7 +52,7 @@ class BodySerializer(serializers.ModelSerializer[M]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
             written = [name for name, field in self.fields.items() if not field.read_only]
-            refuse_unknown(data, written, tolerated=self.fields)
+            reject_unknown(data, written, tolerated=self.fields)
         return super().to_internal_value(data)
 
 
@@ -61,7 +61,7 @@ class FactSerializer(serializers.ModelSerializer[Any]):
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
-        fields.RatioField: RatioField,
+        fields.RatioField: RatioOutputField,
     }
     seq = serializers.IntegerField(source="id", help_text="its number in the stream")
 

@@ -33,7 +33,7 @@ class Table(NamedTuple):
     columns: list[str]
 
 
-def table_of(view: Any) -> Table | None:
+def table_for(view: Any) -> Table | None:
     """None where what a view is asked for is no list, or more than one."""
     ask = getattr(view, "get_serializer_class", None)
     serializer = ask() if ask else getattr(view, "serializer_class", None)
@@ -59,7 +59,7 @@ def _table_in(serializer: type[BaseSerializer[Any]]) -> Table | None:
     return Table(name, list(columns))
 
 
-def is_asked(request: Request) -> bool:
+def is_csv(request: Request) -> bool:
     """Whether a request is to be answered as CSV, by `?format=` or by its Accept header."""
     return bool(request.accepted_renderer.format == FORMAT)
 
@@ -76,14 +76,14 @@ def headers(request: Request, told: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def lines(columns: Sequence[str], rows: Sequence[Any]) -> bytes:
+def data_lines(columns: Sequence[str], rows: Sequence[Any]) -> bytes:
     """A line for each row; they are structs all of them, or dicts."""
     getter = itemgetter if rows and isinstance(rows[0], dict) else attrgetter
     values = getter(*columns)
     return _written(map(_text, values(row)) for row in rows)
 
 
-def first_line(columns: Sequence[str]) -> bytes:
+def header_line(columns: Sequence[str]) -> bytes:
     return _written([columns])
 
 
@@ -98,7 +98,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, envelope.Age):
+    if isinstance(value, envelope.AgePlaceholder):
         value = clock.age_seconds(value.time, clock.now())
     # The quotes are those of a time: neither a number nor an object has any at its ends.
     return envelope.encode(value).decode().strip('"')

@@ -59,7 +59,7 @@ class Allowance(NamedTuple):
         }
 
 
-class Counting:
+class RateCounter:
     """Counts requests in the cache, and lets pass while that is away."""
 
     def __init__(self) -> None:
@@ -78,10 +78,10 @@ class Counting:
         return dict.fromkeys(more, 0)
 
 
-counting = Counting()
+rate_counter = RateCounter()
 
 
-class Window(NamedTuple):
+class RateWindow(NamedTuple):
     """The requests of this moment's window are counted under names that no other window's are."""
 
     rate: Rate
@@ -118,11 +118,11 @@ class WindowThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         if not self.counts(request):
             return True
-        window = Window.now(read_rate(getattr(settings, self.setting)))
+        window = RateWindow.now(read_rate(getattr(settings, self.setting)))
         counter = window.counter(self.scope, client(request))
         counted: Mapping[str, int] = getattr(request, "scope", {}).get(COUNTED, {})
         if counter not in counted:
-            counted = counting.count({counter: 1}, window.seconds)
+            counted = rate_counter.count({counter: 1}, window.seconds)
         used = counted[counter]
         self.reset = window.reset
         cast(Any, request).allowance = window.allowance(used)
@@ -138,10 +138,10 @@ def client(request: Request) -> str:
         return f"key:{request.auth.prefix}"
     if request.user and request.user.is_authenticated:
         return f"user:{request.user.pk}"
-    return stranger(request.META.get("HTTP_X_FORWARDED_FOR", ""), str(request.META.get("REMOTE_ADDR", "")))
+    return anonymous_id(request.META.get("HTTP_X_FORWARDED_FOR", ""), str(request.META.get("REMOTE_ADDR", "")))
 
 
-def stranger(forwarded_for: str, peer: str) -> str:
+def anonymous_id(forwarded_for: str, peer: str) -> str:
     """A client that has neither key nor session."""
     return f"address:{forwarded_address(forwarded_for, peer)}"
 

@@ -13,8 +13,8 @@ from rest_framework.views import APIView
 from hyperwatch.api import tables
 from hyperwatch.api.filters import StrictFilterSet
 from hyperwatch.api.pagination import TAKES as PAGING
-from hyperwatch.api.pagination import refuse_pages
-from hyperwatch.api.parameters import Parameter, refuse_unknown
+from hyperwatch.api.pagination import reject_pages
+from hyperwatch.api.parameters import Parameter, reject_unknown
 from hyperwatch.api.parsers import DepthCheckedJSONParser
 from hyperwatch.api.renderers import CsvRenderer
 
@@ -36,20 +36,20 @@ class ApiViewMixin(APIView):
         super().initial(request, *args, **kwargs)
         # The handler is called with this very dict.
         for name in self.path_parameters.keys() & self.kwargs.keys():
-            self.kwargs[name] = self.path_parameters[name].named(name, self.kwargs[name])
-        refuse_unknown(request.query_params, self.query_parameters(), getattr(self.filterset_class, "tolerated", ()))
-        if tables.is_asked(request):
-            refuse_pages(request.query_params)
-        self.check_there()
+            self.kwargs[name] = self.path_parameters[name].from_path(name, self.kwargs[name])
+        reject_unknown(request.query_params, self.query_parameters(), getattr(self.filterset_class, "tolerated", ()))
+        if tables.is_csv(request):
+            reject_pages(request.query_params)
+        self.ensure_exists()
         if self.filterset_class and not self.detail:  # type: ignore[attr-defined]
             self.parameters = self.filterset_class.read(request.query_params)
 
-    def check_there(self) -> None:
+    def ensure_exists(self) -> None:
         """Raises NotFound where there is nothing to answer about, whatever is asked of it."""
 
     def get_renderers(self) -> list[BaseRenderer]:
         """CSV too for whatever is a list."""
-        return [*super().get_renderers(), *([CsvRenderer()] if tables.table_of(self) else [])]
+        return [*super().get_renderers(), *([CsvRenderer()] if tables.table_for(self) else [])]
 
     def query_parameters(self) -> list[str]:
         """What the query may name, by any method: a browser writes to the address of the list that it looks at."""
@@ -85,7 +85,7 @@ class ApiViewMixin(APIView):
         return final
 
 
-class Unrouted(ApiViewMixin):
+class NotFoundView(ApiViewMixin):
     """Any path under /api/ that leads nowhere, by any method."""
 
     schema = None

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyperwatch.embedded import postgres
-from hyperwatch.embedded.held import hold, is_held
-from hyperwatch.embedded.kept import kept
+from hyperwatch.embedded.held import acquire_lock, is_locked
+from hyperwatch.embedded.kept import read_or_create
 
 
 def database_file(var: Path) -> Path:
@@ -31,33 +31,33 @@ def port_file(var: Path) -> Path:
 
 def database_url(var: Path) -> str:
     """The URL that a running `up` was given, else that of the embedded PostgreSQL that keeps its data in `var`."""
-    return _held(database_file(var)) or postgres.url(var)
+    return _locked_content(database_file(var)) or postgres.url(var)
 
 
-def database_is_told(var: Path) -> bool:
-    return bool(_held(database_file(var)))
+def is_database_published(var: Path) -> bool:
+    return bool(_locked_content(database_file(var)))
 
 
 def redis_url(var: Path) -> str:
     """The URL that a running `up` was given, or the empty string."""
-    return _held(redis_file(var))
+    return _locked_content(redis_file(var))
 
 
 def kafka(var: Path) -> str:
     """The brokers that a running `up` was given, else `host:port` of the one it brought, or the empty string."""
-    return _held(kafka_file(var))
+    return _locked_content(kafka_file(var))
 
 
 def port(var: Path) -> int:
     """Where a running `up` listens, 0 where none does."""
-    return int(_held(port_file(var)) or 0)
+    return int(_locked_content(port_file(var)) or 0)
 
 
 @contextmanager
-def told(file: Path, address: str) -> Iterator[None]:
+def publish_address(file: Path, address: str) -> Iterator[None]:
     """Meanwhile every shell of the same user finds `address` in `file`; nobody else, since it may hold a password."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    held = hold(file, wait=0.2, mode=0o600)
+    held = acquire_lock(file, wait=0.2, mode=0o600)
     if held is None:
         # Another `up` of this folder tells of its own.
         yield
@@ -73,10 +73,10 @@ def told(file: Path, address: str) -> Iterator[None]:
         held.close()
 
 
-def _held(file: Path) -> str:
-    return file.read_text().strip() if is_held(file) else ""
+def _locked_content(file: Path) -> str:
+    return file.read_text().strip() if is_locked(file) else ""
 
 
 def secret_key(var: Path) -> str:
     """The secret of this installation, made once, for those who set none."""
-    return kept(var / "secret_key", lambda: secrets.token_urlsafe(48))
+    return read_or_create(var / "secret_key", lambda: secrets.token_urlsafe(48))

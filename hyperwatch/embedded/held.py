@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 
-def hold(file: Path, wait: float, mode: int = 0o666) -> IO[bytes] | None:
+def acquire_lock(file: Path, wait: float, mode: int = 0o666) -> IO[bytes] | None:
     """The file, open for appending and held until closed; None where another holds it for `wait` seconds.
 
     `mode` are the rights of a file that is not there yet, as far as the umask lets them be.
@@ -24,7 +24,7 @@ def hold(file: Path, wait: float, mode: int = 0o666) -> IO[bytes] | None:
     return held
 
 
-def is_held(file: Path) -> bool:
+def is_locked(file: Path) -> bool:
     try:
         with file.open("rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)

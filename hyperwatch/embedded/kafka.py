@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO
 
 from hyperwatch.embedded import CannotStartError, addresses
-from hyperwatch.embedded.held import hold
+from hyperwatch.embedded.held import acquire_lock
 
 PRODUCER = 0
 BROKER = 1
@@ -66,7 +66,7 @@ class EmbeddedKafka:
     def start(self) -> str:
         """Returns `host:port`; raises CannotStartError."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._address = hold(self._file, wait=0.2)
+        self._address = acquire_lock(self._file, wait=0.2)
         if self._address is None:
             raise CannotStartError("The embedded Kafka of this folder runs already: is there another `make run`?")
         try:
@@ -101,11 +101,11 @@ class EmbeddedKafka:
         """Takes back what `fail` has left for requests of that kind."""
         self._library.rd_kafka_mock_clear_request_errors(self._cluster, api_key)
 
-    def go_away(self) -> None:
+    def disconnect(self) -> None:
         """Closes its port and its connections; what it holds stays."""
         self._library.rd_kafka_mock_broker_set_down(self._cluster, BROKER)
 
-    def come_back(self) -> None:
+    def reconnect(self) -> None:
         self._library.rd_kafka_mock_broker_set_up(self._cluster, BROKER)
 
     def __enter__(self) -> str:

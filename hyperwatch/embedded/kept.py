@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def kept(file: Path, make: Callable[[], str]) -> str:
+def read_or_create(file: Path, make: Callable[[], str]) -> str:
     """What `file` keeps, which only its owner may read; made where there is none yet."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -18,7 +18,7 @@ def kept(file: Path, make: Callable[[], str]) -> str:
     return file.read_text().strip()
 
 
-def keep(file: Path, secret: str) -> None:
+def write_secret(file: Path, secret: str) -> None:
     _draft(file, secret).replace(file)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-Part = Callable[[threading.Event], None]
+Worker = Callable[[threading.Event], None]
 
 
-class Parts:
+class WorkerThreads:
     """Runs each part in a thread until `stop` is set; one that ends before that calls `on_failure`, once."""
 
     def __init__(self, on_failure: Callable[[], None]) -> None:
@@ -18,7 +18,7 @@ class Parts:
         self._on_failure = on_failure
         self._threads: list[threading.Thread] = []
 
-    def start(self, name: str, part: Part) -> None:
+    def start(self, name: str, part: Worker) -> None:
         # A daemon: a part that hangs must not keep a process that was told to end.
         thread = threading.Thread(target=self._run, args=(name, part), name=name, daemon=True)
         self._threads.append(thread)
@@ -32,7 +32,7 @@ class Parts:
             if thread.is_alive():
                 log.warning("%s did not stop in time and is left behind", thread.name)
 
-    def _run(self, name: str, part: Part) -> None:
+    def _run(self, name: str, part: Worker) -> None:
         try:
             part(self.stop)
         except Exception:

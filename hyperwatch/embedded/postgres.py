@@ -21,8 +21,8 @@ import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.embedded.account import Account, account_and_home, digest
 from hyperwatch.embedded.binaries import find
-from hyperwatch.embedded.held import hold
-from hyperwatch.embedded.supervised import end, spawn
+from hyperwatch.embedded.held import acquire_lock
+from hyperwatch.embedded.supervised import terminate, spawn
 
 NAME = "hyperwatch"
 PORT = 5432
@@ -81,7 +81,7 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            end(process)
+            terminate(process)
             with contextlib.suppress(OSError):
                 socket_folder(self.var).rmdir()
         if self._log is not None:
@@ -139,7 +139,7 @@ class EmbeddedPostgres:
 
 
 def _hold_log(home: Path) -> IO[bytes]:
-    log = hold(home / "log", wait=PATIENCE)
+    log = acquire_lock(home / "log", wait=PATIENCE)
     if log is None:
         raise CannotStartError("The embedded PostgreSQL of this folder runs already: is there another `make run`?")
     log.truncate(0)

@@ -32,7 +32,7 @@ def spawn(account: Account, command: list[str], log: IO[bytes]) -> subprocess.Po
     )
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def terminate(process: subprocess.Popen[bytes]) -> None:
     if process.stdin:
         process.stdin.close()
     try:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from rest_framework_api_key.models import APIKey
 
-from hyperwatch.embedded.kept import keep, kept
+from hyperwatch.embedded.kept import write_secret, read_or_create
 
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 (compared, not listened on)
 
@@ -29,7 +29,7 @@ QUIET = "The demo market is left out: what arrives on Kafka is all there is."
 
 def made_password(var: Path) -> str:
     """The admin's password where ADMIN_PASSWORD gives none."""
-    return kept(var / "admin_password", lambda: secrets.token_urlsafe(12))
+    return read_or_create(var / "admin_password", lambda: secrets.token_urlsafe(12))
 
 
 def admin_login(var: Path) -> str:
@@ -45,11 +45,11 @@ def api_key(var: Path) -> str:
     key = file.read_text().strip() if file.exists() else ""
     if not APIKey.objects.is_valid(key):
         _, key = APIKey.objects.create_key(name="made by up")
-        keep(file, key)
+        write_secret(file, key)
     return key
 
 
-def welcome(var: Path, *, is_demo: bool) -> str:
+def banner(var: Path, *, is_demo: bool) -> str:
     host = "localhost" if settings.SERVER_HOST in ANYWHERE else settings.SERVER_HOST
     address = f"://{f'[{host}]' if ':' in host else host}:{settings.SERVER_PORT}"
     return TEXT.format(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hyperwatch.api.pagination import Cursor
 from hyperwatch.formats import isoformat
 from realtime.bench import population
-from realtime.bench.interruptible import Session
+from realtime.bench.interruptible import CancellableSession
 from realtime.bench.population import DAYS, END, RARE, RARE_COIN, RARE_WALLET, START
 from realtime.bench.recipes import FILLS, OF_MAPS, OF_RATIOS, RECIPES, WHALES
 from realtime.streams import get_stream
@@ -15,8 +15,8 @@ Parameters = dict[str, str]
 MS = timedelta(milliseconds=1)
 
 
-class Asker:
-    def __init__(self, session: Session, seed: int, size: int) -> None:
+class QuerySampler:
+    def __init__(self, session: CancellableSession, seed: int, size: int) -> None:
         self._session = session
         self._seed = seed
         self._size = size

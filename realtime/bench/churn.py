@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from realtime.bench.clients import Clients
-from realtime.bench.content import CHANNEL, Content
-from realtime.bench.ground import Ground
+from realtime.bench.clients import WebSocketPool
+from realtime.bench.content import CHANNEL, EventPayloads
+from realtime.bench.ground import BenchEnvironment
 from realtime.bench.metrics import samples
-from realtime.bench.receipts import Receipts, Spread, spread
+from realtime.bench.receipts import DeliveryLog, Spread, spread
 from realtime.bench.report import Figure, Report, figure
-from realtime.bench.servers import Hub
-from realtime.bench.steady import Steady
+from realtime.bench.servers import HubServer
+from realtime.bench.steady import BackgroundEvents
 
 NEIGHBOURS = 5
 RATE = 100.0
@@ -24,7 +24,7 @@ PATIENCE = 60.0
 CROWD = f'{{"type": "subscribe", "channels": ["{CHANNEL}"], "params": {{"coins": ["NOBODY"]}}}}'
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class ChurnResult(msgspec.Struct, frozen=True, kw_only=True):
     """`waited` are the neighbours' seconds from publishing to receipt, by what went on when it was published."""
 
     came: float
@@ -47,15 +47,15 @@ class Phases:
         return next(name for began, name in reversed(self._begun) if began <= moment)
 
 
-async def churn(ground: Ground, clients: int) -> Report:
+async def churn(ground: BenchEnvironment, clients: int) -> Report:
     report = ground.report("churn", clients=clients, neighbours=NEIGHBOURS, rate=RATE, size=FRAME_BYTES)
-    server = Hub(ground)
+    server = HubServer(ground)
     with server.running():
-        steady = Steady(server, Content(ground.seed, FRAME_BYTES), ground.layer(), RATE)
-        async with Clients() as neighbours, Clients() as crowd:
+        steady = BackgroundEvents(server, EventPayloads(ground.seed, FRAME_BYTES), ground.layer(), RATE)
+        async with WebSocketPool() as neighbours, WebSocketPool() as crowd:
             await neighbours.connect(NEIGHBOURS, server.port, subscribe=server.subscribe)
             for _ in range(ground.runs):
-                run = await Round(ground, server, steady, neighbours, crowd).run(clients)
+                run = await ChurnRound(ground, server, steady, neighbours, crowd).run(clients)
                 ground.say(f"{clients} came in {run.came:.1f} s, had gone after {run.gone:.1f} s")
                 report.runs.append(run)
     report.figures = list(_figures(report.runs))
@@ -63,8 +63,8 @@ async def churn(ground: Ground, clients: int) -> Report:
     return report
 
 
-class Round:
-    def __init__(self, ground: Ground, server: Hub, steady: Steady, neighbours: Clients, crowd: Clients) -> None:
+class ChurnRound:
+    def __init__(self, ground: BenchEnvironment, server: HubServer, steady: BackgroundEvents, neighbours: WebSocketPool, crowd: WebSocketPool) -> None:
         self._ground = ground
         self._server = server
         self._steady = steady
@@ -72,7 +72,7 @@ class Round:
         self._crowd = crowd
         self._phases = Phases()
 
-    async def run(self, clients: int) -> Run:
+    async def run(self, clients: int) -> ChurnResult:
         pause = 0.5 if self._ground.is_quick else 3.0
         await self._neighbours.expect(timed=NEIGHBOURS)
         self._phases.begin("quiet")
@@ -86,7 +86,7 @@ class Round:
             gone = await self._leave()
             self._phases.begin("gone")
         complete = await self._complete()
-        return Run(
+        return ChurnResult(
             came=came, gone=gone, events=len(self._steady.told_at), complete=complete, waited=await self._waited()
         )
 
@@ -117,13 +117,13 @@ class Round:
     async def _waited(self) -> dict[str, Spread]:
         await self._neighbours.ask("keep", folder=str(self._ground.folder))
         waited: dict[str, list[float]] = {}
-        for times in Receipts(self._ground.folder, NEIGHBOURS).times():
+        for times in DeliveryLog(self._ground.folder, NEIGHBOURS).times():
             for told, got in zip(self._steady.told_at, times, strict=False):
                 waited.setdefault(self._phases.at(told), []).append(got - told)
         return {phase: spread(values) for phase, values in waited.items()}
 
 
-def _figures(runs: list[Run]) -> Iterator[Figure]:
+def _figures(runs: list[ChurnResult]) -> Iterator[Figure]:
     yield figure("the crowd", "all there after", [run.came for run in runs], "s")
     yield figure("the crowd", "all gone after", [run.gone for run in runs], "s")
     for phase in ("quiet", "coming", "there", "leaving"):

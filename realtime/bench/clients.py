@@ -19,7 +19,7 @@ POLITE = 32
 PATIENCE = 60.0
 
 
-class Clients:
+class WebSocketPool:
     """From `async with` to its end; `complete` is how many messages all of them have got whole."""
 
     async def __aenter__(self) -> Self:

@@ -9,20 +9,20 @@ from typing import Protocol
 from realtime.bench.wire import PONG, TEXT, header, masked
 
 
-class Swarm(Protocol):
+class FrameSink(Protocol):
     epoll: select.epoll
     greeting: bytes
     subscribe: bytes
 
-    def hearing(self, client: "Connection") -> Callable[[], None]: ...
-    def has_come(self, client: "Connection") -> None: ...
-    def has_gone(self, client: "Connection", how: str) -> None: ...
+    def hearing(self, client: "LoadConnection") -> Callable[[], None]: ...
+    def has_come(self, client: "LoadConnection") -> None: ...
+    def has_gone(self, client: "LoadConnection", how: str) -> None: ...
 
 
-class Connection:
+class LoadConnection:
     """`hear` is what is to be done when there is something to read."""
 
-    def __init__(self, swarm: Swarm, port: int) -> None:
+    def __init__(self, swarm: FrameSink, port: int) -> None:
         self.swarm = swarm
         self.socket = socket.socket()
         self.socket.setblocking(False)

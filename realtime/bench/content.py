@@ -18,7 +18,7 @@ BEGAN = datetime(2026, 1, 10, 12, tzinfo=UTC)
 COINS = ("BTC", "ETH", "SOL", "HYPE", "@107", "PURR/USDC", "kPEPE", "xyz:NVDA")
 
 
-class Content:
+class EventPayloads:
     """The frames of a run, by their number; each has exactly `size` bytes."""
 
     def __init__(self, seed: int, size: int) -> None:

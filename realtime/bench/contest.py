@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from realtime.bench.clients import Clients
-from realtime.bench.content import Content
+from realtime.bench.clients import WebSocketPool
+from realtime.bench.content import EventPayloads
 from realtime.bench.servers import Message, Server
 
 
@@ -22,7 +22,7 @@ class Mode(NamedTuple):
     deliveries: int
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
     """`complete` are the clients that got every byte in its place; `delivered` are events times those clients."""
 
     server: str
@@ -46,7 +46,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contender:
-    def __init__(self, server: Server, clients: Clients, number: int, layer: RedisPubSubChannelLayer) -> None:
+    def __init__(self, server: Server, clients: WebSocketPool, number: int, layer: RedisPubSubChannelLayer) -> None:
         self._server = server
         self._clients = clients
         self._number = number
@@ -56,7 +56,7 @@ class Contender:
         # When each message of the last run was published.
         self.told_at: list[float] = []
 
-    async def run(self, mode: Mode, content: Content, share: float = 1.0, timed: int = 0) -> Run:
+    async def run(self, mode: Mode, content: EventPayloads, share: float = 1.0, timed: int = 0) -> ComparisonResult:
         messages = list(self._messages(mode, content, share))
         process = self._server.process
         await self._clients.expect(step=len(messages[0][1]), timed=timed)
@@ -67,7 +67,7 @@ class Contender:
         seconds, cpu = time.monotonic() - began, process.cpu_seconds - cpu_before
         complete, closed = await self._outcome(messages)
         events = len(messages) * mode.events
-        return Run(
+        return ComparisonResult(
             server=self._server.name,
             clients=self._number,
             mode=mode.name,
@@ -79,7 +79,7 @@ class Contender:
             closed=closed,
         )
 
-    def _messages(self, mode: Mode, content: Content, share: float) -> Iterator[Message]:
+    def _messages(self, mode: Mode, content: EventPayloads, share: float) -> Iterator[Message]:
         for _ in range(max(2, int(mode.deliveries * share / self._number / mode.events))):
             first = self._last + 1
             self._last += mode.events

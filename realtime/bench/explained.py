@@ -15,7 +15,7 @@ from django.db import connection, reset_queries
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from hyperwatch.api.kept import kept_answers
+from hyperwatch.api.kept import response_cache
 from realtime.bench import CannotMeasureError
 from realtime.heads import BEGIN
 
@@ -27,7 +27,7 @@ LISTS = ("items", "liquidations", "ratios", "by_coin", "coins", "positions", "fi
 NO_THROTTLE = "100000000/second"
 
 
-class Cost(NamedTuple):
+class PlanCost(NamedTuple):
     """Milliseconds to execute, rows that scans looked at, pages of 8 KB; `returned` are the rows in the answer.
 
     `slowest` is the statement that took longest.
@@ -63,10 +63,10 @@ def views_on(url: str) -> Iterator[Client]:
         settings.THROTTLE_READS = throttle
 
 
-def cost(client: Client, url: str) -> Cost:
+def cost(client: Client, url: str) -> PlanCost:
     # The log is bounded, and one that is full tells of nothing new.
     reset_queries()
-    kept_answers.clear()
+    response_cache.clear()
     with CaptureQueriesContext(connection) as captured:
         answer = client.get(url)
     if answer.status_code != 200:
@@ -74,7 +74,7 @@ def cost(client: Client, url: str) -> Cost:
     statements = [query["sql"].removeprefix(f"{BEGIN}; ") for query in captured if "SELECT" in query["sql"]]
     plans = [(_plan(sql), sql) for sql in statements]
     slowest = max(plans, key=lambda plan: plan[0]["Execution Time"], default=({}, ""))[1]
-    return Cost(
+    return PlanCost(
         ms=sum(plan["Execution Time"] for plan, _ in plans),
         read=sum(_rows_read(plan["Plan"]) for plan, _ in plans),
         pages=sum(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] for plan, _ in plans),

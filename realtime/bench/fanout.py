@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
-from realtime.bench.clients import Clients
-from realtime.bench.content import Content
-from realtime.bench.contest import Contender, Mode, Run
-from realtime.bench.ground import Ground
+from realtime.bench.clients import WebSocketPool
+from realtime.bench.content import EventPayloads
+from realtime.bench.contest import Contender, Mode, ComparisonResult
+from realtime.bench.ground import BenchEnvironment
 from realtime.bench.report import AtLeast, AtMost, Figure, Report, figure, ratio
 from realtime.bench.servers import KINDS
 
@@ -30,7 +30,7 @@ MANY = 1_000
 QUICK = 0.002
 WARM = 0.01
 
-Of = Callable[[Run], float]
+Of = Callable[[ComparisonResult], float]
 
 
 class Fanout(NamedTuple):
@@ -43,7 +43,7 @@ class Fanout(NamedTuple):
     scale: float = 1.0
 
 
-async def fanout(ground: Ground, asked: Fanout) -> Report:
+async def fanout(ground: BenchEnvironment, asked: Fanout) -> Report:
     report = ground.report("fanout", **asked._asdict())
     runs = []
     for number in asked.clients:
@@ -55,9 +55,9 @@ async def fanout(ground: Ground, asked: Fanout) -> Report:
     return report
 
 
-async def _runs(ground: Ground, asked: Fanout, number: int) -> AsyncIterator[Run]:
+async def _runs(ground: BenchEnvironment, asked: Fanout, number: int) -> AsyncIterator[ComparisonResult]:
     """All runs with so many clients: the servers take turns, so that what disturbs disturbs all of them."""
-    content = Content(ground.seed, asked.size)
+    content = EventPayloads(ground.seed, asked.size)
     share = asked.scale * (QUICK if ground.is_quick else 1)
     async with AsyncExitStack() as stack:
         contenders = {name: await _contender(stack, ground, name, number) for name in asked.servers}
@@ -69,10 +69,10 @@ async def _runs(ground: Ground, asked: Fanout, number: int) -> AsyncIterator[Run
             yield run
 
 
-async def _contender(stack: AsyncExitStack, ground: Ground, name: str, number: int) -> Contender:
+async def _contender(stack: AsyncExitStack, ground: BenchEnvironment, name: str, number: int) -> Contender:
     server = KINDS[name](ground)
     stack.enter_context(server.running())
-    clients = await stack.enter_async_context(Clients())
+    clients = await stack.enter_async_context(WebSocketPool())
     seconds = await clients.connect(number, server.port, subscribe=server.subscribe)
     ground.say(f"{name}: {number} clients came in {seconds:.1f} s")
     return Contender(server, clients, number, ground.layer())
@@ -85,7 +85,7 @@ def _turns(asked: Fanout, rounds: int) -> Iterator[tuple[str, Mode]]:
                 yield from ((name, mode) for mode in MODES[name] if mode.name == wanted)
 
 
-def _figures(number: int, runs: list[Run]) -> Iterator[Figure]:
+def _figures(number: int, runs: list[ComparisonResult]) -> Iterator[Figure]:
     def values(server: str, mode: str, of: Of) -> list[float]:
         return [of(run) for run in runs if (run.server, run.mode) == (server, mode)]
 
@@ -111,5 +111,5 @@ def _costs(group: str, number: int, costs: dict[str, list[float]]) -> Iterator[F
         yield ratio(group, "bare / hub", bare, hub, target=AtLeast(0.7 if "burst" in group else 0.75))
 
 
-def _cpu(run: Run) -> float:
+def _cpu(run: ComparisonResult) -> float:
     return run.cpu_us

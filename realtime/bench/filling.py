@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from realtime.bench import CannotMeasureError
-from realtime.bench.ground import Ground
-from realtime.bench.interruptible import Session
+from realtime.bench.ground import BenchEnvironment
+from realtime.bench.interruptible import CancellableSession
 from realtime.bench.population import drawn
-from realtime.bench.recipes import RECIPES, Recipe
-from realtime.counting import by_minute, by_period, columns
+from realtime.bench.recipes import RECIPES, StreamRecipe
+from realtime.counting import minute_rollup, period_rollups, columns
 from realtime.streams import Stream, get_stream
 
 CHUNK = 250_000
@@ -24,7 +24,7 @@ SETTINGS = "SET work_mem = '512MB'; SET maintenance_work_mem = '1GB'; SET synchr
 
 def fill(url: str, size: int, streams: Iterable[str], seed: int, say: Callable[[str], None]) -> None:
     """Each of `streams` gets the rows of a database of `size`; one that has them already stays as it is."""
-    with Session(url) as session:
+    with CancellableSession(url) as session:
         session.run(SETTINGS)
         for recipe in (RECIPES[name] for name in streams):
             rows = recipe.rows(size)
@@ -36,20 +36,20 @@ def fill(url: str, size: int, streams: Iterable[str], seed: int, say: Callable[[
             _fill(session, recipe, rows, seed, say)
 
 
-def filled(ground: Ground, size: int, streams: Iterable[str]) -> str:
+def filled(ground: BenchEnvironment, size: int, streams: Iterable[str]) -> str:
     """The URL of a database of `size` with the rows of `streams`; where databases are kept, it is found again."""
     url = ground.database(_name(ground, size))
     fill(url, size, streams, ground.seed, ground.say)
     return url
 
 
-def filled_to_change(ground: Ground, size: int, streams: Iterable[str]) -> str:
+def filled_to_change(ground: BenchEnvironment, size: int, streams: Iterable[str]) -> str:
     """The same, and what is done to it stays with it alone."""
     filled(ground, size, streams)
     return ground.to_change(_name(ground, size))
 
 
-def _name(ground: Ground, size: int) -> str:
+def _name(ground: BenchEnvironment, size: int) -> str:
     return f"bench_filled_{size}_{ground.seed}"
 
 
@@ -59,16 +59,16 @@ class Disk(NamedTuple):
     bytes: int
 
 
-def disk(session: Session, stream: str) -> Disk:
+def disk(session: CancellableSession, stream: str) -> Disk:
     table = get_stream(stream).model._meta.db_table
     return Disk(*session.run(f"SELECT (SELECT count(*) FROM {table}), pg_total_relation_size('{table}')")[0])
 
 
-def _has_rows(session: Session, recipe: Recipe) -> bool:
+def _has_rows(session: CancellableSession, recipe: StreamRecipe) -> bool:
     return bool(session.run(f"SELECT 1 FROM {get_stream(recipe.stream).model._meta.db_table} LIMIT 1"))
 
 
-def _fill(session: Session, recipe: Recipe, rows: int, seed: int, say: Callable[[str], None]) -> None:
+def _fill(session: CancellableSession, recipe: StreamRecipe, rows: int, seed: int, say: Callable[[str], None]) -> None:
     stream = get_stream(recipe.stream)
     table = stream.model._meta.db_table
     is_worth_it = rows > WORTH_DROPPING
@@ -91,7 +91,7 @@ def _fill(session: Session, recipe: Recipe, rows: int, seed: int, say: Callable[
     session.run("UPDATE streams SET head = %s WHERE name = %s", [rows, stream.name])
 
 
-def _insert(recipe: Recipe, table: str, seed: int, first: int, last: int, rows: int) -> str:
+def _insert(recipe: StreamRecipe, table: str, seed: int, first: int, last: int, rows: int) -> str:
     stream = get_stream(recipe.stream)
     columns = {name: text.format(seed=seed, rows=rows) for name, text in recipe.columns.items()}
     seconds = f"substr(int8send(floor(extract(epoch FROM {columns[stream.time]}))::bigint), 5)"
@@ -110,16 +110,16 @@ def _beside(stream: Stream) -> Iterator[str]:
         f"INSERT INTO newest_of_coin (stream, coin, time, seq) "
         f"SELECT DISTINCT ON (coin) '{stream.name}', coin, {time}, id FROM {table} ORDER BY coin, {time} DESC, id DESC"
     )
-    if by := stream.counted:
+    if by := stream.rollup:
         # In the order in which they would have begun: what lies together in time lies together on disk.
         yield (
-            f"WITH by_minute AS MATERIALIZED ({by_minute(stream, by, table)}) "
-            f"INSERT INTO period_counts ({columns(by)}) {by_period(stream, by)} ORDER BY start, seconds DESC"
+            f"WITH by_minute AS MATERIALIZED ({minute_rollup(stream, by, table)}) "
+            f"INSERT INTO period_counts ({columns(by)}) {period_rollups(stream, by)} ORDER BY start, seconds DESC"
         )
 
 
 @contextmanager
-def _without_indexes(session: Session, tables: Sequence[str], say: Callable[[str], None]) -> Iterator[None]:
+def _without_indexes(session: CancellableSession, tables: Sequence[str], say: Callable[[str], None]) -> Iterator[None]:
     """Made anew behind, which is several times quicker than row by row."""
     made = [statement for table in tables for statement in _drop_indexes(session, table)]
     yield
@@ -128,7 +128,7 @@ def _without_indexes(session: Session, tables: Sequence[str], say: Callable[[str
         session.run(statement)
 
 
-def _drop_indexes(session: Session, table: str) -> list[str]:
+def _drop_indexes(session: CancellableSession, table: str) -> list[str]:
     """The statements that make them again: those behind constraints, then the others."""
     constraints = session.run(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass "

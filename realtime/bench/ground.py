@@ -12,7 +12,7 @@ from realtime.bench.report import Report
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class BenchEnvironment:
     """`services` says for the reader what each of them is; `env` makes a process of ours use them.
 
     `database` makes a further migrated database of a name, or finds it where such are kept, and returns its URL;

@@ -16,9 +16,9 @@ from hyperwatch.harness.host import server_cores
 from realtime.bench import population
 from realtime.bench.explained import NO_THROTTLE
 from realtime.bench.filling import fill
-from realtime.bench.ground import Ground
-from realtime.bench.interruptible import Session
-from realtime.bench.pressing import Pressing
+from realtime.bench.ground import BenchEnvironment
+from realtime.bench.interruptible import CancellableSession
+from realtime.bench.pressing import HttpLoad
 from realtime.bench.recipes import RECIPES
 from realtime.bench.report import AtLeast, Figure, figure, ratio
 from realtime.bench.trickle import trickle
@@ -41,7 +41,7 @@ SECONDS, QUICK_SECONDS = 4.0, 0.3
 GROUPS = ("hot", "filtered")
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class CachedResult(msgspec.Struct, frozen=True, kw_only=True):
     """`size` is an answer's in bytes; the processor's seconds are the server's."""
 
     server: str
@@ -60,7 +60,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.cpu_seconds / self.requests * 1e6
 
 
-def hot(ground: Ground, size: int, groups: Collection[str]) -> Iterator[Run]:
+def hot(ground: BenchEnvironment, size: int, groups: Collection[str]) -> Iterator[CachedResult]:
     """On the ground's own database, which grows meanwhile."""
     fill(ground.env["DATABASE_URL"], size, RECIPES, ground.seed, ground.say)
     with ExitStack() as stack:
@@ -73,41 +73,41 @@ def hot(ground: Ground, size: int, groups: Collection[str]) -> Iterator[Run]:
                 yield from _filtered(ground, sites)
 
 
-def grown(ground: Ground, size: int) -> int:
+def grown(ground: BenchEnvironment, size: int) -> int:
     """The rows that the stream brought meanwhile."""
-    with Session(ground.env["DATABASE_URL"]) as session:
+    with CancellableSession(ground.env["DATABASE_URL"]) as session:
         return int(session.value("SELECT head FROM streams WHERE name = 'liquidations'")) - size
 
 
-def _site(ground: Ground, stack: ExitStack, name: str) -> AppProcess:
+def _site(ground: BenchEnvironment, stack: ExitStack, name: str) -> AppProcess:
     arguments = manage("serve") if name == "ours" else ("-m", "realtime.bench.with_django", f"plain.{name}")
     env = {**ground.env, "THROTTLE_READS": NO_THROTTLE}
     return stack.enter_context(AppProcess(name, ground.folder, env, arguments, cores=server_cores()))
 
 
-def _hot(ground: Ground, sites: dict[str, AppProcess]) -> Iterator[Run]:
+def _hot(ground: BenchEnvironment, sites: dict[str, AppProcess]) -> Iterator[CachedResult]:
     for answer, url in HOT.items():
         ours = _press(ground, sites["ours"], answer, repeat(url))
         yield ours
         yield _press(ground, sites["bare"], answer, repeat(f"/bytes/{ours.size}"))
 
 
-def _filtered(ground: Ground, sites: dict[str, AppProcess]) -> Iterator[Run]:
+def _filtered(ground: BenchEnvironment, sites: dict[str, AppProcess]) -> Iterator[CachedResult]:
     for answer, ours, reference in FILTERED:
         for server, path in (("ours", ours), ("drf", reference)):
             urls = cycle([path.format(coin=population.coin(number)) for number in (1, 2, 3)])
             yield _press(ground, sites[server], answer, urls)
 
 
-def _press(ground: Ground, site: AppProcess, answer: str, urls: Iterator[str]) -> Run:
+def _press(ground: BenchEnvironment, site: AppProcess, answer: str, urls: Iterator[str]) -> CachedResult:
     with urllib.request.urlopen(f"http://127.0.0.1:{site.port}{next(urls)}", timeout=60) as once:
         size = len(once.read())
-    pressing = Pressing(site.port, CLIENTS, urls)
+    pressing = HttpLoad(site.port, CLIENTS, urls)
     seconds = QUICK_SECONDS if ground.is_quick else SECONDS
     pressing.run(seconds / 4)
     before = site.cpu_seconds
     pressed = pressing.run(seconds)
-    run = Run(
+    run = CachedResult(
         server=site.name,
         answer=answer,
         size=size,
@@ -119,7 +119,7 @@ def _press(ground: Ground, site: AppProcess, answer: str, urls: Iterator[str]) -
     return run
 
 
-def figures(runs: Sequence[Run]) -> Iterator[Figure]:
+def figures(runs: Sequence[CachedResult]) -> Iterator[Figure]:
     for answer in HOT:
         yield from _beside(f"hot, {answer}", answer, runs, "bare", "bytes without middleware", 0.5)
     for answer, *_ in FILTERED:
@@ -127,7 +127,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
 
 
 def _beside(
-    group: str, answer: str, runs: Sequence[Run], reference: str, called: str, least: float
+    group: str, answer: str, runs: Sequence[CachedResult], reference: str, called: str, least: float
 ) -> Iterator[Figure]:
     ours, theirs = ([run for run in runs if (run.answer, run.server) == (answer, of)] for of in ("ours", reference))
     if not ours:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from realtime.bench.clients import Clients
-from realtime.bench.ground import Ground
+from realtime.bench.clients import WebSocketPool
+from realtime.bench.ground import BenchEnvironment
 from realtime.bench.report import AtMost, Figure, Report, figure
 from realtime.bench.servers import KINDS
 
@@ -16,7 +16,7 @@ SECONDS_TO_SETTLE = 2.0
 SERVERS = ("hub", "stock")
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class IdleResult(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the whole process with the first ones only, and with `connections` more."""
 
     server: str
@@ -29,7 +29,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return (self.after[kind] - self.before[kind]) / self.connections / 1024
 
 
-async def idle(ground: Ground, connections: int) -> Report:
+async def idle(ground: BenchEnvironment, connections: int) -> Report:
     report = ground.report("idle", connections=connections)
     runs = []
     for _ in range(ground.runs):
@@ -43,21 +43,21 @@ async def idle(ground: Ground, connections: int) -> Report:
     return report
 
 
-async def _run(ground: Ground, name: str, connections: int) -> Run:
+async def _run(ground: BenchEnvironment, name: str, connections: int) -> IdleResult:
     server = KINDS[name](ground)
     pause = SECONDS_TO_SETTLE * (0.1 if ground.is_quick else 1)
     with server.running() as process:
-        async with Clients() as first, Clients() as rest:
+        async with WebSocketPool() as first, WebSocketPool() as rest:
             await first.connect(FIRST, server.port, subscribe=server.subscribe)
             await asyncio.sleep(pause)
             before = process.memory()
             seconds = await rest.connect(connections, server.port, subscribe=server.subscribe)
             await asyncio.sleep(pause)
             after = process.memory()
-    return Run(server=name, connections=connections, seconds=seconds, before=before, after=after)
+    return IdleResult(server=name, connections=connections, seconds=seconds, before=before, after=after)
 
 
-def _figures(name: str, runs: list[Run]) -> Iterator[Figure]:
+def _figures(name: str, runs: list[IdleResult]) -> Iterator[Figure]:
     target = AtMost(30) if name == "hub" else None
     yield figure(name, "memory a connection (PSS)", [run.kilobytes("Pss") for run in runs], "KB", target)
     yield figure(name, "memory a connection (RSS)", [run.kilobytes("Rss") for run in runs], "KB")

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from realtime.bench import CannotMeasureError
 from realtime.bench.filling import Disk, disk, filled_to_change
-from realtime.bench.ground import Ground
-from realtime.bench.interruptible import Session
+from realtime.bench.ground import BenchEnvironment
+from realtime.bench.interruptible import CancellableSession
 from realtime.bench.members import MOCK_KEEPS, is_mock
-from realtime.bench.offers import Offers
+from realtime.bench.offers import KafkaMessages
 from realtime.bench.peaks import Crash, Peak, crash, figures, worst
 from realtime.bench.report import AtLeast, AtMost, Figure, Report, figure, ratio
-from realtime.bench.storing import Run, Storing
+from realtime.bench.storing import IngestResult, IngestRuns
 
 STREAM = "liquidations"
 PARTS = ("storing", "worst", "crash")
@@ -24,7 +24,7 @@ FILLS, DAYS = 10_000_000, 30
 WORTH_WEIGHING = 1_000
 
 
-class Ingest(NamedTuple):
+class IngestOptions(NamedTuple):
     rows: int
     sizes: list[int]
     consumers: list[int]
@@ -34,13 +34,13 @@ class Ingest(NamedTuple):
     crash: Crash
 
 
-def ingest(ground: Ground, asked: Ingest) -> Report:
+def ingest(ground: BenchEnvironment, asked: IngestOptions) -> Report:
     report = ground.report("ingest", **asked._asdict())
     if is_mock(ground) and asked.rows > MOCK_KEEPS:
         raise CannotMeasureError(
             f"Without Apache Kafka at most --rows {MOCK_KEEPS}: the embedded broker keeps 5 MB of a partition"
         )
-    offers = Offers(ground.seed)
+    offers = KafkaMessages(ground.seed)
     for size in asked.sizes:
         url = filled_to_change(ground, size, [STREAM] if size else [])
         runs = _storing(ground, asked, offers, url, size, report) if "storing" in asked.parts else []
@@ -53,16 +53,16 @@ def ingest(ground: Ground, asked: Ingest) -> Report:
     return report
 
 
-def _storing(ground: Ground, asked: Ingest, offers: Offers, url: str, size: int, report: Report) -> list[Run]:
-    with Session(url) as session:
+def _storing(ground: BenchEnvironment, asked: IngestOptions, offers: KafkaMessages, url: str, size: int, report: Report) -> list[IngestResult]:
+    with CancellableSession(url) as session:
         report.figures += _disk(session, size)
-        storing = Storing(ground, url, size, session)
+        storing = IngestRuns(ground, url, size, session)
         runs = [run for _ in range(ground.runs) for run in _round(storing, asked, offers)]
     report.figures += _figures(runs, asked)
     return runs
 
 
-def _peaks(ground: Ground, asked: Ingest, offers: Offers, url: str) -> Iterator[Peak]:
+def _peaks(ground: BenchEnvironment, asked: IngestOptions, offers: KafkaMessages, url: str) -> Iterator[Peak]:
     """On the database of the last size."""
     for _ in range(ground.runs):
         if "worst" in asked.parts:
@@ -71,7 +71,7 @@ def _peaks(ground: Ground, asked: Ingest, offers: Offers, url: str) -> Iterator[
             yield crash(ground, url, asked.crash)
 
 
-def _round(storing: Storing, asked: Ingest, offers: Offers) -> Iterator[Run]:
+def _round(storing: IngestRuns, asked: IngestOptions, offers: KafkaMessages) -> Iterator[IngestResult]:
     """They take turns, so that what disturbs disturbs all of them."""
     for number in asked.consumers:
         storing.empty()
@@ -90,7 +90,7 @@ def _round(storing: Storing, asked: Ingest, offers: Offers) -> Iterator[Run]:
     yield storing.by_inserts(offers.make(asked.inserts))
 
 
-def _figures(runs: Sequence[Run], asked: Ingest) -> Iterator[Figure]:
+def _figures(runs: Sequence[IngestResult], asked: IngestOptions) -> Iterator[Figure]:
     size = runs[0].size
     for number in asked.consumers:
         group = f"{size:,} rows before, consumers: {number}"
@@ -113,14 +113,14 @@ def _figures(runs: Sequence[Run], asked: Ingest) -> Iterator[Figure]:
         )
 
 
-def _costs(group: str, name: str, runs: Sequence[Run]) -> Iterator[Figure]:
+def _costs(group: str, name: str, runs: Sequence[IngestResult]) -> Iterator[Figure]:
     yield figure(group, name, _speeds(runs), "rows/s")
     yield figure(group, f"{name}: CPU of the client", [run.us(run.client) for run in runs], "µs/row")
     yield figure(group, f"{name}: CPU of the backends", [run.us(run.backends) for run in runs], "µs/row")
     yield figure(group, f"{name}: CPU of PostgreSQL's writers", [run.us(run.writers) for run in runs], "µs/row")
 
 
-def _disk(session: Session, size: int) -> Iterator[Figure]:
+def _disk(session: CancellableSession, size: int) -> Iterator[Figure]:
     if size < WORTH_WEIGHING:
         return
     rows = disk(session, STREAM)
@@ -132,13 +132,13 @@ def _disk(session: Session, size: int) -> Iterator[Figure]:
     yield figure(group, f"{DAYS} days at {FILLS:,} fills a day", [a_row * FILLS * DAYS / 1e9], "GB")
 
 
-def _of(runs: Sequence[Run], kind: str, number: int) -> list[Run]:
+def _of(runs: Sequence[IngestResult], kind: str, number: int) -> list[IngestResult]:
     return [run for run in runs if (run.kind, run.members) == (kind, number)]
 
 
-def _speeds(runs: Sequence[Run]) -> list[float]:
+def _speeds(runs: Sequence[IngestResult]) -> list[float]:
     return [run.rows_a_second for run in runs]
 
 
-def _cpu(runs: Sequence[Run]) -> list[float]:
+def _cpu(runs: Sequence[IngestResult]) -> list[float]:
     return [run.cpu_us for run in runs]

@@ -8,7 +8,7 @@ import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from psycopg2.extensions import POLL_OK, POLL_READ  # type: ignore[import-untyped, unused-ignore]
 
 
-class Session:
+class CancellableSession:
     """A connection to `url`, from `with` to its end; each statement is a transaction.
 
     libpq's own waiting does not return before the server answers, and Python sees no signal until it does.

@@ -15,12 +15,12 @@ import msgspec
 from hyperwatch.harness.host import server_cores
 from hyperwatch.harness.process import Process
 from realtime.bench import CannotMeasureError
-from realtime.bench.clients import Clients
+from realtime.bench.clients import WebSocketPool
 from realtime.bench.content import CHANNEL
-from realtime.bench.ground import Ground
-from realtime.bench.load import Load, coin_of, number_of
+from realtime.bench.ground import BenchEnvironment
+from realtime.bench.load import PacedProducer, coin_of, number_of
 from realtime.bench.members import members
-from realtime.bench.receipts import Receipts, Spread, spread
+from realtime.bench.receipts import DeliveryLog, Spread, spread
 from realtime.bench.report import Figure, Report, figure
 from realtime.bench.servers import WholeHub
 
@@ -38,7 +38,7 @@ class Latency(NamedTuple):
     burst: int
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class LatencyResult(msgspec.Struct, frozen=True, kw_only=True):
     """`took` is from the first acknowledgement to the last receipt of the last client, in seconds.
 
     in_order        the stream's numbers without a hole, and each coin's events as they were sent
@@ -59,13 +59,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     waited: Spread
 
 
-async def latency(ground: Ground, asked: Latency) -> Report:
+async def latency(ground: BenchEnvironment, asked: Latency) -> Report:
     report = ground.report("latency", **asked._asdict())
     hub = WholeHub(ground)
     with hub.running() as serve, consumer(ground) as consume:
-        async with Clients() as clients:
+        async with WebSocketPool() as clients:
             await clients.connect(asked.clients, hub.port, subscribe=hub.subscribe)
-            whole = Whole(ground, clients, asked.clients, {"hub": serve, "consume": consume})
+            whole = LatencyRun(ground, clients, asked.clients, {"hub": serve, "consume": consume})
             warm = await whole.run("warm", int(asked.rate * WARM_SECONDS), asked.rate)
             if not warm.complete:
                 raise CannotMeasureError(f"nothing comes through. The log of `consume` ends:\n{consume.log_tail()}")
@@ -81,24 +81,24 @@ async def latency(ground: Ground, asked: Latency) -> Report:
 
 
 @contextmanager
-def consumer(ground: Ground) -> Iterator[Process]:
+def consumer(ground: BenchEnvironment) -> Iterator[Process]:
     """With all partitions, on the server's core."""
     with members(ground, 1, cores=server_cores()) as group:
         yield group.processes[0]
 
 
-class Whole:
+class LatencyRun:
     """The way and its two ends."""
 
-    def __init__(self, ground: Ground, clients: Clients, number: int, processes: Mapping[str, Process]) -> None:
+    def __init__(self, ground: BenchEnvironment, clients: WebSocketPool, number: int, processes: Mapping[str, Process]) -> None:
         self._ground = ground
         self._clients = clients
         self._number = number
-        self.load = Load(ground.seed)
+        self.load = PacedProducer(ground.seed)
         self._sampled = min(SAMPLED, number)
         self._processes = processes
 
-    async def run(self, part: str, count: int, rate: float) -> Run:
+    async def run(self, part: str, count: int, rate: float) -> LatencyResult:
         first = len(self.load.acknowledged)
         await self._clients.expect(timed=self._sampled)
         before = self._cpu()
@@ -117,13 +117,13 @@ class Whole:
 
     async def _outcome(
         self, part: str, sent: range, offered: float, told: dict[str, Any], cpu: dict[str, float]
-    ) -> Run:
+    ) -> LatencyResult:
         await self._clients.ask("keep", folder=str(self._ground.folder))
-        receipts = Receipts(self._ground.folder, self._sampled)
+        receipts = DeliveryLog(self._ground.folder, self._sampled)
         numbers = [number_of(frame) for frame in receipts.payloads]
         acknowledged = self.load.acknowledged[sent.start : sent.stop]
         is_all = sorted(numbers) == list(sent)
-        return Run(
+        return LatencyResult(
             part=part,
             events=len(sent),
             clients=self._number,
@@ -137,7 +137,7 @@ class Whole:
             waited=spread(self._waits(receipts, numbers)),
         )
 
-    def _waits(self, receipts: Receipts, numbers: Sequence[int]) -> list[float]:
+    def _waits(self, receipts: DeliveryLog, numbers: Sequence[int]) -> list[float]:
         acknowledged = [self.load.acknowledged[number] for number in numbers]
         return [got - known for times in receipts.times() for got, known in zip(times, acknowledged, strict=False)] or [
             0.0
@@ -161,7 +161,7 @@ def _in_order(frames: Sequence[bytes], numbers: Sequence[int]) -> bool:
     return follows and all(one.channel == CHANNEL for one in read) and all(c == sorted(c) for c in of_coins.values())
 
 
-def _figures(part: str, runs: Sequence[Run]) -> Iterator[Figure]:
+def _figures(part: str, runs: Sequence[LatencyResult]) -> Iterator[Figure]:
     own = [run for run in runs if run.part == part]
     group = f"{part}, {own[0].events:,} events, {own[0].clients} clients"
     for what in ("p50", "p99", "max"):

@@ -13,11 +13,11 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from realtime.bench import plaincopy
-from realtime.decoding import Batch
-from realtime.ingest import Ingest
-from realtime.kafka import Consumer
+from realtime.decoding import DecodedBatch
+from realtime.ingest import Pipeline
+from realtime.kafka import KafkaConsumer
 from realtime.status import serve_status
-from realtime.store import Store, Stored
+from realtime.store import BatchWriter, StoredRows
 
 # How far the copying is: a row for each batch, in its transaction.
 PROGRESS = "bench_progress"
@@ -26,14 +26,14 @@ IDS = 10**8
 
 
 def silent(_number: int) -> None:
-    _run(Store())
+    _run(BatchWriter())
 
 
 def copy(number: int) -> None:
     _run(PlainCopy(number))
 
 
-class PlainCopy(Store):
+class PlainCopy(BatchWriter):
     """Of member `number`. The ids are given where the texts are made: a batch that fails ends the measurement."""
 
     def __init__(self, number: int) -> None:
@@ -41,12 +41,12 @@ class PlainCopy(Store):
         with connection.cursor() as cursor:
             self._last = plaincopy.last_id(cursor) + number * IDS
 
-    def texts(self, batch: Batch) -> dict[str, str]:
+    def texts(self, batch: DecodedBatch) -> dict[str, str]:
         rows = list(batch.rows[plaincopy.CHANNEL].values())
         first, self._last = self._last + 1, self._last + len(rows)
         return {plaincopy.CHANNEL: plaincopy.text(rows, first)}
 
-    def store(self, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
+    def store(self, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
         text = (texts or self.texts(batch))[plaincopy.CHANNEL]
         with transaction.atomic(), connection.cursor() as cursor:
             plaincopy.copy(cursor, text)
@@ -54,16 +54,16 @@ class PlainCopy(Store):
         return []
 
 
-def _run(store: Store) -> None:
+def _run(store: BatchWriter) -> None:
     with _member() as (consumer, stop):
-        Ingest(consumer, lambda _stored: None, stop, store=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
+        Pipeline(consumer, lambda _stored: None, stop, store=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
 
 
 @contextmanager
-def _member() -> Iterator[tuple[Consumer, threading.Event]]:
+def _member() -> Iterator[tuple[KafkaConsumer, threading.Event]]:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    consumer = Consumer()
+    consumer = KafkaConsumer()
     with serve_status(
         settings.CONSUMER_STATUS_PORT, lambda: {"assigned": [f"{topic}[{part}]" for topic, part in consumer.lag()]}
     ):

@@ -11,20 +11,20 @@ from django.conf import settings
 
 from hyperwatch.formats import isoformat
 from realtime.bench import CannotMeasureError
-from realtime.kafka import Producer
-from realtime.market.coins import COINS
+from realtime.kafka import KafkaProducer
+from realtime.market.coins import INSTRUMENTS
 
 # By which a frame is known again: the hash is the message's number.
 HASH = re.compile(rb'"tx_hash":"0x([0-9a-f]{64})"')
 COIN = re.compile(rb'"coin":"([^"]+)"')
 
 
-class Load:
+class PacedProducer:
     """The numbers go on from one `offer` to the next; `acknowledged` has the moment of each (`time.monotonic`)."""
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)  # noqa: S311 (no secret)
-        self._producer = Producer()
+        self._producer = KafkaProducer()
         self.acknowledged: list[float] = [0.0]
 
     def offer(self, count: int, rate: float) -> float:
@@ -34,7 +34,7 @@ class Load:
         """
         before = self._producer.acknowledged
         began = due = time.monotonic()
-        for coin in self._dice.choices(COINS, [coin.activity for coin in COINS], k=count):
+        for coin in self._dice.choices(INSTRUMENTS, [coin.activity for coin in INSTRUMENTS], k=count):
             while (early := due - time.monotonic()) > 0:
                 self._producer.poll(early)
             self._send(coin.name)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from hyperwatch.harness.app_process import AppProcess, manage
 from realtime.bench import CannotMeasureError
-from realtime.bench.ground import Ground
+from realtime.bench.ground import BenchEnvironment
 from realtime.kafka import topics
 
 PATIENCE = 60.0
@@ -18,11 +18,11 @@ MOCK_SESSION_MS, SESSION_MS = 6_000, 200_000
 MOCK_KEEPS = 20_000
 
 
-def is_mock(ground: Ground) -> bool:
+def is_mock(ground: BenchEnvironment) -> bool:
     return ground.services.get("Kafka", "").startswith("embedded")
 
 
-class Members:
+class ConsumerGroup:
     def __init__(self, processes: Sequence[AppProcess]) -> None:
         self.processes = processes
 
@@ -49,8 +49,8 @@ class Members:
 
 @contextmanager
 def members(
-    ground: Ground, number: int, arguments: Sequence[str] = (), cores: set[int] | None = None
-) -> Iterator[Members]:
+    ground: BenchEnvironment, number: int, arguments: Sequence[str] = (), cores: set[int] | None = None
+) -> Iterator[ConsumerGroup]:
     """So many members with all partitions: `manage.py consume`, or Python with `arguments`.
 
     `{number}` in the arguments is the number of the member.
@@ -65,12 +65,12 @@ def members(
             process.launch()
             stack.callback(process.stop)
             processes.append(process)
-        group = Members(processes)
+        group = ConsumerGroup(processes)
         _wait_until_assigned(group)
         yield group
 
 
-def _wait_until_assigned(group: Members) -> None:
+def _wait_until_assigned(group: ConsumerGroup) -> None:
     partitions = sum(topic.partitions for topic in topics())
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -15,23 +15,23 @@ from django.conf import settings
 from hyperwatch.formats import isoformat
 from realtime.bench import CannotMeasureError, population
 from realtime.bench.population import COINS, END, FIRST_BLOCK, WALLETS
-from realtime.kafka import Message, Producer
+from realtime.kafka import KafkaMessage, KafkaProducer
 
 # Between two of them, as in a crash: two thousand a second.
 STEP = timedelta(microseconds=500)
 WEIGHTS = list(accumulate(1 / number for number in range(1, COINS + 1)))
 
 
-class Offer(NamedTuple):
+class PreparedMessage(NamedTuple):
     coin: str
     value: bytes
 
-    def as_read(self) -> Message:
+    def as_read(self) -> KafkaMessage:
         """As a consumer would hand it to the decoder."""
-        return Message(settings.KAFKA_TOPIC_COMPUTED_DATA, 0, 0, self.coin.encode(), self.value, 0)
+        return KafkaMessage(settings.KAFKA_TOPIC_COMPUTED_DATA, 0, 0, self.coin.encode(), self.value, 0)
 
 
-class Offers:
+class KafkaMessages:
     """No two alike, however many are made."""
 
     def __init__(self, seed: int) -> None:
@@ -40,10 +40,10 @@ class Offers:
         self._coins = {population.coin(number): number for number in range(1, COINS + 1)}
         self._wallets = [population.wallet(number) for number in range(WALLETS)]
 
-    def make(self, count: int) -> list[Offer]:
+    def make(self, count: int) -> list[PreparedMessage]:
         return [self.one(coin) for coin in self._dice.choices(list(self._coins), cum_weights=WEIGHTS, k=count)]
 
-    def one(self, coin: str) -> Offer:
+    def one(self, coin: str) -> PreparedMessage:
         dice = self._dice
         self._made += 1
         now, block = isoformat(END + self._made * STEP), FIRST_BLOCK + 100_000_000 + self._made
@@ -65,14 +65,14 @@ class Offers:
             "raw_data": {"tid": self._made},
         }
         message = {"data_type": "LIQUIDATION", "coin": coin, "timestamp": now, "data": data}
-        return Offer(coin, msgspec.json.encode(message))
+        return PreparedMessage(coin, msgspec.json.encode(message))
 
-    def last_of_each(self, offers: Iterable[Offer]) -> list[Offer]:
+    def last_of_each(self, offers: Iterable[PreparedMessage]) -> list[PreparedMessage]:
         """A new one for each coin, so that behind those of a partition there is one."""
         return [self.one(coin) for coin in sorted({offer.coin for offer in offers})]
 
 
-def send(producer: Producer, offers: Sequence[Offer]) -> None:
+def send(producer: KafkaProducer, offers: Sequence[PreparedMessage]) -> None:
     """Returns when Kafka has acknowledged all of them; raises CannotMeasureError where it does not."""
     before = producer.acknowledged
     for offer in offers:

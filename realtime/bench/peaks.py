@@ -12,15 +12,15 @@ from django.conf import settings
 
 from hyperwatch.harness.process import Process
 from realtime.bench import CannotMeasureError, plaincopy
-from realtime.bench.clients import Clients
-from realtime.bench.ground import Ground
-from realtime.bench.interruptible import Session
-from realtime.bench.latency import Whole, consumer
+from realtime.bench.clients import WebSocketPool
+from realtime.bench.ground import BenchEnvironment
+from realtime.bench.interruptible import CancellableSession
+from realtime.bench.latency import LatencyRun, consumer
 from realtime.bench.members import members
-from realtime.bench.offers import Offer, Offers
+from realtime.bench.offers import PreparedMessage, KafkaMessages
 from realtime.bench.report import Figure, figure
 from realtime.bench.servers import WholeHub
-from realtime.kafka import Producer
+from realtime.kafka import KafkaProducer
 
 LOOK = 0.02
 PATIENCE = 60.0
@@ -52,7 +52,7 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
     heard: float = 0.0
 
 
-class Watch:
+class HeadWatch:
     """Looks at how many rows of the stream there are, from `with` to its end: [(moment, rows)]."""
 
     def __init__(self, url: str) -> None:
@@ -60,7 +60,7 @@ class Watch:
         self._stop = threading.Event()
         self.seen: list[tuple[float, int]] = []
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "HeadWatch":
         self._thread = threading.Thread(target=self._look, name="watch")
         self._thread.start()
         return self
@@ -77,16 +77,16 @@ class Watch:
             time.sleep(LOOK)
 
     def _look(self) -> None:
-        with Session(self._url) as session:
+        with CancellableSession(self._url) as session:
             while not self._stop.wait(LOOK):
                 rows = session.value(f"SELECT coalesce(max(id), 0) FROM {plaincopy.table()}")
                 self.seen.append((time.monotonic(), rows))
 
 
-def worst(ground: Ground, url: str, offers: Offers, count: int) -> Peak:
+def worst(ground: BenchEnvironment, url: str, offers: KafkaMessages, count: int) -> Peak:
     """So many within one second."""
     ground = _on(ground, url)
-    with members(ground, 1) as group, Watch(url) as watch:
+    with members(ground, 1) as group, HeadWatch(url) as watch:
         _, before = _first(watch)
         group.processes[0].reset_peak_memory()
         offered, acknowledged = _offer(offers.make(count), count)
@@ -95,16 +95,16 @@ def worst(ground: Ground, url: str, offers: Offers, count: int) -> Peak:
     return _told(ground, _peak("worst second", watch, before, acknowledged, offered, memory))
 
 
-def crash(ground: Ground, url: str, asked: Crash) -> Peak:
+def crash(ground: BenchEnvironment, url: str, asked: Crash) -> Peak:
     return asyncio.run(_crash(_on(ground, url), url, asked))
 
 
-async def _crash(ground: Ground, url: str, asked: Crash) -> Peak:
+async def _crash(ground: BenchEnvironment, url: str, asked: Crash) -> Peak:
     hub = WholeHub(ground)
-    with hub.running() as serve, consumer(ground) as consume, Watch(url) as watch:
-        async with Clients() as clients:
+    with hub.running() as serve, consumer(ground) as consume, HeadWatch(url) as watch:
+        async with WebSocketPool() as clients:
             await clients.connect(asked.clients, hub.port, subscribe=hub.subscribe)
-            whole = Whole(ground, clients, asked.clients, {"hub": serve, "consume": consume})
+            whole = LatencyRun(ground, clients, asked.clients, {"hub": serve, "consume": consume})
             warm = await whole.run("warm", 200, 200)
             if not warm.complete:
                 raise CannotMeasureError(f"nothing comes through. The log of `consume` ends:\n{consume.log_tail()}")
@@ -121,7 +121,7 @@ async def _crash(ground: Ground, url: str, asked: Crash) -> Peak:
     return _told(ground, heard)
 
 
-def _on(ground: Ground, url: str) -> Ground:
+def _on(ground: BenchEnvironment, url: str) -> BenchEnvironment:
     return replace(ground, env={**ground.env, "DATABASE_URL": url})
 
 
@@ -129,15 +129,15 @@ def _most(process: Process) -> int:
     return process.memory()["VmHWM"]
 
 
-def _first(watch: Watch) -> tuple[float, int]:
+def _first(watch: HeadWatch) -> tuple[float, int]:
     while not watch.seen:
         time.sleep(LOOK)
     return watch.seen[-1]
 
 
-def _offer(offers: Sequence[Offer], rate: float) -> tuple[float, list[float]]:
+def _offer(offers: Sequence[PreparedMessage], rate: float) -> tuple[float, list[float]]:
     """Evenly; returns how long it took, and when each was acknowledged."""
-    producer, acknowledged = Producer(), list[float]()
+    producer, acknowledged = KafkaProducer(), list[float]()
     began = due = time.monotonic()
     for offer in offers:
         while (early := due - time.monotonic()) > 0:
@@ -151,7 +151,7 @@ def _offer(offers: Sequence[Offer], rate: float) -> tuple[float, list[float]]:
 
 
 def _peak(
-    part: str, watch: Watch, before: int, acknowledged: Sequence[float], offered: float, memory: dict[str, int]
+    part: str, watch: HeadWatch, before: int, acknowledged: Sequence[float], offered: float, memory: dict[str, int]
 ) -> Peak:
     known = sorted(acknowledged)
     waits = list(_waits(watch, before, known))
@@ -167,7 +167,7 @@ def _peak(
     )
 
 
-def _waits(watch: Watch, before: int, acknowledged: Sequence[float]) -> Iterator[tuple[float, int]]:
+def _waits(watch: HeadWatch, before: int, acknowledged: Sequence[float]) -> Iterator[tuple[float, int]]:
     """At each look: how long the first that is not stored has waited, and how many wait."""
     came = 0
     for at, rows in watch.seen:
@@ -177,7 +177,7 @@ def _waits(watch: Watch, before: int, acknowledged: Sequence[float]) -> Iterator
         yield (at - acknowledged[stored] if stored < came else 0.0), max(0, came - stored)
 
 
-def _told(ground: Ground, peak: Peak) -> Peak:
+def _told(ground: BenchEnvironment, peak: Peak) -> Peak:
     ground.say(
         f"{peak.part}: {peak.stored:,} of {peak.rows:,} stored after {peak.took:.1f} s, {peak.lag_seconds:.2f} s and "
         f"{peak.lag_rows:,} rows behind at most"

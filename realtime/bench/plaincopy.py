@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime.columns import columns_of, copy_in, copy_lines, table_columns
-from realtime.decoding import Incoming
+from realtime.decoding import PendingRow
 from realtime.streams import get_stream
 
 CHANNEL = "liquidations"
@@ -18,7 +18,7 @@ def columns() -> list[str]:
     return table_columns(get_stream(CHANNEL))
 
 
-def text(rows: Sequence[Incoming], first: int) -> str:
+def text(rows: Sequence[PendingRow], first: int) -> str:
     """Of the rows, with the ids from `first` on."""
     ids = range(first, first + len(rows))
     values = columns_of([incoming.row for incoming in rows], columns())

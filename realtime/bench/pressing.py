@@ -13,14 +13,14 @@ LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
 PATIENCE = 30.0
 
 
-class Pressed(NamedTuple):
+class HttpLoadResult(NamedTuple):
     """What was answered, with 200 and whole, in how many seconds."""
 
     answers: int
     seconds: float
 
 
-class Pressing:
+class HttpLoad:
     """`clients` of the server at `port`; `urls` has one for each request, and no end."""
 
     def __init__(self, port: int, clients: int, urls: Iterator[str]) -> None:
@@ -28,7 +28,7 @@ class Pressing:
         self._clients = clients
         self._urls = urls
 
-    def run(self, seconds: float) -> Pressed:
+    def run(self, seconds: float) -> HttpLoadResult:
         epoll = select.epoll()
         connections = {}
         for _ in range(self._clients):
@@ -44,7 +44,7 @@ class Pressing:
             epoll.close()
             for one in connections.values():
                 one.socket.close()
-        return Pressed(answers, now - began)
+        return HttpLoadResult(answers, now - began)
 
     def _hear(self, epoll: select.epoll, connections: "dict[int, _Connection]") -> int:
         events = epoll.poll(PATIENCE)

@@ -5,17 +5,17 @@ from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from realtime.bench.asker import Asker
+from realtime.bench.asker import QuerySampler
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 # Which a value is above in one row of so many.
 SELDOM = 1e-5
 BEYOND_ALL = "1000000000000000"
 
-Draw = Callable[[Asker], Mapping[str, object]]
+Draw = Callable[[QuerySampler], Mapping[str, object]]
 
 
-class Question(NamedTuple):
+class BenchQuery(NamedTuple):
     """`path` may name parameters in braces, which are drawn as the others."""
 
     group: str
@@ -23,18 +23,18 @@ class Question(NamedTuple):
     path: str
     draw: Draw
 
-    def url(self, asker: Asker) -> str:
+    def url(self, asker: QuerySampler) -> str:
         drawn = self.draw(asker)
         path = self.path.format(**drawn)
         query = {name: value for name, value in drawn.items() if f"{{{name}}}" not in self.path}
         return f"/api/v1{path}?{urlencode(query)}"
 
 
-def _of(group: str, path: str, **draws: Draw) -> list[Question]:
-    return [Question(group, name.replace("_", " "), path, draw) for name, draw in draws.items()]
+def _of(group: str, path: str, **draws: Draw) -> list[BenchQuery]:
+    return [BenchQuery(group, name.replace("_", " "), path, draw) for name, draw in draws.items()]
 
 
-def _page(ask: Asker) -> Mapping[str, object]:
+def _page(ask: QuerySampler) -> Mapping[str, object]:
     return {"page": ask.dice.randint(1, 5)}
 
 
@@ -51,7 +51,7 @@ GROUPS = {
     "coins": ("liquidations",),
 }
 
-QUESTIONS = [
+QUERIES = [
     *_of(
         "lists",
         "/liquidations",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from realtime.bench.wire import frames
 
 
-class Receipts:
+class DeliveryLog:
     """`payloads` are the frames in the order in which they came, the same for every client."""
 
     def __init__(self, folder: Path, clients: int) -> None:
@@ -35,7 +35,7 @@ class Receipts:
             yield times[note]
 
 
-def waits(receipts: Receipts, told_at: Sequence[float]) -> list[float]:
+def waits(receipts: DeliveryLog, told_at: Sequence[float]) -> list[float]:
     """For each timed client and frame how long it took; all of a client's that were not lost."""
     return [got - told for times in receipts.times() for got, told in zip(times, told_at, strict=False)]
 

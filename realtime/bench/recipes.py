@@ -19,7 +19,7 @@ LEVEL = """json_build_object('price', round(price * (0.5 + l / 100.0), 8)::text,
 
 
 @dataclass(frozen=True)
-class Recipe:
+class StreamRecipe:
     """`{seed}` and `{rows}` in the texts stand for those. A database of a size has `per_row` rows for each of it.
 
     `then` is one more statement behind the rows; `also` is another table that it fills.
@@ -63,7 +63,7 @@ TRADED = {
 RECIPES = {
     recipe.stream: recipe
     for recipe in (
-        Recipe(
+        StreamRecipe(
             "liquidations",
             {
                 **TRADED,
@@ -75,7 +75,7 @@ RECIPES = {
                 "liquidator_address": LIQUIDATOR,
             },
         ),
-        Recipe(
+        StreamRecipe(
             "transactions",
             {
                 **TRADED,
@@ -87,7 +87,7 @@ RECIPES = {
                 "tx_type": "CASE WHEN n % 1000 = 0 THEN 'LIQUIDATION' WHEN n % 200 = 1 THEN 'DEPOSIT' ELSE 'ORDER' END",
             },
         ),
-        Recipe(
+        StreamRecipe(
             "long_short_ratios",
             {
                 **_turns(OF_RATIOS, 1),
@@ -100,7 +100,7 @@ RECIPES = {
                 "short_accounts": "n % 900",
             },
         ),
-        Recipe(
+        StreamRecipe(
             "liquidation_map",
             {
                 **_turns(OF_MAPS, 5),
@@ -108,7 +108,7 @@ RECIPES = {
             },
             per_row=0.001,
         ),
-        Recipe(
+        StreamRecipe(
             "position_summaries",
             _turns(OF_RATIOS, 1),
             per_row=0.001,
@@ -120,7 +120,7 @@ FROM (SELECT s.*, p, (p * 1000 + s.id % 1000)::int AS w FROM position_summaries 
 ) held""",
             also=("positions",),
         ),
-        Recipe(
+        StreamRecipe(
             "whale_activities",
             {
                 "whale_id": f"1 + floor(dice * {WHALES})",

@@ -15,12 +15,12 @@ import msgspec
 from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.harness.host import server_cores
 from realtime.bench import CannotMeasureError, hot
-from realtime.bench.asker import Asker
-from realtime.bench.explained import NO_THROTTLE, Cost, cost, views_on
+from realtime.bench.asker import QuerySampler
+from realtime.bench.explained import NO_THROTTLE, PlanCost, cost, views_on
 from realtime.bench.filling import filled
-from realtime.bench.ground import Ground
-from realtime.bench.interruptible import Session
-from realtime.bench.questions import GROUPS, QUESTIONS, Question
+from realtime.bench.ground import BenchEnvironment
+from realtime.bench.interruptible import CancellableSession
+from realtime.bench.questions import GROUPS, QUERIES, BenchQuery
 from realtime.bench.receipts import Spread, spread
 from realtime.bench.report import AtMost, Figure, Report, ratio_of_ends, series
 
@@ -36,7 +36,7 @@ class Rest(NamedTuple):
     groups: list[str]
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class RestResult(msgspec.Struct, frozen=True, kw_only=True):
     """One question at one size; seconds by round, the database's costs of all rounds together."""
 
     group: str
@@ -52,7 +52,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     slowest: str
 
 
-def rest(ground: Ground, asked: Rest) -> Report:
+def rest(ground: BenchEnvironment, asked: Rest) -> Report:
     report = ground.report("rest", **asked._asdict())
     _by_size(ground, asked, report)
     if under_pressure := set(asked.groups) & set(hot.GROUPS):
@@ -63,27 +63,27 @@ def rest(ground: Ground, asked: Rest) -> Report:
     return report
 
 
-def _by_size(ground: Ground, asked: Rest, report: Report) -> None:
+def _by_size(ground: BenchEnvironment, asked: Rest, report: Report) -> None:
     streams = dict.fromkeys(stream for group in asked.groups for stream in GROUPS.get(group, ()))
     if not streams:
         return
     databases = {size: filled(ground, size, streams) for size in asked.sizes}
     with ExitStack() as stack:
-        shops = [stack.enter_context(closing(Shop(ground, stack, size, url))) for size, url in databases.items()]
-        for question in (question for question in QUESTIONS if question.group in asked.groups):
+        shops = [stack.enter_context(closing(QuerySession(ground, stack, size, url))) for size, url in databases.items()]
+        for question in (question for question in QUERIES if question.group in asked.groups):
             runs = list(_runs(ground, asked, shops, question))
             report.runs += runs
             report.figures += _figures(runs)
     report.checks = {"questions": len(report.runs) // len(asked.sizes), "all answered": True}
 
 
-class Shop:
+class QuerySession:
     """A database of one size, a server on it, and a client."""
 
-    def __init__(self, ground: Ground, stack: ExitStack, size: int, url: str) -> None:
+    def __init__(self, ground: BenchEnvironment, stack: ExitStack, size: int, url: str) -> None:
         self.size = size
         self.url = url
-        self.session = stack.enter_context(Session(url))
+        self.session = stack.enter_context(CancellableSession(url))
         # Each answer is to be made.
         env = {**ground.env, "DATABASE_URL": url, "THROTTLE_READS": NO_THROTTLE, "RESPONSE_CACHE_MAX_BYTES": "0"}
         site = AppProcess(f"serve-{size}", ground.folder, env, manage("serve"), cores=server_cores())
@@ -109,8 +109,8 @@ class Shop:
         return seconds
 
 
-def _runs(ground: Ground, asked: Rest, shops: Sequence[Shop], question: Question) -> Iterator[Run]:
-    askers = [Asker(shop.session, ground.seed, shop.size) for shop in shops]
+def _runs(ground: BenchEnvironment, asked: Rest, shops: Sequence[QuerySession], question: BenchQuery) -> Iterator[RestResult]:
+    askers = [QuerySampler(shop.session, ground.seed, shop.size) for shop in shops]
     for shop, asker in zip(shops, askers, strict=True):
         shop.reconnect(question.url(asker))
         for _ in range(min(WARM, asked.requests)):
@@ -139,8 +139,8 @@ def _patiently(requests: int) -> Iterator[None]:
         yield
 
 
-def _run(question: Question, size: int, rounds: list[list[float]], costs: list[Cost]) -> Run:
-    return Run(
+def _run(question: BenchQuery, size: int, rounds: list[list[float]], costs: list[PlanCost]) -> RestResult:
+    return RestResult(
         group=question.group,
         question=question.name,
         size=size,
@@ -155,7 +155,7 @@ def _run(question: Question, size: int, rounds: list[list[float]], costs: list[C
     )
 
 
-def _figures(runs: Sequence[Run]) -> Iterator[Figure]:
+def _figures(runs: Sequence[RestResult]) -> Iterator[Figure]:
     """By size, the largest last; the value is the largest's."""
     group = f"{runs[0].group}, {runs[0].question}"
     p99 = [_median([one.p99 * 1e3 for one in run.http]) for run in runs]

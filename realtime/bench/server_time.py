@@ -6,36 +6,36 @@ from pathlib import Path
 from typing import NamedTuple
 
 from realtime.bench import CannotMeasureError
-from realtime.bench.interruptible import Session
+from realtime.bench.interruptible import CancellableSession
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 # Who works for all of them.
 SHARED = re.compile(rb"walwriter|checkpointer|background writer|autovacuum|logical replication|io worker|stats")
 
 
-class Taken(NamedTuple):
+class PostgresCpu(NamedTuple):
     """Seconds: of the backends that serve clients, and of all others (the writers of the log and of the pages)."""
 
     backends: float
     others: float
 
-    def since(self, before: "Taken") -> "Taken":
-        return Taken(self.backends - before.backends, self.others - before.others)
+    def since(self, before: "PostgresCpu") -> "PostgresCpu":
+        return PostgresCpu(self.backends - before.backends, self.others - before.others)
 
 
-class ServerTime:
+class PostgresCpuReader:
     """Of the cluster behind `session`, whose own backend is left out.
 
     Backends that end are counted with the others from then on: read it while they are there.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: CancellableSession) -> None:
         self._own = session.value("SELECT pg_backend_pid()")
         if not _command(self._own).startswith(b"postgres"):
             raise CannotMeasureError("PostgreSQL is to run on this machine, where its processes can be seen")
         self._postmaster = int(_fields(self._own)[1])
 
-    def read(self) -> Taken:
+    def read(self) -> PostgresCpu:
         postmaster = _fields(self._postmaster)
         backends, others = 0.0, sum(map(int, postmaster[11:15])) * TICK
         for pid in _children(self._postmaster) - {self._own}:
@@ -47,7 +47,7 @@ class ServerTime:
                 others += seconds
             else:
                 backends += seconds
-        return Taken(backends, others)
+        return PostgresCpu(backends, others)
 
 
 def _children(pid: int) -> set[int]:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.harness.host import server_cores
-from realtime.bench.content import CHANNEL, Content, as_stock_does
-from realtime.bench.ground import Ground
-from realtime.frames import finished, pack
+from realtime.bench.content import CHANNEL, EventPayloads, as_stock_does
+from realtime.bench.ground import BenchEnvironment
+from realtime.frames import ws_frame, pack
 from realtime.groups import group_name
 
 # What is published, and what then must come to each client.
@@ -30,7 +30,7 @@ class Server(ABC):
     group: ClassVar[str]
     subscribe: ClassVar[str] = ""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: BenchEnvironment) -> None:
         self._ground = ground
         self.process = self._process()
         self.port, self.url = self.process.port, self.process.url
@@ -42,24 +42,24 @@ class Server(ABC):
             yield self.process
 
     @abstractmethod
-    def message(self, content: Content, numbers: Sequence[int]) -> Message: ...
+    def message(self, content: EventPayloads, numbers: Sequence[int]) -> Message: ...
 
     def _process(self) -> AppProcess:
         arguments = ("-m", f"realtime.bench.{self.name}")
         return ReferenceProcess(self.name, self._ground.folder, self._ground.env, arguments, cores=server_cores())
 
 
-class Hub(Server):
+class HubServer(Server):
     """What is measured: `manage.py serve` as it is, with all its middleware."""
 
     name = "hub"
     group = group_name(CHANNEL)
     subscribe = f'{{"type": "subscribe", "channels": ["{CHANNEL}"]}}'
 
-    def message(self, content: Content, numbers: Sequence[int]) -> Message:
+    def message(self, content: EventPayloads, numbers: Sequence[int]) -> Message:
         events = [content.event(seq) for seq in numbers]
         (packed,) = pack(events)
-        wire = b"".join(finished(event.frame) for event in events)
+        wire = b"".join(ws_frame(event.frame) for event in events)
         return {"type": "stream.events", "stream": CHANNEL, "events": packed}, wire
 
     def _process(self) -> AppProcess:
@@ -77,34 +77,34 @@ class Hub(Server):
         }
 
 
-class WholeHub(Hub):
+class WholeHub(HubServer):
     """With the whole way before it, so that the database knows what it is told."""
 
     def _env(self) -> dict[str, str]:
         return {name: value for name, value in super()._env().items() if name != "STREAM_SYNC_INTERVAL_SECONDS"}
 
 
-class Bare(Server):
+class BareServer(Server):
     """The least that could be done (bare.py)."""
 
     name = "bare"
     group = "bench.bare"
 
-    def message(self, content: Content, numbers: Sequence[int]) -> Message:
-        wire = b"".join(finished(content.event(seq).frame) for seq in numbers)
+    def message(self, content: EventPayloads, numbers: Sequence[int]) -> Message:
+        wire = b"".join(ws_frame(content.event(seq).frame) for seq in numbers)
         return {"type": "tell", "wire": wire}, wire
 
 
-class Stock(Server):
+class StockServer(Server):
     """What one would write without a hub (stock.py). A message is an event: it knows no other."""
 
     name = "stock"
     group = "bench.stock"
 
-    def message(self, content: Content, numbers: Sequence[int]) -> Message:
+    def message(self, content: EventPayloads, numbers: Sequence[int]) -> Message:
         (seq,) = numbers
         told = content.stock(seq)
-        return {"type": "tell", "content": told}, finished(as_stock_does(told))
+        return {"type": "tell", "content": told}, ws_frame(as_stock_does(told))
 
 
-KINDS: dict[str, type[Server]] = {kind.name: kind for kind in (Hub, Bare, Stock)}
+KINDS: dict[str, type[Server]] = {kind.name: kind for kind in (HubServer, BareServer, StockServer)}

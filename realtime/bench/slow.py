@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from realtime.bench.clients import Clients
-from realtime.bench.content import Content
+from realtime.bench.clients import WebSocketPool
+from realtime.bench.content import EventPayloads
 from realtime.bench.contest import Contender, Mode
-from realtime.bench.ground import Ground
+from realtime.bench.ground import BenchEnvironment
 from realtime.bench.metrics import samples
-from realtime.bench.receipts import Receipts, Spread, spread, waits
+from realtime.bench.receipts import DeliveryLog, Spread, spread, waits
 from realtime.bench.report import Figure, Report, figure
 from realtime.bench.servers import KINDS, Server
 
@@ -21,7 +21,7 @@ WINDOW = 1
 SERVERS = ("hub", "stock")
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class SlowClientResult(msgspec.Struct, frozen=True, kw_only=True):
     """`grown` is the most memory that there was beyond that before, in bytes; `waited` in seconds."""
 
     server: str
@@ -35,7 +35,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     said: dict[str, float]
 
 
-async def slow(ground: Ground, megabytes: int) -> Report:
+async def slow(ground: BenchEnvironment, megabytes: int) -> Report:
     report = ground.report("slow", megabytes=megabytes, others=OTHERS, size=FRAME_BYTES)
     runs = []
     for number in range(ground.runs):
@@ -54,10 +54,10 @@ async def slow(ground: Ground, megabytes: int) -> Report:
     return report
 
 
-async def _run(ground: Ground, name: str, megabytes: int) -> Run:
+async def _run(ground: BenchEnvironment, name: str, megabytes: int) -> SlowClientResult:
     server = KINDS[name](ground)
     with server.running() as process:
-        async with Clients() as others, Clients() as deaf:
+        async with WebSocketPool() as others, WebSocketPool() as deaf:
             await others.connect(OTHERS, server.port, subscribe=server.subscribe)
             await deaf.connect(1, server.port, subscribe=server.subscribe)
             await deaf.expect()
@@ -66,30 +66,30 @@ async def _run(ground: Ground, name: str, megabytes: int) -> Run:
             mode = Mode("slow", 1, WINDOW, megabytes * 1_000_000 // FRAME_BYTES * OTHERS)
             before = process.memory()["Rss"]
             process.reset_peak_memory()
-            run = await contender.run(mode, Content(ground.seed, FRAME_BYTES), timed=OTHERS)
+            run = await contender.run(mode, EventPayloads(ground.seed, FRAME_BYTES), timed=OTHERS)
             grown = process.memory()["VmHWM"] - before
             await others.ask("keep", folder=str(ground.folder))
             found, said = await _end(server, deaf)
-    return Run(
+    return SlowClientResult(
         server=name,
         events=run.events,
         complete=run.complete,
         seconds=run.seconds,
         grown=grown,
-        waited=spread(waits(Receipts(ground.folder, OTHERS), contender.told_at)),
+        waited=spread(waits(DeliveryLog(ground.folder, OTHERS), contender.told_at)),
         found=found,
         said=said,
     )
 
 
-async def _end(server: Server, deaf: Clients) -> tuple[dict[str, int], dict[str, float]]:
+async def _end(server: Server, deaf: WebSocketPool) -> tuple[dict[str, int], dict[str, float]]:
     await deaf.ask("deaf", is_deaf=False)
     told = await deaf.wait_until_still()
     said = await samples(server.url, "hyperwatch_websocket_closed_total") if server.name == "hub" else {}
     return told["closed"], said
 
 
-def _figures(name: str, runs: list[Run]) -> Iterator[Figure]:
+def _figures(name: str, runs: list[SlowClientResult]) -> Iterator[Figure]:
     yield figure(name, "memory grew at most by", [run.grown / 2**20 for run in runs], "MB")
     for what in ("p50", "p99", "max"):
         yield figure(name, f"others' wait, {what}", [getattr(run.waited, what) * 1e3 for run in runs], "ms")

@@ -5,14 +5,14 @@ import time
 
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from realtime.bench.content import Content
+from realtime.bench.content import EventPayloads
 from realtime.bench.servers import Server
 
 
-class Steady:
+class BackgroundEvents:
     """`told_at` is when each event of this run was published; the numbers go on from run to run."""
 
-    def __init__(self, server: Server, content: Content, layer: RedisPubSubChannelLayer, rate: float) -> None:
+    def __init__(self, server: Server, content: EventPayloads, layer: RedisPubSubChannelLayer, rate: float) -> None:
         self._server = server
         self._content = content
         self._layer = layer

@@ -14,7 +14,7 @@ from daphne.server import Server
 GROUP = "bench.stock"
 
 
-class Consumer(AsyncJsonWebsocketConsumer):
+class StockConsumer(AsyncJsonWebsocketConsumer):
     groups = [GROUP]
 
     async def tell(self, message: dict[str, Any]) -> None:
@@ -22,7 +22,7 @@ class Consumer(AsyncJsonWebsocketConsumer):
 
 
 def main(port: int) -> None:
-    application = ProtocolTypeRouter({"websocket": Consumer.as_asgi()})
+    application = ProtocolTypeRouter({"websocket": StockConsumer.as_asgi()})
     Server(application, endpoints=build_endpoint_description_strings(host="127.0.0.1", port=port)).run()
 
 

@@ -13,14 +13,14 @@ import msgspec
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
 from realtime.bench import CannotMeasureError, plaincopy
-from realtime.bench.ground import Ground
-from realtime.bench.interruptible import Session
+from realtime.bench.ground import BenchEnvironment
+from realtime.bench.interruptible import CancellableSession
 from realtime.bench.lesser import PROGRESS
-from realtime.bench.members import Members, members
-from realtime.bench.offers import Offer, send
-from realtime.bench.server_time import ServerTime
+from realtime.bench.members import ConsumerGroup, members
+from realtime.bench.offers import PreparedMessage, send
+from realtime.bench.server_time import PostgresCpuReader
 from realtime.decoding import decode_batch
-from realtime.kafka import Producer
+from realtime.kafka import KafkaProducer
 
 PATIENCE = 120.0
 LOOK = 0.01
@@ -37,7 +37,7 @@ class Spent(NamedTuple):
     writers: float = 0.0
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class IngestResult(msgspec.Struct, frozen=True, kw_only=True):
     """`before` rows were there, `rows` were offered, `new` are not known, `stored` came to it; and whose CPU seconds.
 
     `writers` are PostgreSQL's processes that write the log and the pages for all.
@@ -68,16 +68,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.us(self.client + self.backends)
 
 
-class Storing:
+class IngestRuns:
     """Measures on the database of `url`, which is a filled one of `size`."""
 
-    def __init__(self, ground: Ground, url: str, size: int, session: Session) -> None:
+    def __init__(self, ground: BenchEnvironment, url: str, size: int, session: CancellableSession) -> None:
         self._ground = replace(ground, env={**ground.env, "DATABASE_URL": url})
         self._url = url
         self._size = size
         self._session = session
-        self._time = ServerTime(session)
-        self._producer = Producer()
+        self._time = PostgresCpuReader(session)
+        self._producer = KafkaProducer()
         self._table = plaincopy.table()
         session.run(f"CREATE TABLE IF NOT EXISTS {PROGRESS} (rows int)")
 
@@ -87,7 +87,7 @@ class Storing:
             self._session.run(f"TRUNCATE {self._table}, period_counts, newest_of_coin")
             self._session.run("UPDATE streams SET head = 0")
 
-    def by_members(self, kind: str, number: int, offers: Sequence[Offer], new: int | None = None) -> Run:
+    def by_members(self, kind: str, number: int, offers: Sequence[PreparedMessage], new: int | None = None) -> IngestResult:
         """`new` are those of the offers that are not known."""
         new, before = len(offers) if new is None else new, self._last_id()
         self._session.run(f"TRUNCATE {PROGRESS}")
@@ -102,7 +102,7 @@ class Storing:
             client = group.cpu_seconds - client
         return self._run(kind, number, before, (len(offers), new), Spent(seconds, client, *taken))
 
-    def by_text(self, offers: Sequence[Offer]) -> Run:
+    def by_text(self, offers: Sequence[PreparedMessage]) -> IngestResult:
         """A plain COPY of ready-made text, as psql would."""
         before = self._last_id()
         batch = decode_batch([offer.as_read() for offer in offers], datetime.now(UTC))
@@ -114,14 +114,14 @@ class Storing:
             seconds, taken = time.monotonic() - began, self._time.read().since(server)
         return self._run("text", 1, before, (len(offers), len(offers)), Spent(seconds, 0.0, *taken))
 
-    def by_inserts(self, offers: Sequence[Offer]) -> Run:
+    def by_inserts(self, offers: Sequence[PreparedMessage]) -> IngestResult:
         """A connection and an INSERT for each message."""
         before, began = self._last_id(), time.monotonic()
         for place, offer in enumerate(offers, before + 1):
             self._insert(place, offer)
         return self._run("insert", 1, before, (len(offers), len(offers)), Spent(time.monotonic() - began))
 
-    def _insert(self, place: int, offer: Offer) -> None:
+    def _insert(self, place: int, offer: PreparedMessage) -> None:
         row = json.loads(offer.value)["data"]
         names = plaincopy.columns()
         values = [json.dumps(row[name]) if name == "raw_data" else row[name] for name in names]
@@ -139,7 +139,7 @@ class Storing:
     def _copied(self) -> int:
         return int(self._session.value(f"SELECT coalesce(sum(rows), 0) FROM {PROGRESS}"))
 
-    def _wait(self, group: Members, at: Callable[[], int], new: int) -> None:
+    def _wait(self, group: ConsumerGroup, at: Callable[[], int], new: int) -> None:
         deadline = time.monotonic() + PATIENCE
         while (stored := at()) < new:
             group.check()
@@ -147,12 +147,12 @@ class Storing:
                 raise CannotMeasureError(f"{stored} of {new} were stored. Logs:\n{group.log_tail()}")
             time.sleep(LOOK)
 
-    def _run(self, kind: str, number: int, before: int, offered: tuple[int, int], spent: Spent) -> Run:
+    def _run(self, kind: str, number: int, before: int, offered: tuple[int, int], spent: Spent) -> IngestResult:
         (stored,) = self._session.run(f"SELECT count(*) FROM {self._table} WHERE id > %s", [before])[0]
         # The references number without the stream: whoever stores next goes on behind them.
         self._session.run("UPDATE streams SET head = %s WHERE name = %s", [self._last_id(), plaincopy.CHANNEL])
         rows, new = offered
-        run = Run(
+        run = IngestResult(
             kind=kind,
             size=self._size,
             members=number,

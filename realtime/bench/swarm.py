@@ -24,8 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from realtime.bench.connection import Connection
-from realtime.bench.tape import Tape
+from realtime.bench.connection import LoadConnection
+from realtime.bench.tape import ExpectedBytes
 from realtime.bench.wire import CLOSE, frames, handshake
 
 ORDERS, ANSWERS = 0, 1
@@ -34,10 +34,10 @@ BUFFER_BYTES = 1024 * 1024
 CONTROL_BYTES = 127
 
 
-class Swarm:
+class WebSocketWorker:
     def __init__(self) -> None:
         self.epoll = select.epoll()
-        self.clients: dict[int, Connection] = {}
+        self.clients: dict[int, LoadConnection] = {}
         self.greeting = self.subscribe = b""
         self.closed: Counter[str] = Counter()
         self._view = memoryview(bytearray(BUFFER_BYTES))
@@ -86,21 +86,21 @@ class Swarm:
             self._next()
 
     def _next(self) -> None:
-        client = Connection(self, self._waiting.pop())
+        client = LoadConnection(self, self._waiting.pop())
         self.clients[client.fd] = client
         self._on_the_way.add(client.fd)
         self.epoll.register(client.fd, select.EPOLLOUT)
 
-    def has_come(self, client: Connection) -> None:
+    def has_come(self, client: LoadConnection) -> None:
         self._has_arrived(client)
 
-    def has_gone(self, client: Connection, how: str) -> None:
+    def has_gone(self, client: LoadConnection, how: str) -> None:
         self.closed[how] += 1
         self.epoll.unregister(client.fd)
         del self.clients[client.fd]
         self._has_arrived(client)
 
-    def _has_arrived(self, client: Connection) -> None:
+    def _has_arrived(self, client: LoadConnection) -> None:
         if client.fd not in self._on_the_way:
             return
         self._on_the_way.discard(client.fd)
@@ -124,7 +124,7 @@ class Swarm:
     # A run
 
     def _begin_run(self, step: int) -> None:
-        self._tape = Tape()
+        self._tape = ExpectedBytes()
         self._step = step
         self._reached: list[int] = []
         self._complete = self._strange = 0
@@ -138,7 +138,7 @@ class Swarm:
             client.times, client.places = (array("d"), array("q")) if number < timed else (None, None)
         _say(expecting=step)
 
-    def hearing(self, client: Connection) -> Callable[[], None]:
+    def hearing(self, client: LoadConnection) -> Callable[[], None]:
         """What is to be done when there is something to read: this is what a run consists of."""
         receive_into, view = client.socket.recv_into, self._view
 
@@ -155,7 +155,7 @@ class Swarm:
 
         return hear
 
-    def _take(self, client: Connection, data: memoryview) -> None:
+    def _take(self, client: LoadConnection, data: memoryview) -> None:
         before = client.at
         now = time.monotonic()
         if not client.rest and self._tape.goes_on(before, data):
@@ -170,7 +170,7 @@ class Swarm:
         if self._step:
             self._count(before // self._step, client.at // self._step)
 
-    def _look_closely(self, client: Connection, data: bytes) -> None:
+    def _look_closely(self, client: LoadConnection, data: bytes) -> None:
         """What is new to all, or is not what the others got."""
         client.at, pings, rest = self._tape.take(client.at, client.rest + data)
         client.rest = rest
@@ -225,4 +225,4 @@ def _say(**words: Any) -> None:
 
 
 if __name__ == "__main__":
-    Swarm().run()
+    WebSocketWorker().run()

@@ -7,7 +7,7 @@ from realtime.bench.wire import CONTROL, FINAL, PING, header
 A_PING = FINAL | PING
 
 
-class Tape:
+class ExpectedBytes:
     """The frames of a run as the first client to get them got them; pings are of each client's own.
 
     A client is a place in it. Comparing is one `memcmp` of what came, so that it costs no more than receiving.

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from realtime.bench.ground import Ground
-from realtime.bench.load import Load
+from realtime.bench.ground import BenchEnvironment
+from realtime.bench.load import PacedProducer
 from realtime.bench.members import members
 
 RATE = 100
@@ -14,9 +14,9 @@ SOME = 20
 
 
 @contextmanager
-def trickle(ground: Ground) -> Iterator[Load]:
+def trickle(ground: BenchEnvironment) -> Iterator[PacedProducer]:
     """Liquidations through Kafka and `manage.py consume`."""
-    load, stop = Load(ground.seed), threading.Event()
+    load, stop = PacedProducer(ground.seed), threading.Event()
 
     def flow() -> None:
         while not stop.is_set():

@@ -8,8 +8,8 @@ takes it to Kafka.
     for message in islice(market.messages(rate=25), 1_000): ...
 """
 
-from realtime.market.events import Kind, Message
-from realtime.market.feed import run_market
+from realtime.market.events import Kind, OutgoingMessage
+from realtime.market.feed import run_simulator
 from realtime.market.simulation import DEFAULT_COINS, DEFAULT_WALLETS, Market
 
 DEFAULT_RATE = 25.0
@@ -22,6 +22,6 @@ __all__ = [
     "DEFAULT_WALLETS",
     "Kind",
     "Market",
-    "Message",
-    "run_market",
+    "OutgoingMessage",
+    "run_simulator",
 ]

@@ -5,8 +5,8 @@ from decimal import Decimal
 from itertools import islice
 from random import Random
 
-from realtime.market.coins import Coin
-from realtime.market.positions import Position
+from realtime.market.coins import Instrument
+from realtime.market.positions import SimPosition
 from realtime.market.wallets import Wallet
 
 # A position summary is complete, in one message: 800 positions are some 200 KB of it.
@@ -22,12 +22,12 @@ class Book:
     followed wallets hold need not balance; `crowd_size` and `crowd_cost` are its net position.
     """
 
-    def __init__(self, coin: Coin) -> None:
+    def __init__(self, coin: Instrument) -> None:
         self.coin = coin
         self.lot = coin.lot
         self.mark = coin.price(coin.anchor)
         self.maintenance_ratio = coin.maintenance_ratio
-        self.positions: dict[str, Position] = {}
+        self.positions: dict[str, SimPosition] = {}
         self.crowd_size = self.crowd_cost = Decimal(0)
         self.mood = 0.0
         self._nearest_below = NEVER_FALLS_TO
@@ -45,8 +45,8 @@ class Book:
         """`size` rounded down to what can be traded."""
         return size // self.lot * self.lot
 
-    def open(self, wallet: Wallet, *, can_be_liquidated: bool) -> Position:
-        position = Position(self.leverage(wallet), self.maintenance_ratio if can_be_liquidated else None)
+    def open(self, wallet: Wallet, *, can_be_liquidated: bool) -> SimPosition:
+        position = SimPosition(self.leverage(wallet), self.maintenance_ratio if can_be_liquidated else None)
         self.positions[wallet.address] = position
         return position
 
@@ -78,12 +78,12 @@ class Book:
     def any_holder(self, rng: Random) -> str:
         return next(islice(self.positions, rng.randrange(len(self.positions)), None))
 
-    def valued(self) -> Iterator[tuple[Position, Decimal]]:
+    def valued(self) -> Iterator[tuple[SimPosition, Decimal]]:
         """Each position with its value in USD at the mark price."""
         for position in self.positions.values():
             yield position, abs(position.size) * self.mark
 
-    def _watch(self, position: Position) -> None:
+    def _watch(self, position: SimPosition) -> None:
         price = position.liquidation_price
         if price is None:
             return

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from realtime.market import wire
-from realtime.market.exchange import Fill, Liquidation
+from realtime.market.exchange import Fill, SimLiquidation
 from realtime.market.wallets import Wallet
-from realtime.streams import Topic
+from realtime.streams import TopicName
 
 
 class Kind(StrEnum):
@@ -23,7 +23,7 @@ class Kind(StrEnum):
     POSITION_SUMMARY = "POSITION_SUMMARY"
 
 
-class Message(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """What goes to Kafka, and what a reader may compare it by.
 
     `identity` is the contract's (kafka.md, "Identity"), its time as the message writes it; `time_us` is
@@ -31,7 +31,7 @@ class Message(NamedTuple):
     """
 
     kind: Kind
-    topic: Topic
+    topic: TopicName
     key: str
     value: bytes
     identity: tuple[str | int, ...]
@@ -58,9 +58,9 @@ def _second(unix: int) -> str:
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def order(fill: Fill, block: Block) -> Message:
+def order(fill: Fill, block: Block) -> OutgoingMessage:
     direction = _direction(fill.start, fill.delta)
-    transaction = wire.Transaction(
+    transaction = wire.SimTransaction(
         tx_hash=fill.trade.hash,
         block_number=block.number,
         block_timestamp=block.timestamp,
@@ -79,7 +79,7 @@ def order(fill: Fill, block: Block) -> Message:
     return _transaction(Kind.ORDER, transaction, fill.trade.tid, block)
 
 
-def liquidation(taken: Liquidation, block: Block) -> Message:
+def liquidation(taken: SimLiquidation, block: Block) -> OutgoingMessage:
     """On the computed topic."""
     data = wire.LiquidationData(
         tx_hash=taken.trade.hash,
@@ -99,12 +99,12 @@ def liquidation(taken: Liquidation, block: Block) -> Message:
     coin, address = data.coin, data.user_address
     value = wire.encode(wire.Computed("LIQUIDATION", coin, block.timestamp, data))
     identity = (block.timestamp, coin, address, taken.side, taken.trade.tid)
-    return Message(Kind.LIQUIDATION, Topic.COMPUTED_DATA, coin, value, identity, block.time_us)
+    return OutgoingMessage(Kind.LIQUIDATION, TopicName.COMPUTED_DATA, coin, value, identity, block.time_us)
 
 
-def liquidation_transaction(taken: Liquidation, block: Block) -> Message:
+def liquidation_transaction(taken: SimLiquidation, block: Block) -> OutgoingMessage:
     """The same fact by the other road: a transaction that is stored as a liquidation too."""
-    transaction = wire.Transaction(
+    transaction = wire.SimTransaction(
         tx_hash=taken.trade.hash,
         block_number=block.number,
         block_timestamp=block.timestamp,
@@ -124,10 +124,10 @@ def liquidation_transaction(taken: Liquidation, block: Block) -> Message:
     return _transaction(Kind.LIQUIDATION_TRANSACTION, transaction, taken.trade.tid, block)
 
 
-def movement(kind: Kind, wallet: Wallet, amount: Decimal, tx_hash: str, block: Block) -> Message:
+def movement(kind: Kind, wallet: Wallet, amount: Decimal, tx_hash: str, block: Block) -> OutgoingMessage:
     """A deposit (LONG: more USDC than before) or a withdrawal (SHORT). The sides OPEN and CLOSE are not for
     these: a watched wallet would be told to have opened a position."""
-    transaction = wire.Transaction(
+    transaction = wire.SimTransaction(
         tx_hash=tx_hash,
         block_number=block.number,
         block_timestamp=block.timestamp,
@@ -143,10 +143,10 @@ def movement(kind: Kind, wallet: Wallet, amount: Decimal, tx_hash: str, block: B
     return _transaction(kind, transaction, None, block)
 
 
-def _transaction(kind: Kind, fact: wire.Transaction, tid: int | None, block: Block) -> Message:
+def _transaction(kind: Kind, fact: wire.SimTransaction, tid: int | None, block: Block) -> OutgoingMessage:
     place = (block.timestamp, fact.coin, fact.user_address, fact.side)
     identity = (*place, fact.tx_hash, fact.size, fact.price, fact.tx_type) if tid is None else (*place, tid)
-    return Message(kind, Topic.TRANSACTIONS, fact.user_address, wire.encode(fact), identity, block.time_us)
+    return OutgoingMessage(kind, TopicName.TRANSACTIONS, fact.user_address, wire.encode(fact), identity, block.time_us)
 
 
 def _direction(start: Decimal, delta: Decimal) -> str:
@@ -177,7 +177,7 @@ def _raw_fill(fill: Fill, direction: str, block: Block) -> wire.Order:
     )
 
 
-def _raw_liquidation(taken: Liquidation, block: Block) -> wire.Order:
+def _raw_liquidation(taken: SimLiquidation, block: Block) -> wire.Order:
     is_long = taken.side == "LONG"
     price = wire.plain(taken.price)
     return wire.Order(
@@ -198,5 +198,5 @@ def _raw_liquidation(taken: Liquidation, block: Block) -> wire.Order:
     )
 
 
-def _liquidator(taken: Liquidation) -> str | None:
+def _liquidator(taken: SimLiquidation) -> str | None:
     return taken.liquidator.address if taken.liquidator else None

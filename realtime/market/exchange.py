@@ -6,7 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 from realtime.market.book import Book
-from realtime.market.positions import ZERO, Change, Position
+from realtime.market.positions import ZERO, PositionChange, SimPosition
 from realtime.market.wallets import Wallet
 
 # The venue's lowest tier (Hyperliquid docs, "Fees").
@@ -42,7 +42,7 @@ class Fill(NamedTuple):
     fee: Decimal
 
 
-class Liquidation(NamedTuple):
+class SimLiquidation(NamedTuple):
     """A position taken away at the mark price. `liquidator` is None where the market took it (`method`
     "market"), else who took it over ("backstop")."""
 
@@ -107,7 +107,7 @@ class Exchange:
             fills += self._make(book, taker, -part, trade)
         return fills
 
-    def liquidate(self, book: Book, address: str, block: int) -> tuple[Liquidation, list[Fill]]:
+    def liquidate(self, book: Book, address: str, block: int) -> tuple[SimLiquidation, list[Fill]]:
         """Takes a position away: mostly by a market order, else the vault takes it over with its margin."""
         wallet, position = self.wallet(address), book.positions[address]
         trade = self.numbers.trade(self.numbers.hash(block), self.numbers.oid())
@@ -120,7 +120,7 @@ class Exchange:
         wallet.balance += ZERO if is_backstop else max(ZERO, margin + pnl - fee)
         liquidator = self._vault if is_backstop else None
         fills = self._take_over(book, size, trade) if is_backstop else self._make(book, wallet, size, trade)
-        return Liquidation(
+        return SimLiquidation(
             wallet, book, trade, side, abs(size), book.mark, leverage, margin, pnl, fee, liquidator
         ), fills
 
@@ -171,10 +171,10 @@ class Exchange:
         return [*parts, delta]
 
 
-def _trade(position: Position, delta: Decimal, price: Decimal) -> Change:
+def _trade(position: SimPosition, delta: Decimal, price: Decimal) -> PositionChange:
     """One fill's effect; a flip closes the position and opens the other side."""
     if position.size * delta >= 0 or abs(delta) <= abs(position.size):
         return position.trade(delta, price)
     rest = position.size + delta
     closed, opened = position.trade(-position.size, price), position.trade(rest, price)
-    return Change(closed.pnl, closed.margin + opened.margin)
+    return PositionChange(closed.pnl, closed.margin + opened.margin)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from itertools import islice, takewhile
 from threading import Event
 
-from realtime.market.events import Message
+from realtime.market.events import OutgoingMessage
 from realtime.market.simulation import FASTEST, Market
-from realtime.sending import Outbox, topic_names, wait_for_kafka
-from realtime.streams import follow_wallets
+from realtime.sending import BoundedProducer, topic_names, wait_for_kafka
+from realtime.streams import watch_wallets
 
 
-def limited(messages: Iterator[Message], duration: float | None, count: int | None = None) -> Iterator[Message]:
+def limited(messages: Iterator[OutgoingMessage], duration: float | None, count: int | None = None) -> Iterator[OutgoingMessage]:
     """The messages of the first `duration` seconds of the market's time, at most `count` of them."""
     if duration is not None:
         messages = takewhile(lambda message: message.time_us < duration * 1_000_000, messages)
@@ -21,7 +21,7 @@ def limited(messages: Iterator[Message], duration: float | None, count: int | No
 
 def live(
     market: Market, stop: Event, *, rate: float, duration: float | None = None, count: int | None = None
-) -> Iterator[Message]:
+) -> Iterator[OutgoingMessage]:
     """Each message when as much real time has passed as market time, so that none comes from the future; ends
     when `stop` is set.
 
@@ -38,7 +38,7 @@ def live(
         yield message
 
 
-def run_market(
+def run_simulator(
     stop: Event,
     *,
     rate: float,
@@ -55,8 +55,8 @@ def run_market(
         return
     market = Market(seed=seed, start=start or datetime.now(UTC), coins=coins, wallets=wallets)
     if watch:
-        follow_wallets(market.whales)
-    outbox, names = Outbox(stop), topic_names()
+        watch_wallets(market.whales)
+    outbox, names = BoundedProducer(stop), topic_names()
     for message in live(market, stop, rate=rate, duration=duration):
         outbox.send(names[message.topic], message.key, message.value)
     outbox.close(2.0)

@@ -7,14 +7,14 @@ EIGHT_PLACES = Decimal("0.00000001")
 ZERO = Decimal(0)
 
 
-class Change(NamedTuple):
+class PositionChange(NamedTuple):
     """What a fill did to the owner: profit realised, and margin put up (or, negative, given back)."""
 
     pnl: Decimal
     margin: Decimal
 
 
-class Position:
+class SimPosition:
     """`size` and `cost` (what is held, at the prices paid) are negative in a short; `liquidation_price` is
     None where no price takes it away.
 
@@ -50,24 +50,24 @@ class Position:
             return False
         return mark <= self.liquidation_price if self.size > 0 else mark >= self.liquidation_price
 
-    def trade(self, delta: Decimal, price: Decimal) -> Change:
+    def trade(self, delta: Decimal, price: Decimal) -> PositionChange:
         """Opens, adds, reduces or closes by the signed size `delta`; a flip is two trades."""
         change = self._add(delta, price) if self.size * delta >= 0 else self._reduce(delta, price)
         self.liquidation_price = self._liquidation_price()
         return change
 
-    def _add(self, delta: Decimal, price: Decimal) -> Change:
+    def _add(self, delta: Decimal, price: Decimal) -> PositionChange:
         margin = (abs(delta) * price / self.leverage).quantize(EIGHT_PLACES)
         self.size += delta
         self.cost += delta * price
         self.margin += margin
-        return Change(ZERO, margin)
+        return PositionChange(ZERO, margin)
 
-    def _reduce(self, delta: Decimal, price: Decimal) -> Change:
+    def _reduce(self, delta: Decimal, price: Decimal) -> PositionChange:
         left = (self.size + delta) / self.size
         cost = (self.cost * left).quantize(EIGHT_PLACES)
         margin = (self.margin * left).quantize(EIGHT_PLACES)
-        change = Change(-delta * price - (self.cost - cost), margin - self.margin)
+        change = PositionChange(-delta * price - (self.cost - cost), margin - self.margin)
         self.size += delta
         self.cost, self.margin = cost, margin
         return change

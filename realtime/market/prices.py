@@ -8,7 +8,7 @@ import math
 from random import Random
 from typing import NamedTuple
 
-from realtime.market.coins import Coin
+from realtime.market.coins import Instrument
 
 VOLATILITY = 0.0004
 REVERSION = 2e-5
@@ -53,7 +53,7 @@ class Sky:
 class Path:
     """One coin's price, as the logarithm of its distance from the anchor."""
 
-    def __init__(self, coin: Coin) -> None:
+    def __init__(self, coin: Instrument) -> None:
         self._coin = coin
         self._distance = 0.0
         self._pressure = 0.0

@@ -8,10 +8,10 @@ from random import Random
 
 from realtime.market import events, states, traders
 from realtime.market.book import MOST_POSITIONS, Book
-from realtime.market.coins import COINS
-from realtime.market.events import Block, Kind, Message
+from realtime.market.coins import INSTRUMENTS
+from realtime.market.events import Block, Kind, OutgoingMessage
 from realtime.market.exchange import Exchange
-from realtime.market.positions import Position
+from realtime.market.positions import SimPosition
 from realtime.market.prices import Path, Sky
 from realtime.market.schedule import Schedule
 from realtime.market.wallets import WHALES, Wallet, make_vault, make_wallets
@@ -39,8 +39,8 @@ class Market:
     def __init__(
         self, *, seed: int, start: datetime, coins: int = DEFAULT_COINS, wallets: int = DEFAULT_WALLETS
     ) -> None:
-        if not 1 <= coins <= len(COINS):
-            raise ValueError(f"the market has 1 to {len(COINS)} coins")
+        if not 1 <= coins <= len(INSTRUMENTS):
+            raise ValueError(f"the market has 1 to {len(INSTRUMENTS)} coins")
         if wallets < 2:
             raise ValueError("it takes two wallets to trade")
         self._start_ms = (start - EPOCH) // timedelta(milliseconds=1)
@@ -49,7 +49,7 @@ class Market:
         self._people = make_wallets(self._rng, seed, wallets)
         self._vault = make_vault(seed)
         self.exchange = Exchange(self._rng, self._people, self._vault, run)
-        self.books = [Book(coin) for coin in COINS[:coins]]
+        self.books = [Book(coin) for coin in INSTRUMENTS[:coins]]
         self._paths = {book: Path(book.coin) for book in self.books}
         self._weights = list(itertools.accumulate(book.coin.activity for book in self.books))
         self._sky = Sky(self._rng)
@@ -68,17 +68,17 @@ class Market:
         """(address, alias) of the richest wallets, which the demo watches."""
         return [(w.address, f"Simulated whale {n}") for n, w in enumerate(self._people[:WHALES], start=1)]
 
-    def positions(self) -> dict[tuple[str, str], Position]:
+    def positions(self) -> dict[tuple[str, str], SimPosition]:
         """What is held now, by (coin, address)."""
         return {
             (book.coin.name, address): position for book in self.books for address, position in book.positions.items()
         }
 
-    def messages(self, rate: float = FASTEST) -> Iterator[Message]:
+    def messages(self, rate: float = FASTEST) -> Iterator[OutgoingMessage]:
         """Endless; `rate` is messages in each simulated second, on average."""
         return itertools.chain.from_iterable(self.blocks(rate))
 
-    def blocks(self, rate: float = FASTEST) -> Iterator[list[Message]]:
+    def blocks(self, rate: float = FASTEST) -> Iterator[list[OutgoingMessage]]:
         """What happens at one moment, together; while it is held, the market stands as it stands after it.
 
         The pause after a block is as long as what it held.
@@ -94,13 +94,13 @@ class Market:
         self._step += 1
         return Block.at(self._step, self._start_ms, self._time_us)
 
-    def _due(self, schedule: Schedule, block: Block) -> Iterator[Message]:
+    def _due(self, schedule: Schedule, block: Block) -> Iterator[OutgoingMessage]:
         for kind, number in schedule.due(block.time_us):
             message = states.message(kind, self.books[number], block)
             if message is not None:
                 yield message
 
-    def _events(self, block: Block) -> Iterator[Message]:
+    def _events(self, block: Block) -> Iterator[OutgoingMessage]:
         """One coin moves, what it crosses is taken away, and somebody trades."""
         book = self._move()
         yield from self._liquidate(book, block)
@@ -118,7 +118,7 @@ class Market:
         book.mood = traders.drift_of_mood(self._rng, book.mood)
         return book
 
-    def _liquidate(self, book: Book, block: Block) -> Iterator[Message]:
+    def _liquidate(self, book: Book, block: Block) -> Iterator[OutgoingMessage]:
         for address in book.crossed():
             taken, fills = self.exchange.liquidate(book, address, block.number)
             value = float(taken.size * taken.price)
@@ -145,7 +145,7 @@ class Market:
             return traders.reduce_inventory(self._rng, book, position) if position else Decimal(0)
         return traders.decide(self._rng, wallet, book)
 
-    def _balance(self, wallet: Wallet, block: Block) -> Iterator[Message]:
+    def _balance(self, wallet: Wallet, block: Block) -> Iterator[OutgoingMessage]:
         """Who has lost most of it brings new money; who has won much takes some away."""
         surplus = wallet.balance - wallet.capital
         if wallet is self._vault or wallet.capital * Decimal("-0.8") < surplus < wallet.capital:

@@ -4,16 +4,16 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from realtime.market import wire
 from realtime.market.book import Book
-from realtime.market.events import Block, Kind, Message
-from realtime.market.positions import ZERO, Position
-from realtime.streams import Topic
+from realtime.market.events import Block, Kind, OutgoingMessage
+from realtime.market.positions import ZERO, SimPosition
+from realtime.streams import TopicName
 
 FOUR_PLACES = Decimal("0.0001")
 # Below this leading number a bucket has three digits, else two: buckets are 0.4 to 4 % wide.
 COARSE_FROM = Decimal("2.5")
 
 
-def ratio(book: Book) -> wire.Ratio | None:
+def ratio(book: Book) -> wire.SimRatio | None:
     """None while nobody holds anything: then there is no ratio."""
     values: dict[bool, list[Decimal]] = {True: [], False: []}
     for position, value in book.valued():
@@ -22,7 +22,7 @@ def ratio(book: Book) -> wire.Ratio | None:
     if not longs + shorts:
         return None
     share = (longs / (longs + shorts)).quantize(FOUR_PLACES, ROUND_HALF_EVEN)
-    return wire.Ratio(
+    return wire.SimRatio(
         share,
         1 - share,
         wire.money(longs),
@@ -63,14 +63,14 @@ MAKERS = {
 }
 
 
-def message(kind: Kind, book: Book, block: Block) -> Message | None:
+def message(kind: Kind, book: Book, block: Block) -> OutgoingMessage | None:
     """The state of `kind` as a message; None where there is nothing to say."""
     data = MAKERS[kind](book)
     if data is None:
         return None
     coin = book.coin.name
     value = wire.encode(wire.Computed(kind.value, coin, block.timestamp, data))
-    return Message(kind, Topic.COMPUTED_DATA, coin, value, (coin, block.timestamp), block.time_us)
+    return OutgoingMessage(kind, TopicName.COMPUTED_DATA, coin, value, (coin, block.timestamp), block.time_us)
 
 
 def _level(price: Decimal, longs: list[Decimal], shorts: list[Decimal]) -> wire.Level:
@@ -83,7 +83,7 @@ def _level(price: Decimal, longs: list[Decimal], shorts: list[Decimal]) -> wire.
     )
 
 
-def _held(address: str, position: Position, mark: Decimal) -> wire.Held:
+def _held(address: str, position: SimPosition, mark: Decimal) -> wire.Held:
     return wire.Held(
         address,
         position.side,

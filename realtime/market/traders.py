@@ -5,7 +5,7 @@ from decimal import Decimal
 from random import Random
 
 from realtime.market.book import Book
-from realtime.market.positions import ZERO, Position
+from realtime.market.positions import ZERO, SimPosition
 from realtime.market.wallets import Wallet
 
 HUNDRED = Decimal(100)
@@ -30,7 +30,7 @@ def decide(rng: Random, wallet: Wallet, book: Book) -> Decimal:
     return -position.size - book.lots(position.size * rng.randint(30, 120) / HUNDRED)
 
 
-def reduce_inventory(rng: Random, book: Book, position: Position) -> Decimal:
+def reduce_inventory(rng: Random, book: Book, position: SimPosition) -> Decimal:
     """The vault's order: it wants to hold nothing, and sells what the market takes."""
     part = book.lots(position.size * rng.randint(20, 60) / HUNDRED)
     return -part if abs(part) * book.mark > 1_000 else -position.size
@@ -46,7 +46,7 @@ def _opening(rng: Random, wallet: Wallet, book: Book) -> Decimal:
     return size if rng.random() < 0.5 + 0.3 * math.tanh(book.mood) else -size
 
 
-def _more(rng: Random, wallet: Wallet, book: Book, position: Position) -> Decimal:
+def _more(rng: Random, wallet: Wallet, book: Book, position: SimPosition) -> Decimal:
     size = min(_affordable(rng, wallet, book, position.leverage), book.lots(abs(position.size)))
     return size.copy_sign(position.size)
 
@@ -57,5 +57,5 @@ def _affordable(rng: Random, wallet: Wallet, book: Book, leverage: int) -> Decim
     return book.lots(min(value, book.coin.depth * rng.randint(5, 100) / HUNDRED) / book.mark)
 
 
-def _is_losing(position: Position, mark: Decimal) -> bool:
+def _is_losing(position: SimPosition, mark: Decimal) -> bool:
     return position.unrealized_pnl(mark) < LOSING * position.margin

@@ -47,7 +47,7 @@ class Movement(msgspec.Struct, gc=False):
     simulated: bool = True
 
 
-class Transaction(msgspec.Struct, kw_only=True, gc=False):
+class SimTransaction(msgspec.Struct, kw_only=True, gc=False):
     tx_hash: str
     block_number: int
     block_timestamp: str
@@ -81,7 +81,7 @@ class LiquidationData(msgspec.Struct, kw_only=True, gc=False):
     raw_data: Order
 
 
-class Ratio(msgspec.Struct, gc=False):
+class SimRatio(msgspec.Struct, gc=False):
     """The two ratios are JSON numbers, the only decimals that are."""
 
     long_ratio: Decimal
@@ -124,7 +124,7 @@ class Computed(msgspec.Struct, gc=False):
     data_type: str
     coin: str
     timestamp: str
-    data: LiquidationData | Ratio | Map | Summary
+    data: LiquidationData | SimRatio | Map | Summary
 
 
 encode = msgspec.json.Encoder(decimal_format="number").encode

@@ -5,18 +5,18 @@ import threading
 from random import Random
 
 from realtime.soak.children import Child
-from realtime.soak.ground import Asked
-from realtime.soak.listeners import Listener
-from realtime.soak.visitors import Visitors
+from realtime.soak.ground import SoakOptions
+from realtime.soak.listeners import PersistentClient
+from realtime.soak.visitors import TransientClients
 
 
-class Audience:
+class ClientPool:
     """Those who stay, from `start` to `stop`, and those who come and go, until `send_visitors_away`."""
 
-    def __init__(self, web: Child, asked: Asked) -> None:
+    def __init__(self, web: Child, asked: SoakOptions) -> None:
         ws_url = f"ws://127.0.0.1:{web.port}/ws"
-        self.listeners = [Listener(ws_url, number) for number in range(1, asked.clients + 1)]
-        self.visitors = Visitors(web.url, ws_url, asked.visitors, Random(asked.seed))  # noqa: S311 (no secret)
+        self.listeners = [PersistentClient(ws_url, number) for number in range(1, asked.clients + 1)]
+        self.visitors = TransientClients(web.url, ws_url, asked.visitors, Random(asked.seed))  # noqa: S311 (no secret)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="audience", daemon=True)
         self._staying: list[asyncio.Task[None]] = []
@@ -26,11 +26,11 @@ class Audience:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result()
 
-    def send_visitors_away(self) -> None:
+    def disconnect_transient(self) -> None:
         asyncio.run_coroutine_threadsafe(self._end([self._visiting] if self._visiting else []), self._loop).result(30)
 
     def stop(self) -> None:
-        self.send_visitors_away()
+        self.disconnect_transient()
         asyncio.run_coroutine_threadsafe(self._end(self._staying), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

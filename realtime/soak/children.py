@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import msgspec
 
 from hyperwatch.harness.app_process import TRACEBACK, AppProcess, manage
-from realtime.soak.ground import Ground
+from realtime.soak.ground import SoakEnvironment
 
 CONSUMERS = 2
 SESSION_SECONDS = 4
@@ -49,7 +49,7 @@ class Child(AppProcess):
 
     start_timeout_seconds = 60.0
 
-    def __init__(self, ground: Ground, name: str, command: str) -> None:
+    def __init__(self, ground: SoakEnvironment, name: str, command: str) -> None:
         self.lives = 0
         self.born = 0.0
         env = {**ground.env, **LIMITS, **TAKEN_FOR_GRANTED}
@@ -79,7 +79,7 @@ def _error_of(line: str) -> str:
 class Children:
     """All of them. `deaths` tells of those that nobody killed."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: SoakEnvironment) -> None:
         self._say = ground.say
         self.web = Child(ground, "web", "serve")
         self.consumers = [Child(ground, f"consumer {number}", "consume") for number in range(1, CONSUMERS + 1)]

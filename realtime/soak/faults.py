@@ -11,19 +11,19 @@ from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.process import Process
 from realtime.soak.children import SESSION_SECONDS, Children
-from realtime.soak.ground import Parts
-from realtime.soak.source import Source
+from realtime.soak.ground import SoakServices
+from realtime.soak.source import Traffic
 
 TICK = 0.2
 # A broker that was killed looks through its logs first.
 START_SECONDS = 180.0
 
 
-class Scene:
+class FaultScene:
     """What a fault is done to. `wait` keeps an eye on our processes; it ends early where the soak is ended."""
 
     def __init__(
-        self, parts: Parts, children: Children, source: Source, rng: Random, wait_for_end: Callable[[float], bool]
+        self, parts: SoakServices, children: Children, source: Traffic, rng: Random, wait_for_end: Callable[[float], bool]
     ) -> None:
         self.parts = parts
         self.children = children
@@ -52,30 +52,30 @@ class Fault(NamedTuple):
     """
 
     what: str
-    part: Callable[[Parts], Any]
-    do: Callable[[Scene, Any], None]
+    part: Callable[[SoakServices], Any]
+    do: Callable[[FaultScene, Any], None]
     ends_ours: bool = False
 
 
-def _kill_consumer(scene: Scene, _ours: object) -> None:
+def _kill_consumer(scene: FaultScene, _ours: object) -> None:
     scene.children.kill(scene.rng.choice(scene.children.consumers))
 
 
-def _kill_web(scene: Scene, _ours: object) -> None:
+def _kill_web(scene: FaultScene, _ours: object) -> None:
     scene.children.kill(scene.children.web)
 
 
-def _freeze_consumer(scene: Scene, _ours: object) -> None:
+def _freeze_consumer(scene: FaultScene, _ours: object) -> None:
     with scene.frozen(scene.rng.choice(scene.children.consumers)):
         scene.wait(SESSION_SECONDS + scene.rng.uniform(1, 3))
 
 
-def _freeze_web(scene: Scene, _ours: object) -> None:
+def _freeze_web(scene: FaultScene, _ours: object) -> None:
     with scene.frozen(scene.children.web):
         scene.wait(scene.rng.uniform(1, 3))
 
 
-def _stop_postgres(scene: Scene, postgres: EmbeddedPostgres) -> None:
+def _stop_postgres(scene: FaultScene, postgres: EmbeddedPostgres) -> None:
     postgres.stop()
     try:
         scene.wait(scene.rng.uniform(0.5, 3))
@@ -83,7 +83,7 @@ def _stop_postgres(scene: Scene, postgres: EmbeddedPostgres) -> None:
         postgres.start()
 
 
-def _crash_postgres(scene: Scene, postgres: EmbeddedPostgres) -> None:
+def _crash_postgres(scene: FaultScene, postgres: EmbeddedPostgres) -> None:
     postgres.crash()
     try:
         scene.wait(scene.rng.uniform(0, 2))
@@ -91,7 +91,7 @@ def _crash_postgres(scene: Scene, postgres: EmbeddedPostgres) -> None:
         postgres.start()
 
 
-def _kill_waiting_consumer(scene: Scene, postgres: EmbeddedPostgres) -> None:
+def _kill_waiting_consumer(scene: FaultScene, postgres: EmbeddedPostgres) -> None:
     """It has read what it could not store: whoever reads on has to begin there."""
     postgres.stop()
     try:
@@ -101,7 +101,7 @@ def _kill_waiting_consumer(scene: Scene, postgres: EmbeddedPostgres) -> None:
         postgres.start()
 
 
-def _restart(scene: Scene, server: Process) -> None:
+def _restart(scene: FaultScene, server: Process) -> None:
     """In order or killed, with a pause in which nobody listens."""
     scene.rng.choice([server.stop, server.kill])()
     try:
@@ -111,28 +111,28 @@ def _restart(scene: Scene, server: Process) -> None:
         server.wait_until_ready(START_SECONDS)
 
 
-def _freeze(scene: Scene, server: Process) -> None:
+def _freeze(scene: FaultScene, server: Process) -> None:
     with scene.frozen(server):
         scene.wait(scene.rng.uniform(2, 5))
 
 
-def _part_from_kafka(scene: Scene, mock: MockKafka) -> None:
-    mock.go_away()
+def _part_from_kafka(scene: FaultScene, mock: MockKafka) -> None:
+    mock.disconnect()
     try:
         scene.wait(scene.rng.uniform(1, 4))
     finally:
-        mock.come_back()
+        mock.reconnect()
 
 
-def _poison(scene: Scene, _ours: object) -> None:
+def _poison(scene: FaultScene, _ours: object) -> None:
     scene.source.send_poison()
 
 
-def _repeat(scene: Scene, _ours: object) -> None:
+def _repeat(scene: FaultScene, _ours: object) -> None:
     scene.source.send_again(scene.rng)
 
 
-def _ours(_parts: Parts) -> object:
+def _ours(_parts: SoakServices) -> object:
     return True
 
 
@@ -162,11 +162,11 @@ FAULTS: dict[str, Fault] = {
 AT_ONCE = ("poison", "repeat")
 
 
-def possible(parts: Parts) -> list[str]:
+def possible(parts: SoakServices) -> list[str]:
     return [name for name, fault in FAULTS.items() if fault.part(parts) is not None]
 
 
-def do(name: str, scene: Scene) -> None:
+def do(name: str, scene: FaultScene) -> None:
     FAULTS[name].do(scene, FAULTS[name].part(scene.parts))
 
 

@@ -10,7 +10,7 @@ from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.process import Process
 
 
-class Parts(NamedTuple):
+class SoakServices(NamedTuple):
     """Services that the soak started and may break; None stands for a given or absent one."""
 
     postgres: EmbeddedPostgres | None
@@ -19,7 +19,7 @@ class Parts(NamedTuple):
     mock: MockKafka | None
 
 
-class Asked(NamedTuple):
+class SoakOptions(NamedTuple):
     """`rate` is messages a second; `clients` stay throughout, `visitors` come and go, so many at a time."""
 
     minutes: float
@@ -35,12 +35,12 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class SoakEnvironment:
     """`env` makes a process of ours use the services, `services` says for the reader what each of them is."""
 
     folder: Path
     env: Mapping[str, str]
     services: Mapping[str, str]
     database_url: str
-    parts: Parts
+    parts: SoakServices
     say: Callable[[str], None]

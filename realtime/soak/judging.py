@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from realtime.soak.audience import Audience
+from realtime.soak.audience import ClientPool
 from realtime.soak.children import CONSUMERS, HTTP_WORKER_THREADS, Child, Children
 from realtime.soak.memory import LEAST_SECONDS, MOST_GROWTH, WARM_SECONDS, ends, growth
-from realtime.soak.source import Source
-from realtime.soak.stored import Stored
+from realtime.soak.source import Traffic
+from realtime.soak.stored import DatabaseState
 from realtime.soak.verdict import Check
-from realtime.soak.watching import Watch
+from realtime.soak.watching import ResourceSampler
 
 # In the web process: HTTP threads, the hub (5), response cache, metrics, one being replaced. Each consumer: one, and
 # one being replaced.
@@ -19,7 +19,7 @@ STARTED_SECONDS = 20.0
 SPARE_DESCRIPTORS, SPARE_THREADS, SPARE_TASKS = HTTP_WORKER_THREADS + 6, HTTP_WORKER_THREADS + 4, 6
 
 
-def of_sending(source: Source) -> Iterator[Check]:
+def of_sending(source: Traffic) -> Iterator[Check]:
     missing = source.sent - source.acknowledged
     is_all = not (missing or source.error or source.is_sending)
     yield Check(
@@ -27,7 +27,7 @@ def of_sending(source: Source) -> Iterator[Check]:
     )
 
 
-def of_storing(stored: Stored, source: Source) -> Iterator[Check]:
+def of_storing(stored: DatabaseState, source: Traffic) -> Iterator[Check]:
     """The database's part; it must be there."""
     counts = ", ".join(f"{count:,} {table}" for table, count in source.truth.counts.items())
     differences = stored.differences(source.truth)
@@ -45,7 +45,7 @@ def of_storing(stored: Stored, source: Source) -> Iterator[Check]:
     yield Check("each refused message is a dead letter", kept == sent, said)
 
 
-def of_telling(stored: Stored, audience: Audience) -> Iterator[Check]:
+def of_telling(stored: DatabaseState, audience: ClientPool) -> Iterator[Check]:
     heads, chains, newest = stored.heads(), stored.chains(), stored.newest()
     troubles = [trouble for listener in audience.listeners for trouble in listener.troubles]
     for listener in audience.listeners:
@@ -71,7 +71,7 @@ def of_telling(stored: Stored, audience: Audience) -> Iterator[Check]:
         yield Check("REST answers or says 503", not set(visitors.answers) - {200, 503}, answers)
 
 
-def of_holding(watch: Watch, children: Children) -> Iterator[Check]:
+def of_holding(watch: ResourceSampler, children: Children) -> Iterator[Check]:
     for child in children.all:
         yield _memory(watch, child)
     for child in children.all:
@@ -87,7 +87,7 @@ def of_living(children: Children) -> Iterator[Check]:
     yield Check("no traceback in the logs", not traces, str(traces) if traces else "none")
 
 
-def _memory(watch: Watch, child: Child) -> Check:
+def _memory(watch: ResourceSampler, child: Child) -> Check:
     name = f"memory of {child.name} is flat"
     samples = watch.last_life(child)
     grown = growth(samples)
@@ -105,7 +105,7 @@ def _memory(watch: Watch, child: Child) -> Check:
     return Check(name, grown.is_flat, said)
 
 
-def _returns(watch: Watch, child: Child) -> Check:
+def _returns(watch: ResourceSampler, child: Child) -> Check:
     """What it held in the first and in the last time in which nobody was there but who stays."""
     samples = [sample for sample in watch.last_life(child) if sample.age >= STARTED_SECONDS]
     looks = {

@@ -13,7 +13,7 @@ TROUBLES_KEPT = 20
 ALIVE_SECONDS = 5.0
 
 
-class Strict(Client):
+class StrictClient(Client):
     """What a client otherwise passes over in silence is counted: a fact that it has already."""
 
     repeats = 0
@@ -25,7 +25,7 @@ class Strict(Client):
         super()._take_event(wanted, frame)
 
 
-class Listener:
+class PersistentClient:
     """`places` are the newest `seq` by channel, `chains` what all facts up to there come to (`link`).
 
     `newest` is the `seq` of each coin's newest state; `connections` counts how often it had to connect.
@@ -44,7 +44,7 @@ class Listener:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        async with Strict(self._url, alive=ALIVE_SECONDS, pauses=Pauses(longest=2.0)) as client:
+        async with StrictClient(self._url, alive=ALIVE_SECONDS, pauses=Pauses(longest=2.0)) as client:
             try:
                 for channel in chain(EVENTS, [STATE]):
                     await client.subscribe(channel, since=0, batch=self._is_batch)

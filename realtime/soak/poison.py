@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from realtime.market import Message
-from realtime.streams import Topic
+from realtime.market import OutgoingMessage
+from realtime.streams import TopicName
 
 # A coin that the soak's own database refuses, and nobody before it.
 REFUSED_COIN = "REFUSED"
@@ -14,18 +14,18 @@ REFUSE = f"ALTER TABLE transactions ADD CONSTRAINT refused_by_soak CHECK (coin <
 TOO_LARGE_BYTES = 600_000
 
 
-class Poison(NamedTuple):
+class InvalidMessages(NamedTuple):
     reason: str
-    topic: Topic
+    topic: TopicName
     value: bytes
 
 
-def poison(order: Message) -> Iterator[Poison]:
+def poison(order: OutgoingMessage) -> Iterator[InvalidMessages]:
     """One of each reason, made from an `order` of the market."""
     whole = json.loads(order.value)
     now = datetime.now(UTC)
-    yield Poison("NOT_JSON", Topic.TRANSACTIONS, order.value[:-1])
-    yield Poison("NOT_AN_OBJECT", Topic.TRANSACTIONS, b"[%s]" % order.value)
+    yield InvalidMessages("NOT_JSON", TopicName.TRANSACTIONS, order.value[:-1])
+    yield InvalidMessages("NOT_AN_OBJECT", TopicName.TRANSACTIONS, b"[%s]" % order.value)
     yield _computed("UNKNOWN_TYPE", {"data_type": "FUNDING", "coin": "BTC", "timestamp": now.isoformat(), "data": {}})
     yield _order("MISSING_FIELD", {name: value for name, value in whole.items() if name != "coin"})
     yield _order("BAD_VALUE", {**whole, "size": "NaN"})
@@ -35,9 +35,9 @@ def poison(order: Message) -> Iterator[Poison]:
     yield _order("REFUSED_BY_DATABASE", {**whole, "coin": REFUSED_COIN})
 
 
-def _order(reason: str, value: dict[str, Any]) -> Poison:
-    return Poison(reason, Topic.TRANSACTIONS, json.dumps(value).encode())
+def _order(reason: str, value: dict[str, Any]) -> InvalidMessages:
+    return InvalidMessages(reason, TopicName.TRANSACTIONS, json.dumps(value).encode())
 
 
-def _computed(reason: str, value: dict[str, Any]) -> Poison:
-    return Poison(reason, Topic.COMPUTED_DATA, json.dumps(value).encode())
+def _computed(reason: str, value: dict[str, Any]) -> InvalidMessages:
+    return InvalidMessages(reason, TopicName.COMPUTED_DATA, json.dumps(value).encode())

@@ -8,15 +8,15 @@ from threading import Event
 
 from hyperwatch.harness import host
 from realtime.soak import judging
-from realtime.soak.audience import Audience
+from realtime.soak.audience import ClientPool
 from realtime.soak.children import Children
-from realtime.soak.faults import FAULTS, Scene, do, turns
-from realtime.soak.ground import Asked, Ground
+from realtime.soak.faults import FAULTS, FaultScene, do, turns
+from realtime.soak.ground import SoakOptions, SoakEnvironment
 from realtime.soak.memory import series
-from realtime.soak.source import Source
-from realtime.soak.stored import Stored
-from realtime.soak.verdict import Broken, Check, Verdict
-from realtime.soak.watching import Watch
+from realtime.soak.source import Traffic
+from realtime.soak.stored import DatabaseState
+from realtime.soak.verdict import Broken, Check, SoakReport
+from realtime.soak.watching import ResourceSampler
 
 SAY_SECONDS = 10.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
@@ -28,21 +28,21 @@ QUIET_SECONDS = 4.0
 class Soak:
     """`stop` ends it early, with the verdict so far."""
 
-    def __init__(self, ground: Ground, asked: Asked, stop: Event) -> None:
+    def __init__(self, ground: SoakEnvironment, asked: SoakOptions, stop: Event) -> None:
         self._ground = ground
         self._asked = asked
         self._stop = stop
         self._rng = Random(asked.seed)  # noqa: S311 (no secret)
-        self._stored = Stored(ground.database_url)
+        self._stored = DatabaseState(ground.database_url)
         self._children = Children(ground)
-        self._source = Source(asked)
-        self._audience = Audience(self._children.web, asked)
-        self._watch = Watch(self._children.web, self._children.consumers, ground.database_url, asked.clients)
-        self._scene = Scene(ground.parts, self._children, self._source, self._rng, stop.wait)
+        self._source = Traffic(asked)
+        self._audience = ClientPool(self._children.web, asked)
+        self._watch = ResourceSampler(self._children.web, self._children.consumers, ground.database_url, asked.clients)
+        self._scene = FaultScene(ground.parts, self._children, self._source, self._rng, stop.wait)
         self._broken: list[Broken] = []
         self._said_at = 0.0
 
-    def run(self) -> Verdict:
+    def run(self) -> SoakReport:
         self._stored.prepare(self._source.whales)
         with self._children.running():
             self._ground.say("all is up; the market begins")
@@ -122,7 +122,7 @@ class Soak:
     def _settle(self) -> None:
         """Until all that was sent is stored and told, or nothing moves any more; then a while of quiet."""
         self._source.stop()
-        self._audience.send_visitors_away()
+        self._audience.disconnect_transient()
         self._ground.say("the market has ended; what is on its way arrives")
         moved_at, before = time.monotonic(), None
         while time.monotonic() - moved_at < PATIENCE and not self._is_settled():
@@ -144,9 +144,9 @@ class Soak:
         heard = [tuple(one.places.values()) for one in self._audience.listeners]
         return self._source.acknowledged, self._stored.counts(), heard
 
-    def _verdict(self) -> Verdict:
+    def _verdict(self) -> SoakReport:
         source = self._source
-        return Verdict(
+        return SoakReport(
             parameters=self._asked._asdict(),
             machine=host.facts(),
             services=dict(self._ground.services),
@@ -178,7 +178,7 @@ class Soak:
         yield from judging.of_holding(self._watch, self._children)
 
 
-def soak(ground: Ground, asked: Asked, stop: Event) -> Verdict:
+def soak(ground: SoakEnvironment, asked: SoakOptions, stop: Event) -> SoakReport:
     return Soak(ground, asked, stop).run()
 
 

@@ -9,35 +9,35 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from realtime.market import Kind, Market, Message
+from realtime.market import Kind, Market, OutgoingMessage
 from realtime.market.feed import live
-from realtime.sending import Outbox, topic_names
-from realtime.soak.ground import Asked
-from realtime.soak.poison import Poison, poison
-from realtime.soak.truth import Truth
+from realtime.sending import BoundedProducer, topic_names
+from realtime.soak.ground import SoakOptions
+from realtime.soak.poison import InvalidMessages, poison
+from realtime.soak.truth import Oracle
 
 COINS, WALLETS = 8, 100
 REMEMBERED = 500
 LAST_SECONDS = 60.0
 
 
-class Source:
+class Traffic:
     """Sends from a thread of its own, until its time is over or it is told to stop; waits while Kafka is away.
 
     `truth` is what has to be stored of what was sent so far; `refused` by reason and digest what must be put aside.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: SoakOptions) -> None:
         self._asked = asked
         self._market = Market(seed=asked.seed, start=datetime.now(UTC), coins=COINS, wallets=WALLETS)
         self.whales = self._market.whales
-        self.truth = Truth({address for address, _ in self.whales})
+        self.truth = Oracle({address for address, _ in self.whales})
         self.refused: Counter[tuple[str, bytes]] = Counter()
         self.error = ""
         self._stop = threading.Event()
-        self._outbox = Outbox(self._stop)
-        self._last: deque[Message] = deque(maxlen=REMEMBERED)
-        self._further: queue.SimpleQueue[Message | Poison] = queue.SimpleQueue()
+        self._outbox = BoundedProducer(self._stop)
+        self._last: deque[OutgoingMessage] = deque(maxlen=REMEMBERED)
+        self._further: queue.SimpleQueue[OutgoingMessage | InvalidMessages] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="market", daemon=True)
         self.began = self.ended = 0.0
 
@@ -68,7 +68,7 @@ class Source:
 
     def send_again(self, rng: random.Random) -> None:
         """The last messages once more, in another order."""
-        again: Sequence[Message] = self._last.copy()
+        again: Sequence[OutgoingMessage] = self._last.copy()
         for message in rng.sample(again, len(again)):
             self._further.put(message)
 
@@ -89,8 +89,8 @@ class Source:
                 self._send_further(names, self._further.get())
         self._outbox.close(LAST_SECONDS)
 
-    def _send_further(self, names: dict[str, str], further: Message | Poison) -> None:
-        if isinstance(further, Poison):
+    def _send_further(self, names: dict[str, str], further: OutgoingMessage | InvalidMessages) -> None:
+        if isinstance(further, InvalidMessages):
             self.refused[further.reason, digest(further.value)] += 1
             self._outbox.send(names[further.topic], "poison", further.value)
         else:

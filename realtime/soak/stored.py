@@ -11,8 +11,8 @@ import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from realtime.soak.listeners import EVENTS, STATE, link
 from realtime.soak.poison import REFUSE
 from realtime.soak.source import digest
-from realtime.soak.truth import QUERIES, Truth
-from realtime.streams import Counted, Stream, all_streams
+from realtime.soak.truth import QUERIES, Oracle
+from realtime.streams import RollupSpec, Stream, all_streams
 
 AT_ONCE = 2_000
 PATIENCE = 30.0
@@ -36,7 +36,7 @@ FROM (SELECT coin, {time} AS time, {side} AS side{and_value} FROM {table}) facts
 ) begin GROUP BY GROUPING SETS ((seconds, coin, side, start), (seconds, side, start))"""
 
 
-class Stored:
+class DatabaseState:
     """The database at `url`, one question at a time."""
 
     def __init__(self, url: str) -> None:
@@ -58,7 +58,7 @@ class Stored:
     def heads(self) -> dict[str, int]:
         return {name: head for name, head, _ in self._ask(HEADS)}
 
-    def differences(self, truth: Truth) -> dict[str, tuple[int, int]]:
+    def differences(self, truth: Oracle) -> dict[str, tuple[int, int]]:
         """Rows that are missing, and rows that are there and should not be, by table; nothing where all is right."""
         found = {}
         for table, query in QUERIES.items():
@@ -85,7 +85,7 @@ class Stored:
         found = {}
         for stream in all_streams():
             counted = set(self._rows(COUNTED.format(stream=stream.name)))
-            if differing := counted ^ (set(self._rows(_recount(stream, by))) if (by := stream.counted) else set()):
+            if differing := counted ^ (set(self._rows(_recount(stream, by))) if (by := stream.rollup) else set()):
                 found[stream.name] = len(differing)
         return found
 
@@ -132,7 +132,7 @@ class Stored:
             yield from cursor
 
 
-def _recount(stream: Stream, by: Counted) -> str:
+def _recount(stream: Stream, by: RollupSpec) -> str:
     sides = ", ".join(f"'{side.value}'" for side in by.sides)
     return RECOUNTED.format(
         table=stream.model._meta.db_table,

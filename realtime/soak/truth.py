@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from realtime.market import Message
+from realtime.market import OutgoingMessage
 
 LARGE_TRADE_USD = 1_000_000
 OPENING = {"Open Long": "OPEN", "Open Short": "OPEN", "Close Long": "CLOSE", "Close Short": "CLOSE"}
@@ -39,7 +39,7 @@ QUERIES = {
 }
 
 
-def rows_of(message: Message, whales: Collection[str]) -> Rows:
+def rows_of(message: OutgoingMessage, whales: Collection[str]) -> Rows:
     """The rows that a message comes to while `whales` are watched, each with its table.
 
     They are told apart by all of their values, and compare with what QUERIES read once they went through `shown`.
@@ -55,7 +55,7 @@ def shown(table: str, row: Row) -> Row:
     return row[:-2] if table == "whale_activities" else row
 
 
-class Truth:
+class Oracle:
     """The rows that must be there, however often and in whatever order the messages came.
 
     Of each row a hash is kept, which is this process's own: of two rows in a thousand million two may be taken for
@@ -67,7 +67,7 @@ class Truth:
         self._known: set[int] = set()
         self.hashes: dict[str, Counter[int]] = {table: Counter() for table in QUERIES}
 
-    def add(self, message: Message) -> None:
+    def add(self, message: OutgoingMessage) -> None:
         for table, row in rows_of(message, self._whales):
             known = hash((table, row))
             if known not in self._known:

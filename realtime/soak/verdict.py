@@ -25,7 +25,7 @@ class Broken(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class Verdict(msgspec.Struct, kw_only=True):
+class SoakReport(msgspec.Struct, kw_only=True):
     """`seconds` is how long was sent; `is_whole` is False where it was ended before its time.
 
     `memory` is each process's in its last life, as (seconds since its start, megabytes).
@@ -50,7 +50,7 @@ class Verdict(msgspec.Struct, kw_only=True):
 WORDS = {True: "[green]holds", False: "[red]DOES NOT HOLD", None: "[yellow]not judged"}
 
 
-def show(verdict: Verdict) -> None:
+def show(verdict: SoakReport) -> None:
     console = Console()
     # Where nobody's terminal is asked, it is a file or a pipe.
     console.width = max(console.width, WIDTH)

@@ -31,7 +31,7 @@ ASKED = (
 AWAY = (OSError, http.client.HTTPException, ConnectionClosed, InvalidHandshake, TimeoutError)
 
 
-class Wish:
+class SubscriptionPlan:
     """A subscription, and whether what comes is what was asked for."""
 
     def __init__(self, channel: str, *, is_whole: bool = False, **params: Any) -> None:
@@ -64,7 +64,7 @@ class Wish:
         return ""
 
 
-def wish(rng: Random, head: int, epoch: str) -> Wish:
+def plan_subscription(rng: Random, head: int, epoch: str) -> SubscriptionPlan:
     """One of the ways to subscribe; `head` is of the liquidations, as REST told it."""
     here = {"since": head, "epoch": epoch}
     ways: list[tuple[str, dict[str, Any]]] = [
@@ -77,10 +77,10 @@ def wish(rng: Random, head: int, epoch: str) -> Wish:
         ("liquidation_map", {"coins": ["BTC"], "snapshot": 1}),
     ]
     channel, params = rng.choice(ways)
-    return Wish(channel, **params)
+    return SubscriptionPlan(channel, **params)
 
 
-class Visitors:
+class TransientClients:
     """`present` are there now. `came` counts visits by how they ended, `answers` what REST answered by status."""
 
     def __init__(self, url: str, ws_url: str, most: int, rng: Random) -> None:
@@ -121,7 +121,7 @@ class Visitors:
         await asyncio.to_thread(self._ask, self._rng.choice(ASKED))
         answer = await asyncio.to_thread(self._ask, ASKED[0])
         data = (answer or {}).get("data", {})
-        wanted = wish(self._rng, data["head"], data["epoch"]) if "head" in data else Wish("transactions")
+        wanted = plan_subscription(self._rng, data["head"], data["epoch"]) if "head" in data else SubscriptionPlan("transactions")
         socket = await connect(self._ws_url, max_size=None, ping_interval=None, open_timeout=PATIENCE, close_timeout=1)
         try:
             await self._subscribe(socket, wanted)
@@ -129,11 +129,11 @@ class Visitors:
         finally:
             socket.transport.abort()
 
-    async def _subscribe(self, socket: ClientConnection, wanted: Wish) -> None:
+    async def _subscribe(self, socket: ClientConnection, wanted: SubscriptionPlan) -> None:
         frame = {"type": "subscribe", "channels": [wanted.channel], "params": wanted.params}
         await socket.send(json.dumps(frame))
 
-    async def _stay(self, socket: ClientConnection, wanted: Wish, seconds: float) -> str:
+    async def _stay(self, socket: ClientConnection, wanted: SubscriptionPlan, seconds: float) -> str:
         if self._rng.random() < 0.1:
             # Never reads what comes.
             await asyncio.sleep(seconds)

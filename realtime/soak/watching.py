@@ -33,7 +33,7 @@ class Sample(NamedTuple):
     tasks: int | None
 
 
-class Watch:
+class ResourceSampler:
     """Looks every second from a thread of its own. Quiet is when the web process knows of `staying` clients only."""
 
     def __init__(self, web: Child, others: list[Child], database_url: str, staying: int) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 
 from realtime.decoding import decode_batch
-from realtime.kafka import Message
-from realtime.store import Store, Stored
+from realtime.kafka import KafkaMessage
+from realtime.store import BatchWriter, StoredRows
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 TIME = "2026-01-10T10:30:00Z"
@@ -23,20 +23,20 @@ HASH = "0x" + "c3" * 32
 _offsets = itertools.count()
 
 
-def message(topic: str, value: bytes | None, key: str = "key", timestamp_ms: int = 0) -> Message:
-    return Message(topic, 0, next(_offsets), key.encode(), value, timestamp_ms)
+def message(topic: str, value: bytes | None, key: str = "key", timestamp_ms: int = 0) -> KafkaMessage:
+    return KafkaMessage(topic, 0, next(_offsets), key.encode(), value, timestamp_ms)
 
 
-def on_transactions(value: dict[str, Any]) -> Message:
+def on_transactions(value: dict[str, Any]) -> KafkaMessage:
     return message(settings.KAFKA_TOPIC_TRANSACTIONS, json.dumps(value).encode())
 
 
-def computed(data_type: str, data: dict[str, Any], *, coin: str = "BTC", timestamp: str = TIME) -> Message:
+def computed(data_type: str, data: dict[str, Any], *, coin: str = "BTC", timestamp: str = TIME) -> KafkaMessage:
     value = {"data_type": data_type, "coin": coin, "timestamp": timestamp, "data": data}
     return message(settings.KAFKA_TOPIC_COMPUTED_DATA, json.dumps(value).encode())
 
 
-def transaction(**overrides: Any) -> Message:
+def transaction(**overrides: Any) -> KafkaMessage:
     fields = {
         "tx_hash": HASH,
         "block_number": 1,
@@ -55,7 +55,7 @@ def transaction(**overrides: Any) -> Message:
     return on_transactions(_with(fields, overrides))
 
 
-def liquidation(**overrides: Any) -> Message:
+def liquidation(**overrides: Any) -> KafkaMessage:
     fields = {
         "tx_hash": HASH,
         "block_number": 1,
@@ -76,7 +76,7 @@ def liquidation(**overrides: Any) -> Message:
     return computed("LIQUIDATION", data, coin=data.get("coin", "BTC"), timestamp=time)
 
 
-def ratio(coin: str = "BTC", timestamp: str = TIME, **overrides: Any) -> Message:
+def ratio(coin: str = "BTC", timestamp: str = TIME, **overrides: Any) -> KafkaMessage:
     fields = {
         "long_ratio": 0.5124,
         "short_ratio": 0.4876,
@@ -100,7 +100,7 @@ def level(price: Any, **overrides: Any) -> dict[str, Any]:
     return _with(fields, overrides)
 
 
-def liquidation_map(coin: str = "BTC", timestamp: str = TIME, levels: Any = None) -> Message:
+def liquidation_map(coin: str = "BTC", timestamp: str = TIME, levels: Any = None) -> KafkaMessage:
     levels = [level("44000"), level("46000.5")] if levels is None else levels
     return computed("LIQUIDATION_MAP", {"price_levels": levels}, coin=coin, timestamp=timestamp)
 
@@ -119,14 +119,14 @@ def position(**overrides: Any) -> dict[str, Any]:
     return _with(fields, overrides)
 
 
-def position_summary(coin: str = "BTC", timestamp: str = TIME, positions: Any = None) -> Message:
+def position_summary(coin: str = "BTC", timestamp: str = TIME, positions: Any = None) -> KafkaMessage:
     positions = [position()] if positions is None else positions
     return computed("POSITION_SUMMARY", {"positions": positions}, coin=coin, timestamp=timestamp)
 
 
-def stored(*messages: Message, now: datetime = NOW) -> list[Stored]:
+def stored(*messages: KafkaMessage, now: datetime = NOW) -> list[StoredRows]:
     """Stores messages as the consumer does, and returns what was new; it commits by itself."""
-    return Store().store(decode_batch(messages, now))
+    return BatchWriter().write(decode_batch(messages, now))
 
 
 def _with(fields: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.frames import make_event, pack
 from realtime.groups import group_name
 from realtime.publishing import group_message
-from realtime.store import Stored
+from realtime.store import StoredRows
 
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -57,10 +57,10 @@ def server(web_process: AppProcess) -> AppProcess:
 
 
 @pytest.fixture
-def publish(redis_server: RedisServer) -> Callable[[list[Stored]], None]:
+def publish(redis_server: RedisServer) -> Callable[[list[StoredRows]], None]:
     """Tells the hubs as the consumer does."""
 
-    async def send(new: list[Stored]) -> None:
+    async def send(new: list[StoredRows]) -> None:
         layer = RedisPubSubChannelLayer(hosts=[{"address": redis_server.url}], prefix="hyperwatch")
         for one in new:
             for packed in pack([make_event(one.stream, row) for row in one.rows]):

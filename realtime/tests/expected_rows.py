@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any
 
 from hyperwatch.harness.postgres import Database
-from realtime.market import Market, Message
+from realtime.market import Market, OutgoingMessage
 from realtime.soak.truth import QUERIES, rows_of, shown
 
 
-def market(seed: int, count: int) -> tuple[Market, list[Message]]:
+def market(seed: int, count: int) -> tuple[Market, list[OutgoingMessage]]:
     """A market that ended a moment ago, with many liquidations."""
     start = datetime.now(UTC) - timedelta(minutes=10)
     simulated = Market(seed=seed, start=start, coins=8, wallets=60)
@@ -21,7 +21,7 @@ def market(seed: int, count: int) -> tuple[Market, list[Message]]:
 class Truth:
     """The rows that must be there, however often and in whatever order the messages came."""
 
-    def __init__(self, messages: Iterable[Message], whales: Iterable[str]) -> None:
+    def __init__(self, messages: Iterable[OutgoingMessage], whales: Iterable[str]) -> None:
         self._rows: dict[str, set[tuple[Any, ...]]] = {name: set() for name in QUERIES}
         watched = set(whales)
         for message in messages:

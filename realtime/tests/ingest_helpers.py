@@ -11,9 +11,9 @@ from typing import Any
 from django.db import connection
 
 from hyperwatch.harness.app_process import AppProcess
-from realtime.ingest import Ingest
-from realtime.kafka import Consumer, Message, Producer
-from realtime.store import Stored
+from realtime.ingest import Pipeline
+from realtime.kafka import KafkaConsumer, KafkaMessage, KafkaProducer
+from realtime.store import StoredRows
 from realtime.tests.builders import NOW
 
 
@@ -23,14 +23,14 @@ class Told:
     def __init__(self) -> None:
         self.seqs: dict[str, list[int]] = {}
 
-    def __call__(self, stored: Sequence[Stored]) -> None:
+    def __call__(self, stored: Sequence[StoredRows]) -> None:
         for new in stored:
             self.seqs.setdefault(new.stream.name, []).extend(row.seq for row in new.rows)
 
 
-def send(messages: Iterable[Message]) -> None:
+def send(messages: Iterable[KafkaMessage]) -> None:
     """Sends messages to their topics, in order within a key."""
-    producer = Producer()
+    producer = KafkaProducer()
     for message in messages:
         producer.send(message.topic, message.key, message.value)
     assert producer.flush() == 0
@@ -39,15 +39,15 @@ def send(messages: Iterable[Message]) -> None:
 
 @contextmanager
 def ingesting(
-    publish: Callable[[Sequence[Stored]], None], now: Callable[[], datetime] = lambda: NOW, batch_size: int = 100
+    publish: Callable[[Sequence[StoredRows]], None], now: Callable[[], datetime] = lambda: NOW, batch_size: int = 100
 ) -> Iterator[threading.Thread]:
     """Consumes meanwhile; what ended the consumer early is raised at the end."""
     stop, errors = threading.Event(), list[Exception]()
 
     def run() -> None:
-        consumer = Consumer()
+        consumer = KafkaConsumer()
         try:
-            Ingest(consumer, publish, stop, now).run(batch_size)
+            Pipeline(consumer, publish, stop, now).run(batch_size)
         except Exception as error:  # noqa: BLE001 (raised in the test's own thread)
             errors.append(error)
         finally:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.models import Reason
 from realtime.tests.builders import (
     computed,
@@ -22,13 +22,13 @@ from realtime.tests.builders import (
 BARE = "@bare@"
 DEEP = "[" * 5_000 + "]" * 5_000
 
-Cases = dict[str, Message]
+Cases = dict[str, KafkaMessage]
 
 
 class Refusal(NamedTuple):
     what: str
     reason: Reason
-    message: Message
+    message: KafkaMessage
 
 
 def refusals() -> list[Refusal]:
@@ -36,7 +36,7 @@ def refusals() -> list[Refusal]:
     return [Refusal(what, reason, refused) for reason, cases in _cases() for what, refused in cases.items()]
 
 
-def bare(literal: bytes, build: Callable[..., Message] = transaction, **fields: Any) -> Message:
+def bare(literal: bytes, build: Callable[..., KafkaMessage] = transaction, **fields: Any) -> KafkaMessage:
     """A message in which the text `@bare@` gives way to a literal that json.dumps would not write."""
     built = build(**fields)
     assert built.value is not None
@@ -55,11 +55,11 @@ def _cases() -> Iterator[tuple[Reason, Cases]]:
     yield Reason.TOO_LARGE, {"a megabyte": transaction(raw_data={"x": "x" * (1_000_000 - 1_000)})}
 
 
-def _on_transactions(value: bytes | None) -> Message:
+def _on_transactions(value: bytes | None) -> KafkaMessage:
     return message(settings.KAFKA_TOPIC_TRANSACTIONS, value)
 
 
-def _on_computed(value: bytes | None) -> Message:
+def _on_computed(value: bytes | None) -> KafkaMessage:
     return message(settings.KAFKA_TOPIC_COMPUTED_DATA, value)
 
 
@@ -114,7 +114,7 @@ def _missing_fields() -> Cases:
     }
 
 
-def _without(built: Message, name: str) -> Message:
+def _without(built: KafkaMessage, name: str) -> KafkaMessage:
     # The field inside `data`; the builder wants coin and time for the outside too.
     inside = (built.value or b"").rindex(f'"{name}": '.encode())
     end = (built.value or b"").index(b", ", inside) + 2

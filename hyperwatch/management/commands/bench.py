@@ -19,9 +19,9 @@ from hyperwatch.harness.services import services
 from realtime.bench import CannotMeasureError, hot
 from realtime.bench.churn import churn
 from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
-from realtime.bench.ground import Ground
+from realtime.bench.ground import BenchEnvironment
 from realtime.bench.idle import idle
-from realtime.bench.ingest import PARTS, Ingest, ingest
+from realtime.bench.ingest import PARTS, IngestOptions, ingest
 from realtime.bench.latency import Latency, latency
 from realtime.bench.peaks import Crash
 from realtime.bench.questions import GROUPS
@@ -29,9 +29,9 @@ from realtime.bench.report import Report, show
 from realtime.bench.rest import Rest, rest
 from realtime.bench.servers import KINDS
 from realtime.bench.slow import slow
-from realtime.kafka import KafkaAway
+from realtime.kafka import KafkaUnavailable
 
-Bench = Callable[[Ground, dict[str, Any]], Report]
+Bench = Callable[[BenchEnvironment, dict[str, Any]], Report]
 
 
 class Command(BaseCommand):
@@ -63,7 +63,7 @@ class Command(BaseCommand):
         try:
             with self.ground({**options, "bench": bench}, with_kafka=_needs_kafka(bench, options)) as ground:
                 report = run(ground, options)
-        except (CannotStartError, CannotMeasureError, KafkaAway) as error:
+        except (CannotStartError, CannotMeasureError, KafkaUnavailable) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             raise CommandError("interrupted; all started processes are stopped") from None
@@ -73,7 +73,7 @@ class Command(BaseCommand):
             show(report)
 
     @contextmanager
-    def ground(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[Ground]:
+    def ground(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[BenchEnvironment]:
         is_latency = options["bench"] == "latency"
         with services(
             with_kafka=with_kafka,
@@ -81,7 +81,7 @@ class Command(BaseCommand):
             postgres_options=COMPOSE_OPTIONS,
             postgres_folder=options.get("keep"),
         ) as started:
-            yield Ground(
+            yield BenchEnvironment(
                 folder=started.folder,
                 env=started.env,
                 services=started.descriptions,
@@ -128,7 +128,7 @@ def _add_fanout(parser: ArgumentParser) -> None:
     add("--scale", type=float, default=1.0, help="makes the runs so many times longer, for a profiler")
 
 
-def _fanout(ground: Ground, options: dict[str, Any]) -> Report:
+def _fanout(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
     clients = [20] if ground.is_quick else options["clients"]
     return asyncio.run(
         fanout(ground, Fanout(clients, options["bytes"], options["only"], options["modes"], options["scale"]))
@@ -139,7 +139,7 @@ def _add_idle(parser: ArgumentParser) -> None:
     parser.add_argument("--connections", type=int, default=2_000, help="how many (%(default)s)")
 
 
-def _idle(ground: Ground, options: dict[str, Any]) -> Report:
+def _idle(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
     return asyncio.run(idle(ground, 50 if ground.is_quick else options["connections"]))
 
 
@@ -147,7 +147,7 @@ def _add_churn(parser: ArgumentParser) -> None:
     parser.add_argument("--clients", type=int, default=1_000, help="who come and leave (%(default)s)")
 
 
-def _churn(ground: Ground, options: dict[str, Any]) -> Report:
+def _churn(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
     return asyncio.run(churn(ground, 50 if ground.is_quick else options["clients"]))
 
 
@@ -155,7 +155,7 @@ def _add_slow(parser: ArgumentParser) -> None:
     parser.add_argument("--megabytes", type=int, default=200, help="that are pushed (%(default)s)")
 
 
-def _slow(ground: Ground, options: dict[str, Any]) -> Report:
+def _slow(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
     return asyncio.run(slow(ground, 20 if ground.is_quick else options["megabytes"]))
 
 
@@ -168,7 +168,7 @@ def _add_latency(parser: ArgumentParser) -> None:
     add("--share-cores", action="store_true", help="hold nobody to a core")
 
 
-def _latency(ground: Ground, options: dict[str, Any]) -> Report:
+def _latency(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
     asked = Latency(options["rate"], options["clients"], options["seconds"], options["burst"])
     return asyncio.run(latency(ground, Latency(200, 20, 1, 1_000) if ground.is_quick else asked))
 
@@ -188,8 +188,8 @@ def _add_ingest(parser: ArgumentParser) -> None:
     parser.set_defaults(share_cores=True)
 
 
-def _ingest(ground: Ground, options: dict[str, Any]) -> Report:
-    asked = Ingest(
+def _ingest(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
+    asked = IngestOptions(
         options["rows"],
         options["sizes"],
         options["consumers"],
@@ -198,7 +198,7 @@ def _ingest(ground: Ground, options: dict[str, Any]) -> Report:
         options["burst"],
         Crash(2_000, options["seconds"], options["clients"]),
     )
-    quick = Ingest(4_000, [5_000], [1, 2], 50, options["only"], 1_000, Crash(200, 1, 20))
+    quick = IngestOptions(4_000, [5_000], [1, 2], 50, options["only"], 1_000, Crash(200, 1, 20))
     return ingest(ground, quick if ground.is_quick else asked)
 
 
@@ -213,7 +213,7 @@ def _add_rest(parser: ArgumentParser) -> None:
     add("--keep", type=Path, metavar="DIR", help=KEEP)
 
 
-def _rest(ground: Ground, options: dict[str, Any]) -> Report:
+def _rest(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
     asked = Rest(options["sizes"], options["requests"], options["only"])
     return rest(ground, asked._replace(sizes=[10_000, 20_000], requests=2) if ground.is_quick else asked)
 

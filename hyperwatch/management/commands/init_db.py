@@ -10,8 +10,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from hyperwatch.commanding import DatabaseCommand
-from realtime.heads import begin_epoch, read_epoch
-from realtime.kafka import KafkaAway, create_topics, topics
+from realtime.heads import rotate_epoch, read_epoch
+from realtime.kafka import KafkaUnavailable, create_topics, topics
 
 
 class Command(DatabaseCommand):
@@ -31,7 +31,7 @@ class Command(DatabaseCommand):
     def handle(self, *args: Any, new_epoch: bool, **options: Any) -> None:
         self._migrate()
         if new_epoch:
-            begin_epoch()
+            rotate_epoch()
         self.stdout.write(f"epoch: {read_epoch()}{' (new)' if new_epoch else ''}")
         self._create_topics()
         self._create_admin()
@@ -47,7 +47,7 @@ class Command(DatabaseCommand):
     def _create_topics(self) -> None:
         try:
             created = create_topics()
-        except KafkaAway as away:
+        except KafkaUnavailable as away:
             self.stdout.write(self.style.WARNING(f"topics: left out, Kafka is away ({away})"))
             return
         names = ", ".join(topic.name for topic in topics())

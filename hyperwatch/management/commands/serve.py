@@ -4,8 +4,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 
-from hyperwatch.commanding import DatabaseCommand, what_to_do
-from hyperwatch.server import CannotListenError, leave, serve
+from hyperwatch.commanding import DatabaseCommand, database_hint
+from hyperwatch.server import CannotListenError, exit_process, serve
 from realtime.heads import read_epoch
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Command(DatabaseCommand):
             serve()
         except CannotListenError as error:
             raise CommandError(str(error)) from error
-        leave(0)
+        exit_process(0)
 
 
 def _look_at_the_database() -> None:
@@ -33,6 +33,6 @@ def _look_at_the_database() -> None:
     try:
         read_epoch()
     except OperationalError as error:
-        log.warning("%s", what_to_do(error))
+        log.warning("%s", database_hint(error))
     finally:
         connection.close()

@@ -20,12 +20,12 @@ from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from hyperwatch.harness.process import GivenProcess
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.harness.services import Services, services
-from realtime.kafka import KafkaAway
+from realtime.kafka import KafkaUnavailable
 from realtime.sending import stopped_by_signals
 from realtime.soak.faults import FAULTS, possible
-from realtime.soak.ground import Asked, Ground, Parts
+from realtime.soak.ground import SoakOptions, SoakEnvironment, SoakServices
 from realtime.soak.run import soak
-from realtime.soak.verdict import Verdict, show
+from realtime.soak.verdict import SoakReport, show
 
 
 class Command(BaseCommand):
@@ -60,17 +60,17 @@ class Command(BaseCommand):
                 with stopped_by_signals() as stop:
                     verdict = soak(ground, asked, stop)
                 kept = _keep_logs(ground) if verdict.reasons else None
-        except (CannotStartError, KafkaAway) as error:
+        except (CannotStartError, KafkaUnavailable) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             raise CommandError("interrupted; all started processes are stopped") from None
         self.tell(verdict, kept, as_json=options["json"])
 
     @contextmanager
-    def ground(self, options: dict[str, Any]) -> Iterator[tuple[Ground, Asked]]:
+    def ground(self, options: dict[str, Any]) -> Iterator[tuple[SoakEnvironment, SoakOptions]]:
         with services(with_kafka=True, postgres_cores=host.server_cores()) as started:
             parts = _parts(started)
-            ground = Ground(
+            ground = SoakEnvironment(
                 folder=started.folder,
                 env=started.env,
                 services=started.descriptions,
@@ -80,7 +80,7 @@ class Command(BaseCommand):
             )
             yield ground, _asked(parts, options)
 
-    def tell(self, verdict: Verdict, kept: Path | None, *, as_json: bool) -> None:
+    def tell(self, verdict: SoakReport, kept: Path | None, *, as_json: bool) -> None:
         if as_json:
             told = {**msgspec.to_builtins(verdict), "reasons": verdict.reasons}
             self.stdout.write(msgspec.json.encode(told).decode())
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         self.stderr.flush()
 
 
-def _keep_logs(ground: Ground) -> Path:
+def _keep_logs(ground: SoakEnvironment) -> Path:
     kept: Path = settings.DATA_DIR / ground.folder.name
     kept.mkdir(parents=True, exist_ok=True)
     for log in ground.folder.glob("*.log"):
@@ -102,9 +102,9 @@ def _keep_logs(ground: Ground) -> Path:
     return kept
 
 
-def _parts(started: Services) -> Parts:
+def _parts(started: Services) -> SoakServices:
     own = [part for part in (started.redis, started.kafka) if not isinstance(part, GivenProcess)]
-    return Parts(
+    return SoakServices(
         postgres=started.postgres.embedded,
         redis=next((part for part in own if isinstance(part, RedisServer)), None),
         kafka=next((part for part in own if isinstance(part, KafkaBroker)), None),
@@ -112,13 +112,13 @@ def _parts(started: Services) -> Parts:
     )
 
 
-def _asked(parts: Parts, options: dict[str, Any]) -> Asked:
+def _asked(parts: SoakServices, options: dict[str, Any]) -> SoakOptions:
     known = possible(parts)
     faults = known if options["faults"] is None else options["faults"]
     if impossible := [name for name in faults if name not in known]:
         raise CommandError(f"here {', '.join(impossible)} cannot be done; what can: {', '.join(known)}")
     names = ("minutes", "rate", "clients", "visitors", "seed")
-    return Asked(**{name: options[name] for name in names}, faults=tuple(faults))
+    return SoakOptions(**{name: options[name] for name in names}, faults=tuple(faults))
 
 
 def _above_zero(text: str) -> float:

@@ -14,12 +14,12 @@ from django.db import connections
 from hyperwatch import server
 from hyperwatch.embedded import CannotStartError, addresses
 from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
-from hyperwatch.embedded.parts import Parts
+from hyperwatch.embedded.parts import WorkerThreads
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from hyperwatch.embedded.welcome import made_password, welcome
+from hyperwatch.embedded.welcome import made_password, banner
 from realtime.consuming import run_consumer
 from realtime.kafka import topics
-from realtime.market import run_market
+from realtime.market import run_simulator
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.is_demo = settings.SIMULATED_DATA = settings.DEMO_MARKET
-        self.parts = Parts(on_failure=server.end)
+        self.parts = WorkerThreads(on_failure=server.stop)
         # Until the server sets handlers of its own, both take the way of Ctrl-C, through every `finally`.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
@@ -44,11 +44,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if self.parts.failed:
             self.stderr.write(self.style.ERROR(f"{self.parts.failed} failed, so everything was ended"))
-        server.leave(1 if self.parts.failed else 0)
+        server.exit_process(1 if self.parts.failed else 0)
 
     def run(self, brought: ExitStack) -> None:
         # Said before anything is started.
-        server.check_address(settings.SERVER_HOST, settings.SERVER_PORT)
+        server.ensure_bindable(settings.SERVER_HOST, settings.SERVER_PORT)
         if not settings.KAFKA_IS_GIVEN:
             self.bring_kafka(brought)
         if not settings.DATABASE_URL:
@@ -59,7 +59,7 @@ class Command(BaseCommand):
 
     def bring_postgres(self, brought: ExitStack) -> None:
         began = time.monotonic()
-        if addresses.database_is_told(settings.DATA_DIR):
+        if addresses.is_database_published(settings.DATA_DIR):
             raise CannotStartError("Another `make run` of this folder has a DATABASE_URL: end it, or set the same one")
         self.postgres = EmbeddedPostgres(settings.DATA_DIR)
         brought.callback(self.postgres.stop)
@@ -78,19 +78,19 @@ class Command(BaseCommand):
     def tell_other_shells(self, brought: ExitStack) -> None:
         """What was brought is found in any case; this is what was given, perhaps to this shell alone."""
         var = settings.DATA_DIR
-        brought.enter_context(addresses.told(addresses.port_file(var), str(settings.SERVER_PORT)))
+        brought.enter_context(addresses.publish_address(addresses.port_file(var), str(settings.SERVER_PORT)))
         if settings.DATABASE_URL:
-            brought.enter_context(addresses.told(addresses.database_file(var), settings.DATABASE_URL))
+            brought.enter_context(addresses.publish_address(addresses.database_file(var), settings.DATABASE_URL))
         if settings.REDIS_URL:
-            brought.enter_context(addresses.told(addresses.redis_file(var), settings.REDIS_URL))
+            brought.enter_context(addresses.publish_address(addresses.redis_file(var), settings.REDIS_URL))
         if settings.KAFKA_IS_GIVEN:
-            brought.enter_context(addresses.told(addresses.kafka_file(var), settings.KAFKA_BOOTSTRAP_SERVERS))
+            brought.enter_context(addresses.publish_address(addresses.kafka_file(var), settings.KAFKA_BOOTSTRAP_SERVERS))
 
     def prepare(self) -> None:
         began = time.monotonic()
         settings.ADMIN_PASSWORD = settings.ADMIN_PASSWORD or made_password(settings.DATA_DIR)
         call_command("init_db", stdout=self.stdout, stderr=self.stderr)
-        self.greeting = welcome(settings.DATA_DIR, is_demo=self.is_demo)
+        self.greeting = banner(settings.DATA_DIR, is_demo=self.is_demo)
         connections.close_all()
         self.say("Database", began)
 
@@ -110,4 +110,4 @@ class Command(BaseCommand):
 
 def demo_market(stop: threading.Event) -> None:
     """A small market: something happens wherever one looks, and a disk fills by a gigabyte a day at most."""
-    run_market(stop, rate=10.0, seed=1, coins=8, wallets=200)
+    run_simulator(stop, rate=10.0, seed=1, coins=8, wallets=200)

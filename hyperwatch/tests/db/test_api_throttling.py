@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch.api.throttling import counting, read_rate
+from hyperwatch.api.throttling import rate_counter, read_rate
 from hyperwatch.metrics import THROTTLE_BYPASSED_REQUESTS_TOTAL
 from hyperwatch.tests.api_client import ask, bearer
 
@@ -22,7 +22,7 @@ def _few(settings: Settings) -> Iterator[None]:
     settings.THROTTLE_WRITES = "2/day"
     cache.clear()
     yield
-    counting.breaker.close()
+    rate_counter.breaker.close()
 
 
 def get(path: str = "/coins", **options: str) -> HttpResponse:

@@ -53,7 +53,7 @@ def test_health_is_alive_and_metrics_are_told() -> None:
 
 @pytest.fixture(autouse=True)
 def nobody_has_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "lookout", health.Lookout())
+    monkeypatch.setattr(health, "lookout", health.ReadinessCache())
 
 
 def test_readiness_tells_of_each_part_and_of_each_streams_freshness(mock_kafka: MockKafka) -> None:

@@ -17,7 +17,7 @@ from django.db.backends.utils import CursorWrapper
 from pytest_django.fixtures import Settings
 
 from hyperwatch.api import clock, throttling
-from hyperwatch.door import Answer
+from hyperwatch.door import HttpReply
 from hyperwatch.handler import ThreadedHandler
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
@@ -45,15 +45,15 @@ class HandlerUnderTest(ThreadedHandler):
         self.views_asked += 1
         super()._answer(*asked)
 
-    async def enter(self, path: str, method: str = "GET", **headers: str) -> Answer:
+    async def enter(self, path: str, method: str = "GET", **headers: str) -> HttpReply:
         scope = _scope(path, method, headers)
-        answer = await self._door.answer(scope, partial(self._by_views, scope, _receive))
-        assert isinstance(answer, Answer)
+        answer = await self._door.handle(scope, partial(self._by_views, scope, _receive))
+        assert isinstance(answer, HttpReply)
         return answer
 
-    async def past_the_door(self, path: str, method: str = "GET", **headers: str) -> Answer:
+    async def past_the_door(self, path: str, method: str = "GET", **headers: str) -> HttpReply:
         answer = await self._by_views(_scope(path, method, headers), _receive)
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, HttpReply)
         return answer
 
     def end(self) -> None:
@@ -98,14 +98,14 @@ def handler() -> Iterator[HandlerUnderTest]:
     handler = HandlerUnderTest()
     yield handler
     handler.end()
-    throttling.counting.breaker.close()
+    throttling.rate_counter.breaker.close()
 
 
-def told(answer: Answer) -> tuple[int, Counter[tuple[bytes, bytes]], bytes]:
+def told(answer: HttpReply) -> tuple[int, Counter[tuple[bytes, bytes]], bytes]:
     return answer.status, Counter(answer.headers), answer.body
 
 
-def data(answer: Answer) -> Any:
+def data(answer: HttpReply) -> Any:
     return json.loads(answer.body)["data"]
 
 
@@ -155,7 +155,7 @@ def test_the_door_answers_by_the_bytes_of_the_views(
     store(1)
     ask = {"path": path, "x_request_id": "the-same", **headers}
 
-    async def ways() -> list[Answer]:
+    async def ways() -> list[HttpReply]:
         answers = []
         for enter in (handler.past_the_door, handler.enter, handler.enter):
             cache.clear()
@@ -194,7 +194,7 @@ def test_who_has_the_answer_is_told_so_at_the_door(
     _stop_the_clocks(monkeypatch, settings)
     store(1)
 
-    async def ways() -> list[Answer]:
+    async def ways() -> list[HttpReply]:
         first = await handler.enter(path)
         has = {"if_none_match": dict(first.headers)[b"ETag"].decode(), "x_request_id": "the-same"}
         answers = []
@@ -231,7 +231,7 @@ def _store_and_leave(tid: int) -> None:
 
 @pytest.mark.parametrize("path", [RECENT, "/api/v1/liquidations?coin=btc&page=1", "/api/v1/transactions?cursor="])
 def test_what_many_ask_at_one_moment_is_made_once(handler: HandlerUnderTest, path: str) -> None:
-    async def crowd() -> list[Answer]:
+    async def crowd() -> list[HttpReply]:
         await asyncio.to_thread(_store_and_leave, 1)
         await handler.enter(path)
         await asyncio.to_thread(_store_and_leave, 2)
@@ -246,7 +246,7 @@ def test_where_nothing_is_kept_everybody_is_answered_all_the_same(
 ) -> None:
     store(1)
 
-    async def crowd() -> list[Answer]:
+    async def crowd() -> list[HttpReply]:
         await handler.enter(RECENT)
         with monkeypatch.context() as patch:
             patch.setattr("hyperwatch.door.kept_answers.find", lambda *_: None)
@@ -260,7 +260,7 @@ def assert_all_are_counted(handler: HandlerUnderTest, settings: Settings) -> Non
     settings.THROTTLE_READS = "10/day"
     store(1)
 
-    async def crowd() -> list[Answer]:
+    async def crowd() -> list[HttpReply]:
         first = await handler.enter(RECENT)
         return [first, *await asyncio.gather(*(handler.enter(RECENT) for _ in range(29)))]
 
@@ -319,7 +319,7 @@ def _away(*_args: Any) -> None:
 
 
 def test_a_longer_answer_is_compressed_though_the_last_was_too_short(handler: HandlerUnderTest) -> None:
-    async def answers() -> list[Answer]:
+    async def answers() -> list[HttpReply]:
         path = f"{RECENT}?limit=1&side=SHORT"
         found = [await handler.enter(path, accept_encoding="gzip")]
         await asyncio.to_thread(_store_short_and_leave)

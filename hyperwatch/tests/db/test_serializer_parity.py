@@ -11,7 +11,7 @@ from hyperwatch.api.serializers import FactSerializer
 from hyperwatch.tests.api_client import get
 from liquidations.serializers import LiquidationMapSerializer, LiquidationSerializer
 from ratios.serializers import RatioSerializer
-from realtime.columns import reader
+from realtime.columns import row_reader
 from realtime.streams import get_stream
 from realtime.tests.builders import (
     WALLET,
@@ -41,7 +41,7 @@ NOTHING = {"block_number": None, "leverage": None, "margin": None, "raw_data": N
 
 
 def decoded(value: Any) -> Any:
-    return msgspec.json.decode(envelope.success(value))["data"]
+    return msgspec.json.decode(envelope.success_body(value))["data"]
 
 
 @pytest.mark.parametrize("stream", SERIALIZERS)
@@ -58,7 +58,7 @@ def test_a_row_is_told_alike_by_the_stream_and_by_the_serializer(stream: str) ->
         liquidation_map("ETH", levels=[]),
     )
     facts = get_stream(stream).model._default_manager.order_by("id")
-    rows = [reader(stream).row(values) for values in reader(stream).select(facts)]
+    rows = [row_reader(stream).row(values) for values in row_reader(stream).select(facts)]
     assert len(rows) >= 2
     for row, fact in zip(rows, facts, strict=True):
         told = decoded(row)
@@ -74,5 +74,5 @@ def test_a_position_is_told_alike_by_its_list_and_by_the_serializer() -> None:
 
 def test_what_has_no_form_on_the_wire_is_a_mistake_and_not_a_text() -> None:
     with pytest.raises(TypeError, match="object has no form"):
-        envelope.success(object())
+        envelope.success_body(object())
     assert decoded({"value": Decimal("1.50")}) == {"value": "1.50"}

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from hyperwatch.embedded import CannotStartError, addresses
 from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
 from hyperwatch.tests.services.environment import ROOT
-from realtime.kafka import Consumer, Producer, existing_topics, topics
+from realtime.kafka import KafkaConsumer, KafkaProducer, existing_topics, topics
 
 PRODUCE = 0
 REQUEST_TIMED_OUT = 7
@@ -54,7 +54,7 @@ def elsewhere(script: str, address: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
 
 
-def read(consumer: Consumer, count: int, seconds: float = 20.0) -> list[bytes | None]:
+def read(consumer: KafkaConsumer, count: int, seconds: float = 20.0) -> list[bytes | None]:
     values: list[bytes | None] = []
     deadline = time.monotonic() + seconds
     while len(values) < count and time.monotonic() < deadline:
@@ -66,7 +66,7 @@ def test_a_group_goes_on_where_a_member_in_another_process_left(broker: Embedded
     address = addresses.kafka(tmp_path)
     elsewhere(PRODUCE_THERE, address)
     first = elsewhere(CONSUME_HALF_THERE, address).split()
-    consumer = Consumer()
+    consumer = KafkaConsumer()
     rest = read(consumer, 500)
     consumer.close()
     assert sorted([*map(int, first), *(int(value or b"") for value in rest)]) == list(range(1_000))
@@ -98,7 +98,7 @@ def test_a_second_one_in_the_same_folder_is_refused(broker: EmbeddedKafka, tmp_p
 
 
 def test_errors_that_it_is_told_to_answer_are_answered(broker: EmbeddedKafka) -> None:
-    producer = Producer()
+    producer = KafkaProducer()
     broker.fail(PRODUCE, REQUEST_TIMED_OUT, REQUEST_TIMED_OUT)
     producer.send(topics()[0].name, None, b"{}")
     assert producer.flush(10) == 0
@@ -108,13 +108,13 @@ def test_errors_that_it_is_told_to_answer_are_answered(broker: EmbeddedKafka) ->
 def test_while_it_is_away_nothing_is_acknowledged_and_afterwards_nothing_is_missing(
     broker: EmbeddedKafka,
 ) -> None:
-    producer, consumer = Producer(), Consumer()
+    producer, consumer = KafkaProducer(), KafkaConsumer()
     producer.send(topics()[0].name, None, b"before")
     assert read(consumer, 1) == [b"before"]
-    broker.go_away()
+    broker.disconnect()
     producer.send(topics()[0].name, None, b"meanwhile")
     assert producer.flush(0.5) == 1
-    broker.come_back()
+    broker.reconnect()
     assert producer.flush(10) == 0
     assert read(consumer, 1) == [b"meanwhile"]
     consumer.close()

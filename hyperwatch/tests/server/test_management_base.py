@@ -3,21 +3,67 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
+import dj_database_url
 import pytest
 from django.core.management import get_commands, load_command_class
+from django.db import connection
+from pytest_django.fixtures import Settings
 
+<<<<<<< HEAD
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.process import free_port
+=======
+import manage
+>>>>>>> d8eb4263be98f4d2d1761065df9e7b69c6ad5bd4
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import send
 
 
-def manage(*command: str, url: str, **given: str) -> subprocess.CompletedProcess[str]:
+class Ended(NamedTuple):
+    code: int | str
+    stdout: str
+    stderr: str
+
+
+Manage = Callable[..., Ended]
+
+
+@pytest.fixture
+def run_manage(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    settings: Settings,
+    django_db_setup: None,
+    django_db_blocker: Any,
+) -> Iterator[Manage]:
+    """`manage.py` in this process, on the database of a URL."""
+    settings.KAFKA_BOOTSTRAP_SERVERS = f"127.0.0.1:{free_port()}"
+
+    def run(*command: str, url: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["manage.py", *command])
+        if url:
+            for name, value in dj_database_url.parse(url).items():
+                monkeypatch.setitem(connection.settings_dict, name, value)
+        with pytest.raises(SystemExit) as ended:
+            manage.main()
+        out, err = capsys.readouterr()
+        code = ended.value.code or 0
+        # The interpreter prints a text to stderr and exits with 1.
+        return Ended(1, out, err + code) if isinstance(code, str) else Ended(code, out, err)
+
+    with django_db_blocker.unblock():
+        connection.close()
+        yield run
+        connection.close()
+
+
+def start_manage(*command: str, url: str, **given: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}", **given}
     return subprocess.run(
         [sys.executable, "manage.py", *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
@@ -36,9 +82,9 @@ def manage(*command: str, url: str, **given: str) -> subprocess.CompletedProcess
     ],
     ids=" ".join,
 )
-def test_without_a_database_a_command_says_in_one_line_what_to_do(command: tuple[str, ...]) -> None:
-    told = manage(*command, url=f"postgresql://user:hunter2@127.0.0.1:{free_port()}/hyperwatch")
-    assert (told.returncode, told.stdout) == (1, "")
+def test_without_a_database_a_command_says_in_one_line_what_to_do(command: tuple[str, ...], run_manage: Manage) -> None:
+    told = run_manage(*command, url=f"postgresql://user:hunter2@127.0.0.1:{free_port()}/hyperwatch")
+    assert (told.code, told.stdout) == (1, "")
     (line,) = told.stderr.strip().splitlines()
     assert "set DATABASE_URL, or start `make run`" in line
     assert "Connection refused" in line
@@ -53,19 +99,29 @@ def empty_database(fresh_database: Database) -> Iterator[Database]:
     empty.drop()
 
 
-@pytest.mark.parametrize("command", [("dead_letters", "list"), ("serve",), ("consume", "--port=0")], ids=" ".join)
-def test_with_a_database_that_was_never_set_up_it_names_the_command_that_does(
-    command: tuple[str, ...], empty_database: Database, mock_kafka: MockKafka
-) -> None:
-    send([transaction()])
-    told = manage(*command, url=empty_database.url, **mock_kafka.env)
-    assert (told.returncode, told.stdout) == (1, "")
-    line = told.stderr.strip().splitlines()[-1]
+def check_names_init_db(stderr: str) -> None:
+    line = stderr.strip().splitlines()[-1]
     assert line.startswith(
         "CommandError: The database lacks tables or columns of this version: run `manage.py init_db`"
     )
     assert "does not exist)" in line
-    assert "Traceback" not in told.stderr
+    assert "Traceback" not in stderr
+
+
+def test_command_on_empty_database_names_init_db(empty_database: Database, run_manage: Manage) -> None:
+    ended = run_manage("dead_letters", "list", url=empty_database.url)
+    assert (ended.code, ended.stdout) == (1, "")
+    check_names_init_db(ended.stderr)
+
+
+@pytest.mark.parametrize("command", [("serve",), ("consume", "--port=0")], ids=" ".join)
+def test_process_on_empty_database_names_init_db(
+    command: tuple[str, ...], empty_database: Database, mock_kafka: MockKafka
+) -> None:
+    send([transaction()])
+    ended = start_manage(*command, url=empty_database.url, **mock_kafka.env)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    check_names_init_db(ended.stderr)
 
 
 def test_serve_starts_without_a_database_and_says_that_it_is_away(web_server: Start) -> None:
@@ -80,9 +136,11 @@ def test_serve_starts_without_a_database_and_says_that_it_is_away(web_server: St
         (("dead_letters", "list", "--limit=-1"), "--limit: takes a whole number from 1"),
     ],
 )
-def test_a_number_that_cannot_be_is_refused_with_those_that_can(command: tuple[str, ...], told: str) -> None:
-    refused = manage(*command, url="")
-    assert refused.returncode == 2
+def test_a_number_that_cannot_be_is_refused_with_those_that_can(
+    command: tuple[str, ...], told: str, run_manage: Manage
+) -> None:
+    refused = run_manage(*command, url="")
+    assert refused.code == 2
     assert told in refused.stderr
     assert "Traceback" not in refused.stderr
 

@@ -17,8 +17,8 @@ from websockets.sync.client import connect
 
 from hyperwatch import server
 from hyperwatch.embedded import addresses
-from hyperwatch.embedded.kept import keep, kept
-from hyperwatch.embedded.parts import Parts
+from hyperwatch.embedded.kept import write_secret, read_or_create
+from hyperwatch.embedded.parts import WorkerThreads
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.postgres import Database
@@ -31,10 +31,10 @@ NOTHING_CONFIGURED = {"DATABASE_URL": "", "REDIS_URL": "", "KAFKA_BOOTSTRAP_SERV
 
 def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     file = tmp_path / "var" / "secret"
-    assert kept(file, lambda: "first") == "first"
-    assert kept(file, lambda: "second") == "first"
-    keep(file, "third")
-    assert kept(file, lambda: "fourth") == "third"
+    assert read_or_create(file, lambda: "first") == "first"
+    assert read_or_create(file, lambda: "second") == "first"
+    write_secret(file, "third")
+    assert read_or_create(file, lambda: "fourth") == "third"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(file.parent.iterdir()) == [file]
 
@@ -45,7 +45,7 @@ def waits(stop: threading.Event) -> None:
 
 def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
     told = threading.Event()
-    parts = Parts(on_failure=told.set)
+    parts = WorkerThreads(on_failure=told.set)
 
     def fails(stop: threading.Event) -> None:
         raise LookupError("on purpose")
@@ -59,7 +59,7 @@ def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_part_that_is_told_to_stop_has_not_failed() -> None:
-    parts = Parts(on_failure=lambda: pytest.fail("nothing failed"))
+    parts = WorkerThreads(on_failure=lambda: pytest.fail("nothing failed"))
     parts.start("This one", waits)
     parts.end()
     assert parts.failed is None
@@ -69,13 +69,13 @@ def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(server.CannotListenError, match=rf"Port {port} is taken.*PORT={port + 1}"):
-            server.check_address("127.0.0.1", port)
-    server.check_address("127.0.0.1", port)
+            server.ensure_bindable("127.0.0.1", port)
+    server.ensure_bindable("127.0.0.1", port)
 
 
 def test_an_address_of_another_machine_is_told_by_the_settings_name() -> None:
     with pytest.raises(server.CannotListenError, match=r"SERVER_HOST=192\.0\.2\.1"):
-        server.check_address("192.0.2.1", 8080)
+        server.ensure_bindable("192.0.2.1", 8080)
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_every_address_is_told_while_it_lasts_to_the_same_user_alone(tmp_path: P
         (addresses.kafka_file(tmp_path), addresses.kafka),
     ):
         before = found(tmp_path)
-        with addresses.told(file, "the first's"), addresses.told(file, "another's"):
+        with addresses.publish_address(file, "the first's"), addresses.publish_address(file, "another's"):
             assert found(tmp_path) == "the first's"
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert found(tmp_path) == before

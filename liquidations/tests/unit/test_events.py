@@ -8,7 +8,7 @@ import pytest
 
 from liquidations.models import Liquidation
 from realtime.decoding import decode_batch
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.tests.builders import (
     HASH,
     NOW,
@@ -25,9 +25,9 @@ from transactions.models import Transaction
 ZERO = "0x" + "0" * 64
 
 
-def rows(*messages: Message, stream: str = "liquidations") -> list[Any]:
+def rows(*messages: KafkaMessage, stream: str = "liquidations") -> list[Any]:
     batch = decode_batch(messages, NOW)
-    assert not batch.letters, batch.letters
+    assert not batch.rejected, batch.rejected
     return [incoming.row for incoming in batch.rows[stream].values()]
 
 
@@ -56,7 +56,7 @@ def test_what_makes_it_another_liquidation(field: str, raw: Any, counting: set[s
     assert len(rows(liquidation(raw_data=raw), other)) == 1 + (field in counting)
 
 
-def on_the_other_topic(**fields: Any) -> Message:
+def on_the_other_topic(**fields: Any) -> KafkaMessage:
     told = {"tx_type": "LIQUIDATION", "liquidator_address": OTHER_WALLET, "liquidation_value_usd": "22500.25"}
     return transaction(**{**told, **fields})
 

@@ -7,13 +7,13 @@ import pytest
 
 from ratios.models import LongShortRatio
 from realtime.decoding import decode_batch
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.tests.builders import NOW, ratio, stored
 
 
-def pairs(*messages: Message) -> list[tuple[str, str]]:
+def pairs(*messages: KafkaMessage) -> list[tuple[str, str]]:
     batch = decode_batch(messages, NOW)
-    assert not batch.letters, batch.letters
+    assert not batch.rejected, batch.rejected
     rows: list[Any] = [incoming.row for incoming in batch.rows["long_short_ratios"].values()]
     return [(bytes(row.long_ratio).decode(), bytes(row.short_ratio).decode()) for row in rows]
 

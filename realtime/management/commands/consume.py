@@ -7,10 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from hyperwatch.commanding import DatabaseCommand, settle_memory, whole_number
-from realtime.consuming import Consuming
-from realtime.deadman import DeadMan
-from realtime.kafka import KafkaAway
+from hyperwatch.commanding import DatabaseCommand, tune_gc, whole_number
+from realtime.consuming import ConsumerRunner
+from realtime.deadman import Watchdog
+from realtime.kafka import KafkaUnavailable
 from realtime.status import serve_status
 
 
@@ -35,11 +35,11 @@ class Command(DatabaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        consuming = Consuming(stop, goes_on=DeadMan(settings.CONSUMER_WATCHDOG_SECONDS))
-        settle_memory()
+        consuming = ConsumerRunner(stop, goes_on=Watchdog(settings.CONSUMER_WATCHDOG_SECONDS))
+        tune_gc()
         with serve_status(port, consuming.status):
             try:
                 consuming.run()
-            except KafkaAway as away:
+            except KafkaUnavailable as away:
                 raise CommandError(str(away)) from away
         self.stdout.write("ended")

@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 
 from hyperwatch.commanding import DatabaseCommand, whole_number
 from hyperwatch.formats import isoformat
-from realtime.dead_letters import NotSent, readable, send_again
-from realtime.kafka import KafkaAway
+from realtime.dead_letters import ResendFailed, preview, resend
+from realtime.kafka import KafkaUnavailable
 from realtime.models import DeadLetter, Reason
 
 REASONS = ", ".join(Reason.values)
@@ -53,7 +53,7 @@ class Command(DatabaseCommand):
         for name in ("topic", "partition", "offset", "reason", "error", "sent_at", "failed_at", "resent_at"):
             self.stdout.write(f"{name}: {getattr(letter, name)}")
         self.stdout.write(f"key: {bytes(letter.key or b'').decode(errors='backslashreplace')}")
-        self.stdout.write(readable(letter))
+        self.stdout.write(preview(letter))
 
     def _send(self, options: dict[str, Any]) -> None:
         if not (options["ids"] or options["reason"] or options["all"]):
@@ -62,8 +62,8 @@ class Command(DatabaseCommand):
         if options["ids"]:
             letters = letters.filter(pk__in=options["ids"])
         try:
-            self.stdout.write(f"{send_again(letters.iterator(chunk_size=100))} letters sent again")
-        except (KafkaAway, NotSent) as error:
+            self.stdout.write(f"{resend(letters.iterator(chunk_size=100))} letters sent again")
+        except (KafkaUnavailable, ResendFailed) as error:
             raise CommandError(str(error)) from error
 
 

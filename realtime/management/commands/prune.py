@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from realtime.meter import Meter
-from realtime.retention import MARGIN, cutoffs, prunable, prune, strangers
+from realtime.meter import ProgressMeter
+from realtime.retention import PRUNE_MARGIN, cutoffs, count_prunable, prune, unknown_streams
 from realtime.streams import Stream, all_streams, get_stream
 
 
@@ -42,7 +42,7 @@ class Command(BaseCommand):
                 return
 
     def _chosen(self, names: list[str]) -> list[Stream]:
-        if unknown := strangers():
+        if unknown := unknown_streams():
             known = ", ".join(stream.name for stream in all_streams())
             raise CommandError(f"STREAM_RETENTION_DAYS names {', '.join(sorted(unknown))}; there are {known}")
         kept = cutoffs(datetime.now(UTC))
@@ -53,12 +53,12 @@ class Command(BaseCommand):
         return [get_stream(name) for name in sorted(names or kept)]
 
     def _prune(self, stream: Stream, stop: threading.Event, *, is_dry: bool) -> None:
-        cutoff = cutoffs(datetime.now(UTC) - MARGIN)[stream.name]
+        cutoff = cutoffs(datetime.now(UTC) - PRUNE_MARGIN)[stream.name]
         rows = upto = 0
         if is_dry:
-            upto, rows = prunable(stream, cutoff)
+            upto, rows = count_prunable(stream, cutoff)
         else:
-            with Meter(self.stdout) as meter:
+            with ProgressMeter(self.stdout) as meter:
                 for pruned in prune(stream, cutoff):
                     upto, rows = pruned.upto, rows + pruned.rows
                     meter.at(rows)

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from realtime import recording
-from realtime.kafka import KafkaAway, create_topics
-from realtime.meter import Meter
-from realtime.sending import NotAcknowledgedError, Outbox, stopped_by_signals, topic_names
+from realtime.kafka import KafkaUnavailable, create_topics
+from realtime.meter import ProgressMeter
+from realtime.sending import NotAcknowledgedError, BoundedProducer, stopped_by_signals, topic_names
 
 # As long as the brokers may take for the last of it.
 LAST_SECONDS = 30.0
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             raise CommandError(f"no such file: {', '.join(missing)}")
         try:
             create_topics(timeout=5.0)
-        except KafkaAway as away:
+        except KafkaUnavailable as away:
             servers = settings.KAFKA_BOOTSTRAP_SERVERS or "empty"
             raise CommandError(
                 f"{away}\nIs KAFKA_BOOTSTRAP_SERVERS ({servers}) right, or `make run` running?"
@@ -51,9 +51,9 @@ class Command(BaseCommand):
             self._replay(files, rate, stop)
 
     def _replay(self, files: list[str], rate: float, stop: Event) -> None:
-        outbox = Outbox(stop)
+        outbox = BoundedProducer(stop)
         try:
-            with Meter(self.stdout, _total(files)) as meter:
+            with ProgressMeter(self.stdout, _total(files)) as meter:
                 try:
                     _send(files, outbox, rate, stop, meter)
                 finally:
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         self.stdout.write(_what_was_sent(outbox, meter))
 
 
-def _send(files: list[str], outbox: Outbox, rate: float, stop: Event, meter: Meter) -> None:
+def _send(files: list[str], outbox: BoundedProducer, rate: float, stop: Event, meter: ProgressMeter) -> None:
     names, done, began = topic_names(), 0, time.monotonic()
     for name in files:
         for size, message in recording.read(name, set(names)):
@@ -79,7 +79,7 @@ def _send(files: list[str], outbox: Outbox, rate: float, stop: Event, meter: Met
             meter.at(outbox.sent, done)
 
 
-def _what_was_sent(outbox: Outbox, meter: Meter) -> str:
+def _what_was_sent(outbox: BoundedProducer, meter: ProgressMeter) -> str:
     rate = outbox.acknowledged / max(meter.seconds, 0.001)
     return f"{outbox.acknowledged:,} sent and acknowledged in {meter.seconds:.1f} s ({rate:,.0f}/s)"
 

@@ -18,9 +18,9 @@ from django.db import DatabaseError
 from realtime import market, recording
 from realtime.market.feed import limited, live
 from realtime.market.simulation import FASTEST
-from realtime.meter import Meter
-from realtime.sending import NotAcknowledgedError, Outbox, stopped_by_signals, topic_names, wait_for_kafka
-from realtime.streams import follow_wallets
+from realtime.meter import ProgressMeter
+from realtime.sending import NotAcknowledgedError, BoundedProducer, stopped_by_signals, topic_names, wait_for_kafka
+from realtime.streams import watch_wallets
 
 LAST_SECONDS = 30.0
 
@@ -71,9 +71,9 @@ class Command(BaseCommand):
             _watch(simulated)
         self.stdout.write(f"Simulated market to {settings.KAFKA_BOOTSTRAP_SERVERS}; Ctrl-C ends it")
         self.stdout.flush()
-        outbox, names, kinds = Outbox(stop), topic_names(), Counter[str]()
+        outbox, names, kinds = BoundedProducer(stop), topic_names(), Counter[str]()
         limits = {"duration": options["duration"], "count": options["count"]}
-        with Meter(self.stdout) as meter:
+        with ProgressMeter(self.stdout) as meter:
             for message in live(simulated, stop, rate=options["rate"], **limits):
                 outbox.send(names[message.topic], message.key, message.value)
                 kinds[message.kind] += 1
@@ -98,11 +98,11 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(str(error)) from error
 
-    def _write_file(self, name: str, messages: Iterable[market.Message]) -> None:
+    def _write_file(self, name: str, messages: Iterable[market.OutgoingMessage]) -> None:
         is_stdout, kinds = name == recording.STDIN, Counter[str]()
         with (
             nullcontext(sys.stdout.buffer) if is_stdout else Path(name).open("wb") as file,
-            Meter(self.stderr) as meter,
+            ProgressMeter(self.stderr) as meter,
         ):
             for number, message in enumerate(messages, start=1):
                 file.write(recording.write(message.topic, message.key, message.value))
@@ -111,7 +111,7 @@ class Command(BaseCommand):
         if not is_stdout:
             self._summarise(kinds, meter, f"written to {name}")
 
-    def _summarise(self, kinds: Counter[str], meter: Meter, end: str) -> None:
+    def _summarise(self, kinds: Counter[str], meter: ProgressMeter, end: str) -> None:
         seconds = max(meter.seconds, 0.001)
         self.stdout.write(f"{kinds.total():,} messages in {seconds:.1f} s ({kinds.total() / seconds:,.0f}/s), {end}")
         for kind, number in kinds.most_common():
@@ -127,7 +127,7 @@ def _market(options: dict[str, Any], start: datetime) -> market.Market:
 
 def _watch(simulated: market.Market) -> None:
     try:
-        follow_wallets(simulated.whales)
+        watch_wallets(simulated.whales)
     except DatabaseError as error:
         raise CommandError(
             f"the whales cannot be put on the watch list ({error}). Without a database, use --no-watch"

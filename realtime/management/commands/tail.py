@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, DjangoHelpFor
 from websockets.exceptions import InvalidURI
 
 from realtime.client import Client, Event, Fact, Gap, Snapshot, StreamError
-from realtime.lines import line
+from realtime.lines import format_fact
 from realtime.streams import Param, channels
 
 EVERYWHERE = {"0.0.0.0": "localhost", "": "localhost", "::": "localhost"}  # noqa: S104
@@ -82,7 +82,7 @@ class Command(BaseCommand):
             self.stderr.write(f"gap: {event.channel} {what} will not come")
         else:
             for fact in _facts(event):
-                self.stdout.write(_json(fact) if as_json else line(fact.channel, fact.seq, fact.timestamp, fact.data))
+                self.stdout.write(_json(fact) if as_json else format_fact(fact.channel, fact.seq, fact.timestamp, fact.data))
         self.stdout.flush()
 
 

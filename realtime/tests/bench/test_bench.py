@@ -15,18 +15,18 @@ from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.environment import ROOT
 from realtime.bench import CannotMeasureError
-from realtime.bench.content import Content, as_stock_does
+from realtime.bench.content import EventPayloads, as_stock_does
 from realtime.bench.report import AtLeast, AtMost, ratio
-from realtime.bench.tape import Tape
+from realtime.bench.tape import ExpectedBytes
 from realtime.bench.wire import frames
-from realtime.frames import finished
+from realtime.frames import ws_frame
 from realtime.kafka import existing_topics
 from realtime.tests.bench.bench_command import bench, left_in
 
 pytestmark = pytest.mark.timeout(900)
 
 PING = b"\x89\x04ping"
-FIRST, SECOND, THIRD = (finished(text) for text in (b"one", b"two" * 100, b"three"))
+FIRST, SECOND, THIRD = (ws_frame(text) for text in (b"one", b"two" * 100, b"three"))
 
 
 def test_fanout_reaches_every_client_of_every_server(fresh_database: Database, redis_server: RedisServer) -> None:
@@ -130,7 +130,7 @@ def runs_in(environ: Path, folder: Path) -> bool:
         return False
 
 
-def take(tape: Tape, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
+def take(tape: ExpectedBytes, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
     """All that comes to one client, in such pieces."""
     at, pings, rest = 0, [], b""
     for piece in pieces:
@@ -142,7 +142,7 @@ def take(tape: Tape, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
 def test_the_tape_takes_what_comes_whichever_way_it_is_cut() -> None:
     whole = FIRST + SECOND + THIRD
     for cut in range(len(whole)):
-        tape = Tape()
+        tape = ExpectedBytes()
         assert take(tape, whole[:cut], whole[cut:]) == (len(whole), [], b"")
         assert take(tape, whole) == (len(whole), [], b"")
         assert bytes(tape.bytes) == whole
@@ -151,7 +151,7 @@ def test_the_tape_takes_what_comes_whichever_way_it_is_cut() -> None:
 def test_a_ping_between_two_frames_is_one_client_s_own() -> None:
     whole = FIRST + PING + SECOND
     for cut in range(len(whole)):
-        tape = Tape()
+        tape = ExpectedBytes()
         expected = (len(FIRST + SECOND), [PING], b"")
         assert take(tape, whole[:cut], whole[cut:]) == expected
         assert take(tape, FIRST, SECOND) == (len(FIRST + SECOND), [], b"")
@@ -160,7 +160,7 @@ def test_a_ping_between_two_frames_is_one_client_s_own() -> None:
 
 def test_a_close_is_no_part_of_the_stream() -> None:
     close = b"\x88\x02\x11\x38"
-    tape = Tape()
+    tape = ExpectedBytes()
     assert take(tape, FIRST[:3], FIRST[3:] + close) == (len(FIRST), [], close)
     assert bytes(tape.bytes) == FIRST
 
@@ -169,7 +169,7 @@ def test_a_close_is_no_part_of_the_stream() -> None:
     "other", [FIRST + THIRD, SECOND, FIRST + FIRST + SECOND], ids=["left out", "out of order", "twice"]
 )
 def test_a_client_that_gets_something_else_is_found(other: bytes) -> None:
-    tape = Tape()
+    tape = ExpectedBytes()
     take(tape, FIRST, SECOND, THIRD)
     at, _, rest = take(tape, other)
     assert at < len(tape)
@@ -178,23 +178,23 @@ def test_a_client_that_gets_something_else_is_found(other: bytes) -> None:
 
 def test_frames_are_read_as_they_were_written() -> None:
     texts = [b"", b"x" * 125, b"x" * 126, b"x" * 65536]
-    wire = b"".join(map(finished, texts))
+    wire = b"".join(map(ws_frame, texts))
     assert [text for _, text in frames(wire + b"\x81")] == texts
     assert [end for end, _ in frames(wire)][-1] == len(wire)
 
 
 def test_an_event_has_the_size_asked_for_and_is_the_same_again() -> None:
     for seq in (1, 99_999):
-        event = Content(7, 600).event(seq)
-        assert len(event.frame) == len(as_stock_does(Content(7, 600).stock(seq))) == 600
+        event = EventPayloads(7, 600).event(seq)
+        assert len(event.frame) == len(as_stock_does(EventPayloads(7, 600).stock(seq))) == 600
         assert json.loads(event.frame)["seq"] == event.seq == seq
-        assert event == Content(7, 600).event(seq)
-        assert event != Content(8, 600).event(seq)
+        assert event == EventPayloads(7, 600).event(seq)
+        assert event != EventPayloads(8, 600).event(seq)
 
 
 def test_a_frame_that_cannot_be_so_small_is_refused() -> None:
     with pytest.raises(CannotMeasureError, match="--bytes"):
-        Content(1, 100)
+        EventPayloads(1, 100)
 
 
 def test_a_target_is_judged_by_the_ratio_of_the_medians() -> None:

@@ -3,15 +3,15 @@
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
 from realtime.bench.hot import HOT
-from realtime.bench.questions import GROUPS, QUESTIONS
+from realtime.bench.questions import GROUPS, QUERIES
 from realtime.tests.bench.bench_command import bench, left_in
 
 
 def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_server: RedisServer) -> None:
     report = bench("rest", "--only", ",".join(GROUPS), **fresh_database.env, **redis_server.env)
     runs = report["runs"]
-    assert {(run["group"], run["question"]) for run in runs} == {(one.group, one.name) for one in QUESTIONS}
-    assert len(runs) == 2 * len(QUESTIONS) == 2 * report["checks"]["questions"]
+    assert {(run["group"], run["question"]) for run in runs} == {(one.group, one.name) for one in QUERIES}
+    assert len(runs) == 2 * len(QUERIES) == 2 * report["checks"]["questions"]
     assert {run["size"] for run in runs} == set(report["parameters"]["sizes"])
     # Whatever is answered was read, and nobody is asked in vain but where it says so.
     assert all(run["read"] >= run["returned"] for run in runs)

@@ -7,9 +7,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from hyperwatch.browsing import MOST, ReadOnlyAdmin
+from hyperwatch.browsing import MAX_COUNT, ReadOnlyAdmin
 from hyperwatch.harness.kafka import MockKafka
-from realtime.kafka import Consumer
+from realtime.kafka import KafkaConsumer
 from realtime.models import DeadLetter
 from realtime.tests import builders
 from realtime.tests.builders import message, stored
@@ -67,7 +67,7 @@ def test_no_list_counts_a_table_whole(browser: Client, path: str) -> None:
         browser.get(path)
     counts = [query["sql"] for query in queries if "COUNT(" in query["sql"].upper()]
     assert counts
-    assert all(f"LIMIT {MOST}" in sql for sql in counts)
+    assert all(f"LIMIT {MAX_COUNT}" in sql for sql in counts)
 
 
 def test_a_letter_is_shown_as_it_came(browser: Client) -> None:
@@ -85,7 +85,7 @@ def test_letters_are_sent_again_to_where_they_came_from(browser: Client, mock_ka
     assert "1 sent again" in answer.content.decode()
     letter.refresh_from_db()
     assert letter.resent_at is not None
-    consumer = Consumer()
+    consumer = KafkaConsumer()
     came = next(batch for _ in range(100) if (batch := consumer.read(10, 0.2)))
     consumer.close()
     assert [(one.topic, one.key, one.value) for one in came] == [("hyperliquid.transactions", b"0xabc", b"no json")]

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.heads import read_places
+from realtime.heads import read_positions
 from realtime.models import DeadLetter, Reason
 from realtime.tests.builders import message, stored, transaction
 from realtime.tests.ingest_helpers import Told, ingesting, refusing_coin, send
@@ -66,7 +66,7 @@ def test_every_refusal_is_kept_with_its_bytes_and_its_reason_and_the_messages_ar
     assert kept == Counter((refusal.message.topic, refusal.message.value, refusal.reason) for refusal in refused)
     assert all(letter.error and letter.sent_at and bytes(letter.key or b"") for letter in DeadLetter.objects.all())
     assert Transaction.objects.count() == len(good)
-    assert {name: place.head for name, place in read_places().items() if place.head} == {"transactions": len(good)}
+    assert {name: place.head for name, place in read_positions().items() if place.head} == {"transactions": len(good)}
     assert told.seqs == {"transactions": list(range(1, len(good) + 1))}
 
 
@@ -108,7 +108,7 @@ def test_letters_that_kafka_does_not_take_are_not_marked_as_sent(
     mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(transaction(side="UP"))
-    mock_kafka.go_away()
+    mock_kafka.disconnect()
     monkeypatch.setattr("realtime.kafka.Producer.flush.__defaults__", (0.5,))
     with pytest.raises(CommandError, match="1 of 1 letters were not taken"):
         manage("send", "--all")

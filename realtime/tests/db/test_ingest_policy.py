@@ -12,12 +12,12 @@ from django.db import DatabaseError, OperationalError, connection
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime import kafka, losses
-from realtime.decoding import Batch, decode_batch
-from realtime.due import Due, Lost, Read
-from realtime.ingest import Ingest
-from realtime.kafka import Consumer, Message
+from realtime.decoding import DecodedBatch, decode_batch
+from realtime.due import OffsetTracker, OffsetGap, Read
+from realtime.ingest import Pipeline
+from realtime.kafka import KafkaConsumer, KafkaMessage
 from realtime.models import DeadLetter, LostMessages
-from realtime.store import RefusedByDatabase, Store, Stored
+from realtime.store import BatchRejected, BatchWriter, StoredRows
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import Told, ingesting, send
 from transactions.models import Transaction
@@ -36,7 +36,7 @@ def rows_for_a_stranger() -> int:
 def test_what_is_told_can_be_read_by_anyone_at_that_moment(mock_kafka: MockKafka) -> None:
     seen = []
 
-    def publish(stored: Sequence[Stored]) -> None:
+    def publish(stored: Sequence[StoredRows]) -> None:
         seen.append((stored[0].rows[-1].seq, rows_for_a_stranger()))
 
     send(transaction(raw_data={"tid": tid}) for tid in range(30))
@@ -48,7 +48,7 @@ def test_what_is_told_can_be_read_by_anyone_at_that_moment(mock_kafka: MockKafka
 def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
     mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_: Sequence[Stored]) -> None:
+    def failing(_: Sequence[StoredRows]) -> None:
         raise ZeroDivisionError
 
     again = Told()
@@ -57,9 +57,9 @@ def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
         wait_until(lambda: not thread.is_alive(), "the end of the consumer", 30)
     assert Transaction.objects.count() == 5
     send([transaction(raw_data={"tid": 5})])
-    read = list[Message]()
+    read = list[KafkaMessage]()
 
-    def reading(batch: Sequence[Message], now: datetime) -> Batch:
+    def reading(batch: Sequence[KafkaMessage], now: datetime) -> DecodedBatch:
         read.extend(batch)
         return decode_batch(batch, now)
 
@@ -70,14 +70,14 @@ def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
     assert again.seqs == {"transactions": [6]}
 
 
-class Standing(Consumer):
+class Standing(KafkaConsumer):
     """A member whose messages are handed to it, and which keeps what it was told to commit."""
 
     def __init__(self) -> None:
         self.committed: list[Read] = []
         self.stayed = 0
         self.reads = 0
-        self._due = Due(lambda _partition: None)
+        self._due = OffsetTracker(lambda _partition: None)
 
     def commit(self, read: Sequence[Read]) -> None:
         self.committed += read
@@ -85,7 +85,7 @@ class Standing(Consumer):
     def stay(self) -> None:
         self.stayed += 1
 
-    def read(self, limit: int, wait: float) -> list[Message]:
+    def read(self, limit: int, wait: float) -> list[KafkaMessage]:
         self.reads += 1
         return [transaction(raw_data={"tid": tid}) for tid in range(4)]
 
@@ -96,17 +96,17 @@ class Holed(Standing):
     def __init__(self) -> None:
         super().__init__()
         self._left = [transaction(raw_data={"tid": offset})._replace(offset=offset) for offset in (9, 10, 20)]
-        self._due = Due(lambda _partition: 20)
+        self._due = OffsetTracker(lambda _partition: 20)
         self.done = list[str]()
 
-    def read(self, limit: int, wait: float) -> list[Message]:
+    def read(self, limit: int, wait: float) -> list[KafkaMessage]:
         messages, self._left = self._left, []
-        self._due.follow(messages)
+        self._due.advance(messages)
         return messages
 
-    def pass_over(self, lost: Sequence[Lost]) -> None:
+    def pass_over(self, lost: Sequence[OffsetGap]) -> None:
         self.done += [f"passed over {one.first} to {one.last}" for one in lost]
-        self.lost.clear()
+        self.gaps.clear()
 
     def commit(self, read: Sequence[Read]) -> None:
         self.done.append(f"committed {read[-1].offset}")
@@ -117,11 +117,11 @@ def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_i
 ) -> None:
     stop, consumer, keep = threading.Event(), Holed(), losses._keep
 
-    def store(_self: Store, _batch: Batch, _texts: object) -> list[Stored]:
+    def store(_self: BatchWriter, _batch: DecodedBatch, _texts: object) -> list[StoredRows]:
         consumer.done.append("stored")
         return []
 
-    def keep_at_last(lost: Sequence[Lost]) -> None:
+    def keep_at_last(lost: Sequence[OffsetGap]) -> None:
         consumer.done.append("tried to tell")
         if consumer.done.count("tried to tell") == 1:
             # As a crash of the server is told of.
@@ -129,70 +129,70 @@ def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_i
         keep(lost)
         stop.set()
 
-    monkeypatch.setattr(Store, "store", store)
+    monkeypatch.setattr(BatchWriter, "store", store)
     monkeypatch.setattr(losses, "_keep", keep_at_last)
-    Ingest(consumer, lambda _: None, stop).run(4)
+    Pipeline(consumer, lambda _: None, stop).run(4)
     told = ["tried to tell", "passed over 11 to 19"]
     assert consumer.done == ["stored", "tried to tell", "committed 20", *told]
     assert [(lost.first, lost.last) for lost in LostMessages.objects.all()] == [(11, 19)]
 
 
 def test_a_batch_is_stored_while_the_one_before_is_told_and_no_further_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    stop, consumer, stored, seen = threading.Event(), Standing(), list[Batch](), list[int]()
+    stop, consumer, stored, seen = threading.Event(), Standing(), list[DecodedBatch](), list[int]()
 
-    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
         stored.append(batch)
         return []
 
-    def publish(_: Sequence[Stored]) -> None:
+    def publish(_: Sequence[StoredRows]) -> None:
         if not stop.is_set():
             # It has read a third one, and waits.
             wait_until(lambda: consumer.stayed, "the consumer to wait", 30)
             seen.append(len(stored))
             stop.set()
 
-    monkeypatch.setattr(Store, "store", store)
-    Ingest(consumer, publish, stop).run(4)
+    monkeypatch.setattr(BatchWriter, "store", store)
+    Pipeline(consumer, publish, stop).run(4)
     assert (seen, consumer.reads) == ([2], 3)
     assert len(consumer.committed) == 4 * len(stored)
 
 
 def test_nothing_is_stored_behind_a_batch_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    consumer, offered = Standing(), list[Batch]()
+    consumer, offered = Standing(), list[DecodedBatch]()
 
-    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
         offered.append(batch)
         wait_until(lambda: consumer.reads == 3, "the next batch to be waiting", 30)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Store, "store", store)
+    monkeypatch.setattr(BatchWriter, "store", store)
     with pytest.raises(ZeroDivisionError):
-        Ingest(consumer, lambda _: None, threading.Event()).run(4)
+        Pipeline(consumer, lambda _: None, threading.Event()).run(4)
     assert (len(offered), consumer.committed) == (1, [])
 
 
 def test_a_consumer_that_fails_ends_though_its_next_batch_waits_for_the_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stop, consumer, offered, errors = threading.Event(), Standing(), list[Batch](), list[Exception]()
+    stop, consumer, offered, errors = threading.Event(), Standing(), list[DecodedBatch](), list[Exception]()
 
-    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
         offered.append(batch)
         if len(offered) > 1:
             raise OperationalError("away")
         return []
 
-    def publish(_: Sequence[Stored]) -> None:
+    def publish(_: Sequence[StoredRows]) -> None:
         wait_until(lambda: len(offered) > 1, "the next batch", 30)
         raise ZeroDivisionError
 
     def run() -> None:
         try:
-            Ingest(consumer, publish, stop).run(4)
+            Pipeline(consumer, publish, stop).run(4)
         except ZeroDivisionError as error:
             errors.append(error)
 
-    monkeypatch.setattr(Store, "store", store)
+    monkeypatch.setattr(BatchWriter, "store", store)
     thread = threading.Thread(target=run)
     thread.start()
     thread.join(30)
@@ -209,17 +209,17 @@ def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that
     """With three refusals what waits is the letter of a single message."""
     stop, consumer, calls = threading.Event(), Standing(), []
 
-    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
         calls.append(batch)
         if len(calls) <= refusals:
-            raise RefusedByDatabase("for a test")
+            raise BatchRejected("for a test")
         if len(calls) == refusals + 1:
             stop.set()
             raise OperationalError("away")
         return []
 
-    monkeypatch.setattr(Store, "store", store)
-    Ingest(consumer, lambda _: None, stop).run(4)
+    monkeypatch.setattr(BatchWriter, "store", store)
+    Pipeline(consumer, lambda _: None, stop).run(4)
     assert consumer.committed == []
     assert len(calls) == refusals + 1
 
@@ -227,15 +227,15 @@ def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that
 def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, consumer, calls = threading.Event(), Standing(), []
 
-    def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
+    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
         calls.append(batch)
         if len(calls) < 5:
             raise OperationalError("away")
         stop.set()
         return []
 
-    monkeypatch.setattr(Store, "store", store)
-    Ingest(consumer, lambda _: None, stop).run(4)
+    monkeypatch.setattr(BatchWriter, "store", store)
+    Pipeline(consumer, lambda _: None, stop).run(4)
     assert consumer.stayed
     # What was read meanwhile is stored too.
     assert len(consumer.committed) == 12
@@ -244,14 +244,14 @@ def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.M
 
 def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka: MockKafka) -> None:
     send([transaction()])
-    consumer = Consumer()
+    consumer = KafkaConsumer()
     batch = wait_until(lambda: consumer.read(10, 0.2), "the message", 10)
-    mock_kafka.go_away()
+    mock_kafka.disconnect()
     began = time.monotonic()
     consumer.commit(batch)
     assert time.monotonic() - began < 10
     assert consumer.committed_at is None
-    mock_kafka.come_back()
+    mock_kafka.reconnect()
     wait_until(lambda: consumer.read(10, 0.2) or consumer.committed_at, "the answer", 15)
     consumer.close()
 
@@ -260,7 +260,7 @@ def test_a_batch_of_large_messages_is_cut_by_its_bytes(mock_kafka: MockKafka, mo
     monkeypatch.setattr(kafka, "BATCH_BYTES", 100_000)
     monkeypatch.setattr(kafka, "READ_AT_ONCE", 10)
     send([transaction(raw_data={"tid": tid, "text": "x" * 9_000}) for tid in range(60)])
-    consumer = Consumer()
+    consumer = KafkaConsumer()
     batches: list[int] = []
 
     def has_all() -> bool:

@@ -15,11 +15,11 @@ from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.api_client import ask, get
 from hyperwatch.tests.services.waiting import wait_until
 from realtime import retention
-from realtime.decoding import Batch
-from realtime.heads import read_places
+from realtime.decoding import DecodedBatch
+from realtime.heads import read_positions
 from realtime.models import DeadLetter
-from realtime.retention import MARGIN, cutoffs, prune
-from realtime.store import Store, Stored
+from realtime.retention import PRUNE_MARGIN, cutoffs, prune
+from realtime.store import BatchWriter, StoredRows
 from realtime.streams import get_stream
 from realtime.tests.builders import liquidation, liquidation_map, position_summary, ratio, stored
 from realtime.tests.ingest_helpers import Told, ingesting, send
@@ -58,7 +58,7 @@ def test_a_prefix_goes_and_the_floor_tells_of_it(settings: Settings) -> None:
     assert "2 rows older than" in run(dry_run=True)
     assert count("liquidations") == 5
     assert "2 rows older than" in run()
-    assert read_places()["liquidations"] == (5, 2)
+    assert read_positions()["liquidations"] == (5, 2)
     assert [row["seq"] for row in get("/liquidations")["items"]] == [5, 3, 4]
     assert get("/liquidations/stats")["total_liquidations"] == 3
     assert "nothing to go: the oldest seq is not older than" in run()
@@ -102,7 +102,7 @@ def test_what_has_just_become_too_old_is_refused_and_not_removed_for_an_hour(set
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
     assert "1 rows older than" in run()
     stored(liquidation(raw_data={"tid": 1}, block_timestamp=ago(30 + 0.5 * hour)), now=datetime.now(UTC))
-    assert read_places()["liquidations"] == (3, 1)
+    assert read_positions()["liquidations"] == (3, 1)
     assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
 
 
@@ -111,22 +111,22 @@ def test_what_was_removed_while_its_batch_waited_for_the_database_does_not_come_
 ) -> None:
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
     liquidate(29.95)
-    clock, store = [BEGAN], Store.store
+    clock, store = [BEGAN], BatchWriter.write
 
-    def away_for_hours(self: Store, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
+    def away_for_hours(self: BatchWriter, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
         if clock[0] > BEGAN:
             return store(self, batch, texts)
         clock[0] += timedelta(hours=3)
-        assert [pruned.rows for pruned in prune(stream, cutoffs(clock[0] - MARGIN)[stream.name])] == [1]
+        assert [pruned.rows for pruned in prune(stream, cutoffs(clock[0] - PRUNE_MARGIN)[stream.name])] == [1]
         raise OperationalError("away")
 
     stream, told = get_stream("liquidations"), Told()
-    monkeypatch.setattr(Store, "store", away_for_hours)
+    monkeypatch.setattr(BatchWriter, "store", away_for_hours)
     send(liquidation(raw_data={"tid": tid}, block_timestamp=ago(days)) for tid, days in [(0, 29.95), (1, 1)])
     with ingesting(told, now=lambda: clock[0]):
         wait_until(lambda: told.seqs, "what is left of the batch", 30)
     assert told.seqs == {"liquidations": [2]}
-    assert read_places()["liquidations"] == (2, 1)
+    assert read_positions()["liquidations"] == (2, 1)
     assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
 
 
@@ -148,7 +148,7 @@ def test_storing_goes_on_between_two_batches(settings: Settings, monkeypatch: py
     storing.join(10)
     assert not storing.is_alive()
     assert 1 + sum(1 for _ in batches) == 20
-    assert read_places()["liquidations"] == (21, 20)
+    assert read_positions()["liquidations"] == (21, 20)
 
 
 def store_one() -> None:

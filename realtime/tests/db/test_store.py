@@ -15,10 +15,10 @@ from prometheus_client import REGISTRY
 from realtime.backfill import read_events
 from realtime.decoding import decode_batch
 from realtime.frames import make_event
-from realtime.heads import read_places
-from realtime.kafka import Message
+from realtime.heads import read_positions
+from realtime.kafka import KafkaMessage
 from realtime.models import DeadLetter, NewestOfCoin, StreamHead
-from realtime.store import RefusedByDatabase, Store, Stored
+from realtime.store import BatchRejected, BatchWriter, StoredRows
 from realtime.streams import all_streams, channels
 from realtime.tests.builders import (
     NOW,
@@ -57,7 +57,7 @@ def counted(metric: str, **labels: str) -> float:
 
 
 def assert_numbers_have_no_holes() -> None:
-    heads = {name: place.head for name, place in read_places().items()}
+    heads = {name: place.head for name, place in read_positions().items()}
     assert {name: ids(table) for name, table in tables().items()} == {
         name: list(range(1, head + 1)) for name, head in heads.items()
     }
@@ -106,7 +106,7 @@ def readers(*names: str) -> Iterator[list[Reader]]:
         reader.poll()
 
 
-def facts(count: int) -> list[Message]:
+def facts(count: int) -> list[KafkaMessage]:
     """Facts of every stream; every third transaction is a liquidation, half of them are a whale's."""
     made = []
     for number in range(count):
@@ -120,7 +120,7 @@ def facts(count: int) -> list[Message]:
     return made
 
 
-def overlapping(messages: list[Message], seed: int) -> list[list[Message]]:
+def overlapping(messages: list[KafkaMessage], seed: int) -> list[list[KafkaMessage]]:
     """All of `messages`, some of them several times, shuffled, in batches of uneven size."""
     rng = random.Random(seed)
     again = messages + rng.sample(messages, len(messages) // 2)
@@ -136,13 +136,13 @@ def overlapping(messages: list[Message], seed: int) -> list[list[Message]]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_stores_at_the_same_time_make_no_hole_and_no_repeat_and_a_polling_reader_misses_nothing(seed: int) -> None:
     WhaleWatch.objects.create(wallet_address=WALLET, alias="whale")
-    messages, told = facts(240), list[Stored]()
+    messages, told = facts(240), list[StoredRows]()
 
     def work(number: int) -> Work:
         def run() -> None:
-            store = Store()
+            store = BatchWriter()
             for batch in overlapping(messages, seed * 100 + number):
-                told.extend(store.store(decode_batch(batch, NOW)))
+                told.extend(store.write(decode_batch(batch, NOW)))
 
         return lambda: on_own_connection(run)
 
@@ -161,7 +161,7 @@ def test_stores_at_the_same_time_make_no_hole_and_no_repeat_and_a_polling_reader
         # Half of the 80 liquidations and of the 160 orders are the whale's; the liquidated orders tell nothing.
         "whale_activities": 40 + 80,
     }
-    assert {name: place.head for name, place in read_places().items()} == expected
+    assert {name: place.head for name, place in read_positions().items()} == expected
     assert_numbers_have_no_holes()
     assert {reader.table: reader.seen for reader in polling} == {reader.table: ids(reader.table) for reader in polling}
     seqs = {name: sorted(row.seq for new in told if new.stream.name == name for row in new.rows) for name in expected}
@@ -172,7 +172,7 @@ def test_the_same_dead_letters_stored_by_several_at_once_are_kept_once() -> None
     letters = [message("hyperliquid.transactions", b"x") for _ in range(30)]
 
     def run() -> None:
-        Store().store(decode_batch(random.Random(threading.get_ident()).sample(letters, 30), NOW))
+        BatchWriter().write(decode_batch(random.Random(threading.get_ident()).sample(letters, 30), NOW))
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(on_own_connection, run) for _ in range(8)]:
@@ -205,7 +205,7 @@ def test_an_empty_batch_and_one_of_letters_alone_store_no_fact() -> None:
     assert stored() == []
     assert stored(message("hyperliquid.transactions", b"x")) == []
     assert DeadLetter.objects.count() == 1
-    assert all(place.head == 0 for place in read_places().values())
+    assert all(place.head == 0 for place in read_positions().values())
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -270,13 +270,13 @@ def refusing(condition: str) -> Iterator[None]:
 
 
 def test_a_batch_that_the_database_refuses_leaves_nothing_behind_and_the_next_one_is_stored() -> None:
-    store = Store()
+    store = BatchWriter()
     bad = [transaction(coin="BAD"), ratio(), message("hyperliquid.transactions", b"x")]
-    with refusing("coin <> 'BAD'"), pytest.raises(RefusedByDatabase, match="for_a_test"):
-        store.store(decode_batch(bad, NOW))
-    assert all(place.head == 0 for place in read_places().values())
+    with refusing("coin <> 'BAD'"), pytest.raises(BatchRejected, match="for_a_test"):
+        store.write(decode_batch(bad, NOW))
+    assert all(place.head == 0 for place in read_positions().values())
     assert not DeadLetter.objects.exists()
-    assert len(store.store(decode_batch(bad, NOW))) == 2
+    assert len(store.write(decode_batch(bad, NOW))) == 2
     assert_numbers_have_no_holes()
 
 
@@ -324,10 +324,10 @@ def test_a_frame_of_a_row_read_back_has_the_bytes_of_the_frame_that_was_publishe
 
 
 def test_the_store_goes_on_over_another_connection() -> None:
-    store = Store()
-    store.store(decode_batch([transaction(raw_data={"tid": 1})], NOW))
+    store = BatchWriter()
+    store.write(decode_batch([transaction(raw_data={"tid": 1})], NOW))
     connection.close()
-    (new,) = store.store(decode_batch([transaction(raw_data={"tid": 2})], NOW))
+    (new,) = store.write(decode_batch([transaction(raw_data={"tid": 2})], NOW))
     assert [row.seq for row in new.rows] == [2]
 
 

@@ -10,7 +10,7 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.api_client import get
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.models import DeadLetter
 from realtime.tests.builders import NOW, ratio, transaction
 from realtime.tests.ingest_helpers import Told, ingesting, send
@@ -31,7 +31,7 @@ REFUSED = {
 }
 
 
-def at(offset: timedelta, tid: int) -> Message:
+def at(offset: timedelta, tid: int) -> KafkaMessage:
     return transaction(block_timestamp=isoformat(NOW + offset), raw_data={"tid": tid})
 
 

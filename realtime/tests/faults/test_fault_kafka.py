@@ -15,8 +15,8 @@ from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.fixtures import Folders
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.due import Due, Lost
-from realtime.kafka import Consumer, Message, topics
+from realtime.due import OffsetTracker, OffsetGap
+from realtime.kafka import KafkaConsumer, KafkaMessage, topics
 from realtime.models import DeadLetter
 from realtime.tests.builders import message, transaction
 from realtime.tests.cluster import Cluster, apache, running_cluster
@@ -115,7 +115,7 @@ def test_what_retention_removed_before_it_was_read_is_told_by_partition(cluster:
 
 @pytest.mark.kafka
 def test_what_is_removed_while_a_consumer_waits_for_the_database_is_told_too(apache_kafka: KafkaBroker) -> None:
-    consumer, read, one = Consumer(), list[Message](), transaction()
+    consumer, read, one = KafkaConsumer(), list[KafkaMessage](), transaction()
 
     def has(count: int) -> bool:
         read.extend(consumer.read(100, 0.2))
@@ -123,21 +123,21 @@ def test_what_is_removed_while_a_consumer_waits_for_the_database_is_told_too(apa
 
     send([one] * 5)
     wait_until(lambda: has(5), "the first messages", 20)
-    consumer.stay()
+    consumer.poll_paused()
     send([one] * 7)
     forget_all()
     send([one] * 3)
     wait_until(lambda: has(8), "the last messages", 20)
     assert [message.offset for message in read] == [0, 1, 2, 3, 4, 12, 13, 14]
-    assert consumer.lost == [Lost(one.topic, partition_of(one), 5, 11)]
+    assert consumer.gaps == [OffsetGap(one.topic, partition_of(one), 5, 11)]
     consumer.close()
 
 
 def test_a_hole_that_removing_did_not_make_is_no_loss() -> None:
     """A transaction's markers have offsets, too."""
-    due = Due(lambda _partition: 0)
-    due.begin({("transactions", 0): 5})
-    due.follow(message("transactions", b"{}")._replace(offset=offset) for offset in (5, 6, 8, 9))
+    due = OffsetTracker(lambda _partition: 0)
+    due.reset({("transactions", 0): 5})
+    due.advance(message("transactions", b"{}")._replace(offset=offset) for offset in (5, 6, 8, 9))
     assert due.lost == []
 
 
@@ -162,13 +162,13 @@ def test_errors_that_a_broker_answers_lose_nothing_and_repeat_nothing(mock_kafka
 
 
 def test_what_a_rebalance_took_while_it_was_paused_is_read_once_it_comes_back(mock_kafka: MockKafka) -> None:
-    first = Consumer()
+    first = KafkaConsumer()
     wait_until(lambda: read(first) == [] and len(first.lag()) == 15, "every partition", 20)
-    first.stay()
+    first.poll_paused()
     with another_reading() as read_by_the_other:
 
         def is_taken() -> bool:
-            first.stay()
+            first.poll_paused()
             return not first._consumer.assignment()
 
         wait_until(is_taken, "the rebalance", 20)
@@ -183,7 +183,7 @@ def test_what_a_rebalance_took_while_it_was_paused_is_read_once_it_comes_back(mo
     first.close()
 
 
-def read(consumer: Consumer) -> list[Place]:
+def read(consumer: KafkaConsumer) -> list[Place]:
     return [(message.partition, message.offset) for message in consumer.read(100, 0.1)]
 
 
@@ -193,7 +193,7 @@ def another_reading() -> Iterator[set[Place]]:
     stop, found = threading.Event(), set[Place]()
 
     def run() -> None:
-        consumer = Consumer()
+        consumer = KafkaConsumer()
         while not stop.is_set():
             found.update(read(consumer))
         consumer.close()
@@ -207,6 +207,6 @@ def another_reading() -> Iterator[set[Place]]:
         thread.join()
 
 
-def partition_of(one: Message) -> int:
+def partition_of(one: KafkaMessage) -> int:
     """Where librdkafka puts messages of that key."""
     return crc32(one.key or b"") % topics()[0].partitions

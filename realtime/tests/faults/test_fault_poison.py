@@ -12,10 +12,10 @@ from django.core.management.base import CommandError
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.decoding import Batch
-from realtime.kafka import Message
+from realtime.decoding import DecodedBatch
+from realtime.kafka import KafkaMessage
 from realtime.models import DeadLetter, Reason
-from realtime.store import RefusedByDatabase, Store, Stored
+from realtime.store import BatchRejected, BatchWriter, StoredRows
 from realtime.tests.builders import message, stored, transaction
 from realtime.tests.ingest_helpers import Told, ingesting, refusing_coin, send
 from realtime.tests.websocket_client import Client, client
@@ -45,23 +45,23 @@ class Tried(NamedTuple):
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[Tried]:
     """The transactions that the consumer tries, in order."""
     transactions: list[Tried] = []
-    store = Store.store
+    store = BatchWriter.write
 
-    def noted(self: Store, batch: Batch, texts: Mapping[str, str] | None = None) -> list[Stored]:
-        size = len(batch.letters) + sum(map(len, batch.rows.values()))
+    def noted(self: BatchWriter, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
+        size = len(batch.rejected) + sum(map(len, batch.rows.values()))
         try:
             new = store(self, batch, texts)
-        except RefusedByDatabase:
+        except BatchRejected:
             transactions.append(Tried(size, is_refused=True))
             raise
         transactions.append(Tried(size, is_refused=False))
         return new
 
-    monkeypatch.setattr(Store, "store", noted)
+    monkeypatch.setattr(BatchWriter, "store", noted)
     return transactions
 
 
-def facts(tids: range, coin: str = "BTC") -> list[Message]:
+def facts(tids: range, coin: str = "BTC") -> list[KafkaMessage]:
     return [transaction(raw_data={"tid": tid}, coin=coin)._replace(key=str(tid).encode()) for tid in tids]
 
 

@@ -16,8 +16,8 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.decoding import decode_batch
-from realtime.heads import Place, read_places
-from realtime.kafka import Message
+from realtime.heads import StreamPosition, read_positions
+from realtime.kafka import KafkaMessage
 from realtime.models import DeadLetter
 from realtime.streams import all_streams
 from realtime.tests.builders import liquidation, message, position_summary, ratio, transaction
@@ -33,9 +33,9 @@ CHANNELS = ("transactions", "liquidations", "whale_activities", "long_short_rati
 
 
 @pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+def read(monkeypatch: pytest.MonkeyPatch) -> list[KafkaMessage]:
     """What the consumers have read."""
-    messages: list[Message] = []
+    messages: list[KafkaMessage] = []
 
     def noted(batch: Any, now: datetime) -> Any:
         messages.extend(batch)
@@ -52,7 +52,7 @@ def ws(server: AppProcess) -> Iterator[Client]:
         yield connected
 
 
-def facts(numbers: range, age: timedelta) -> list[Message]:
+def facts(numbers: range, age: timedelta) -> list[KafkaMessage]:
     """Of each event stream, and of the states; with one that is refused."""
     made = [message(transaction().topic, b"no json")]
     for number in numbers:
@@ -86,7 +86,7 @@ def rows() -> dict[str, list[Any]]:
     return found
 
 
-def first(read: list[Message]) -> Told:
+def first(read: list[KafkaMessage]) -> Told:
     """The old ones are stored before the new ones, whatever partition they lie on."""
     told = Told()
     with ingesting(told, now=lambda: BEGAN):
@@ -97,7 +97,7 @@ def first(read: list[Message]) -> Told:
     return told
 
 
-def again(settings: Settings, read: list[Message]) -> Told:
+def again(settings: Settings, read: list[KafkaMessage]) -> Told:
     """From offset 0: by another group, which has committed nothing yet."""
     settings.KAFKA_GROUP_ID = uuid4().hex
     told = Told()
@@ -108,11 +108,11 @@ def again(settings: Settings, read: list[Message]) -> Told:
 
 
 def test_everything_again_from_offset_0_stores_nothing_and_tells_nobody_also_after_pruning(
-    mock_kafka: MockKafka, ws: Client, settings: Settings, read: list[Message]
+    mock_kafka: MockKafka, ws: Client, settings: Settings, read: list[KafkaMessage]
 ) -> None:
     WhaleWatch.objects.create(wallet_address=WALLET, alias="whale")
     told = first(read)
-    assert {name: place.head for name, place in read_places().items()} == STORED
+    assert {name: place.head for name, place in read_positions().items()} == STORED
     assert {name: len(seqs) for name, seqs in told.seqs.items()} == {name: n for name, n in STORED.items() if n}
     ws.wait_until(lambda: all(ws.seqs(name)[-1:] == [STORED[name]] for name in CHANNELS[:3]))
     ws.silent_for(0.3)
@@ -125,12 +125,12 @@ def test_everything_again_from_offset_0_stores_nothing_and_tells_nobody_also_aft
 
     settings.STREAM_RETENTION_DAYS = dict.fromkeys(["transactions", "liquidations", "long_short_ratios"], 2)
     call_command("prune", stdout=StringIO())
-    places, left = read_places(), rows()
+    places, left = read_positions(), rows()
     assert [len(left[name]) for name in CHANNELS] == [20, 25, 80, 20]
     assert again(settings, read).seqs == {}
     assert rows() == left
     assert DeadLetter.objects.filter(reason="TOO_OLD").count() == 3 * 20
-    assert read_places() == places
-    assert places["transactions"] == Place(40, 20)
+    assert read_positions() == places
+    assert places["transactions"] == StreamPosition(40, 20)
     assert ws.silent_for(0.3)
     assert len(ws.facts) == frames

@@ -48,11 +48,11 @@ def assert_ends_cleanly(consumer: AppProcess) -> None:
 def test_a_consumer_waits_for_kafka_takes_up_when_it_comes_tells_how_it_stands_and_ends_cleanly(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
-    mock_kafka.go_away()
+    mock_kafka.disconnect()
     consumer = consumer_process(**mock_kafka.env)
     assert health(consumer) == {"status": "waiting for Kafka", "assigned": [], "lag": 0, "last_commit": None}
     wait_until(lambda: "Kafka is away" in consumer.output(), "the warning", 10)
-    mock_kafka.come_back()
+    mock_kafka.reconnect()
     send_transactions(range(100))
     wait_for_tids(fresh_database, 100)
     wait_until(lambda: len(health(consumer)["assigned"]) == 15, "every partition", 10)

@@ -15,8 +15,8 @@ from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.checkpoints import STEPS
-from realtime.kafka import Producer
-from realtime.market import Market, Message
+from realtime.kafka import KafkaProducer
+from realtime.market import Market, OutgoingMessage
 from realtime.sending import topic_names
 from realtime.tests.expected_rows import Truth, assert_database_holds, is_complete, market
 from realtime.tests.ingest_helpers import health
@@ -37,9 +37,9 @@ def watch(database: Database, simulated: Market) -> list[str]:
     return [address for address, _ in simulated.whales]
 
 
-def send(messages: Sequence[Message], rng: random.Random | None = None) -> None:
+def send(messages: Sequence[OutgoingMessage], rng: random.Random | None = None) -> None:
     """Sends by the market's keys, or each to any partition."""
-    producer, names = Producer(), topic_names()
+    producer, names = KafkaProducer(), topic_names()
     for message in messages:
         producer.send(names[message.topic], str(rng.random()) if rng else message.key, message.value)
     assert producer.flush() == 0

@@ -19,7 +19,7 @@ from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.tests import builders
 from realtime.tests.ingest_helpers import health, send
 from realtime.tests.mutants import Change, byte_changes, field_changes, values, with_other_bytes, with_other_fields
@@ -33,7 +33,7 @@ GENERATED = settings(
     database=None,
 )
 
-BUILD: list[Callable[[str], Message]] = [
+BUILD: list[Callable[[str], KafkaMessage]] = [
     lambda time: builders.transaction(block_timestamp=time),
     lambda time: builders.transaction(block_timestamp=time, tx_type="LIQUIDATION"),
     lambda time: builders.liquidation(block_timestamp=time),
@@ -44,7 +44,7 @@ BUILD: list[Callable[[str], Message]] = [
 
 
 class Recipe(NamedTuple):
-    build: Callable[[str], Message]
+    build: Callable[[str], KafkaMessage]
     of_fields: list[Change]
     of_bytes: list[Change]
     key: bytes
@@ -60,7 +60,7 @@ recipes = some.builds(
 wholes = some.none() | some.binary(max_size=50) | values.map(lambda value: json.dumps(value).encode())
 
 
-def changed(recipe: Recipe, number: int) -> Message:
+def changed(recipe: Recipe, number: int) -> KafkaMessage:
     # Each of a moment of its own: that is what no two are the same fact by.
     time = datetime(2026, 1, 10, tzinfo=UTC) + timedelta(milliseconds=number)
     message = recipe.build(time.isoformat().replace("+00:00", "Z"))
@@ -88,7 +88,7 @@ def test_every_message_is_stored_or_a_dead_letter_and_the_consumer_lives(
     consumer: AppProcess, fresh_database: Database
 ) -> None:
     numbers = itertools.count()
-    sent: list[Message] = []
+    sent: list[KafkaMessage] = []
 
     @GENERATED
     @given(some.lists(recipes, min_size=30, max_size=60), some.lists(wholes, max_size=10))

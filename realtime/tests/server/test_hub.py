@@ -16,14 +16,14 @@ from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.models import Epoch
-from realtime.store import Stored
+from realtime.store import StoredRows
 from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import Client, client, metric
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
 
-Publish = Callable[[list[Stored]], None]
+Publish = Callable[[list[StoredRows]], None]
 Serve = Callable[..., AppProcess]
 
 
@@ -34,7 +34,7 @@ def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> 
         yield start
 
 
-def one(tid: int) -> list[Stored]:
+def one(tid: int) -> list[StoredRows]:
     return stored(builders.liquidation(raw_data={"tid": tid}))
 
 

@@ -30,11 +30,11 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime import database_metrics
 from realtime.database_metrics import DatabaseReader, read_state
 from realtime.due import Read
-from realtime.ingest import Ingest
-from realtime.kafka import Consumer, Message, topics
+from realtime.ingest import Pipeline
+from realtime.kafka import KafkaConsumer, KafkaMessage, topics
 from realtime.models import DeadLetter
 from realtime.status import serve_status
-from realtime.store import Store
+from realtime.store import BatchWriter
 from realtime.tests import builders
 from realtime.tests.builders import NOW, liquidation, stored, transaction
 from realtime.tests.ingest_helpers import Told, send
@@ -214,17 +214,17 @@ def test_hanging_database_delays_a_scrape_briefly(monkeypatch: pytest.MonkeyPatc
 # Consumer
 
 
-class OneBatch(Consumer):
+class OneBatch(KafkaConsumer):
     """Delivers one batch and stops the ingest when it is committed."""
 
-    def __init__(self, messages: list[Message], stop: threading.Event) -> None:
+    def __init__(self, messages: list[KafkaMessage], stop: threading.Event) -> None:
         self._messages, self._stop = messages, stop
 
     @property
     def lost(self) -> list[object]:  # type: ignore[override]
         return []
 
-    def read(self, limit: int, wait: float) -> list[Message]:
+    def read(self, limit: int, wait: float) -> list[KafkaMessage]:
         messages, self._messages = self._messages, []
         time.sleep(0 if messages else wait)
         return messages
@@ -236,12 +236,12 @@ class OneBatch(Consumer):
         pass
 
 
-def ingest(*messages: Message) -> None:
+def ingest(*messages: KafkaMessage) -> None:
     stop = threading.Event()
-    Ingest(OneBatch(list(messages), stop), Told(), stop, now=lambda: NOW).run(100)
+    Pipeline(OneBatch(list(messages), stop), Told(), stop, now=lambda: NOW).run(100)
 
 
-def sent(seconds_ago: float, tid: int) -> Message:
+def sent(seconds_ago: float, tid: int) -> KafkaMessage:
     timestamp = round((NOW - timedelta(seconds=seconds_ago)).timestamp() * 1000)
     return transaction(raw_data={"tid": tid})._replace(timestamp_ms=timestamp)
 
@@ -267,7 +267,7 @@ def test_messages_without_timestamp_have_no_latency() -> None:
 
 
 def test_batch_duration_includes_database_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, tries = Store.store, list[int]()
+    original, tries = BatchWriter.write, list[int]()
 
     def failing_once(*args: object) -> object:
         tries.append(1)
@@ -275,7 +275,7 @@ def test_batch_duration_includes_database_retries(monkeypatch: pytest.MonkeyPatc
             raise OperationalError
         return original(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Store, "store", failing_once)
+    monkeypatch.setattr(BatchWriter, "store", failing_once)
     with consumer_endpoint() as url:
         before = read(url)
         began = time.monotonic()
@@ -297,7 +297,7 @@ def bucket(text: str, upper_bound: str) -> float:
 
 def test_consumer_lag_is_high_watermark_minus_position(mock_kafka: MockKafka) -> None:
     send(transaction(raw_data={"tid": tid}) for tid in range(30))
-    consumer, count = Consumer(), 0
+    consumer, count = KafkaConsumer(), 0
     with consumer_endpoint() as url:
         try:
             while count < 10:

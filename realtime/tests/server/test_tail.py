@@ -16,7 +16,7 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.process import Process, free_port
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.lines import line
+from realtime.lines import format_fact
 from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import client as plain_client
@@ -180,4 +180,4 @@ def test_tail_into_a_closed_pipe_ends_quietly(server: AppProcess) -> None:
     ],
 )
 def test_every_kind_has_its_line_and_an_unknown_one_too(channel: str, data: dict[str, Any], told: str) -> None:
-    assert line(channel, 7, "2026-01-10T10:30:00.123456Z", data) == f"2026-01-10 10:30:00  {channel} #7  {told}"
+    assert format_fact(channel, 7, "2026-01-10T10:30:00.123456Z", data) == f"2026-01-10 10:30:00  {channel} #7  {told}"

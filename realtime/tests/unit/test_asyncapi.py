@@ -11,7 +11,7 @@ from django.test import Client
 
 from realtime import words
 from realtime.decoding import decode_batch
-from realtime.frames import Batch, Snapshot, batch_frame, gap_frame, make_event, snapshot_frame
+from realtime.frames import BatchFrame, SnapshotFrame, batch_frame, gap_frame, make_event, snapshot_frame
 from realtime.protocol import (
     ClientFrame,
     CloseCode,
@@ -20,7 +20,7 @@ from realtime.protocol import (
     ErrorCode,
     Limits,
     Pong,
-    Reach,
+    StreamRange,
     ServerFrame,
     Subscribed,
     Subscriptions,
@@ -151,12 +151,12 @@ def test_a_fact_that_is_not_as_told_is_noticed(told: Any, wrong: dict[str, Any])
 
 
 def test_what_is_joined_from_finished_bytes_has_the_bytes_of_its_struct() -> None:
-    rows = [row.numbered(seq) for seq, row in enumerate(liquidations(3), start=1)]
+    rows = [row.with_seq(seq) for seq, row in enumerate(liquidations(3), start=1)]
     events = [make_event(get_stream("liquidations"), row) for row in rows]
     frames = [msgspec.Raw(event.frame) for event in events]
     joined = batch_frame("liquidations", [event.frame for event in events])
-    assert joined == msgspec.json.encode(Batch("liquidations", frames))  # type: ignore[arg-type]
-    assert snapshot_frame("liquidations", 7, events) == msgspec.json.encode(Snapshot("liquidations", 7, rows))
+    assert joined == msgspec.json.encode(BatchFrame("liquidations", frames))  # type: ignore[arg-type]
+    assert snapshot_frame("liquidations", 7, events) == msgspec.json.encode(SnapshotFrame("liquidations", 7, rows))
     for text in (joined, snapshot_frame("liquidations", 7, events), gap_frame("liquidations", 1, 6)):
         schema_validation.check_sent(json.loads(text))
 
@@ -169,7 +169,7 @@ def liquidations(count: int) -> list[Row]:
 def test_what_is_not_made_of_facts_has_its_fields_in_their_order() -> None:
     time = "2026-01-10T10:30:00Z"
     connected = Connected(
-        "bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": Reach(5, 2)}, {"transactions": 4}, time
+        "bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": StreamRange(5, 2)}, {"transactions": 4}, time
     )
     assert [message.text() for message in (Pong(time), Error(ErrorCode.INVALID_PARAMS, "no", time), connected)] == [
         f'{{"type":"pong","timestamp":"{time}"}}',

@@ -10,7 +10,7 @@ from realtime import backfill as backfill_module
 from realtime.backfill import Backfill
 from realtime.feed import EventFeed
 from realtime.frames import Event
-from realtime.heads import Place
+from realtime.heads import StreamPosition
 from realtime.streams import get_stream
 from realtime.tests.unit.test_feed import event
 
@@ -57,13 +57,13 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_page_behind_what_was_pruned_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next poll of the heads reports the pruned rows."""
     monkeypatch.setattr(backfill_module, "BACKFILL_PAGE_ROWS", 3)
-    feed = EventFeed(get_stream("liquidations"), Place(0, 0), 1_000)
+    feed = EventFeed(get_stream("liquidations"), StreamPosition(0, 0), 1_000)
     assert backfilled(lambda _after: [event(seq) for seq in (5, 6, 7)], feed, [event(9)]) == 1
     assert feed.has_hole
 
 
 def test_a_hole_that_opens_while_one_is_mended_is_mended_too() -> None:
-    feed = EventFeed(get_stream("liquidations"), Place(0, 0), 1_000)
+    feed = EventFeed(get_stream("liquidations"), StreamPosition(0, 0), 1_000)
     stored = 3
 
     def receive_more(backfill: Backfill) -> None:

@@ -10,35 +10,35 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
-from realtime.decoding import AHEAD, Batch, decode_batch
-from realtime.kafka import Message
+from realtime.decoding import MAX_CLOCK_SKEW, DecodedBatch, decode_batch
+from realtime.kafka import KafkaMessage
 from realtime.messages import CANONICAL, CHECKS, decoder
 from realtime.streams import Row
 from realtime.tests.builders import NOW, liquidation, message, position_summary, ratio, transaction
 from realtime.tests.invalid_messages import BARE, Refusal, bare, refusals
 
 
-def decoded(*messages: Message, now: datetime = NOW) -> Batch:
+def decoded(*messages: KafkaMessage, now: datetime = NOW) -> DecodedBatch:
     return decode_batch(messages, now)
 
 
-def the_row(of: Message, stream: str = "transactions") -> Any:
+def the_row(of: KafkaMessage, stream: str = "transactions") -> Any:
     batch = decoded(of)
-    assert not batch.letters, batch.letters
+    assert not batch.rejected, batch.rejected
     (incoming,) = batch.rows[stream].values()
     return incoming.row
 
 
-def rows(batch: Batch) -> list[Row]:
+def rows(batch: DecodedBatch) -> list[Row]:
     return [incoming.row for stored in batch.rows.values() for incoming in stored.values()]
 
 
 @pytest.mark.parametrize("refusal", refusals(), ids=lambda refusal: refusal.what[:60])
 def test_what_the_contract_refuses_is_refused_whole_with_its_reason(refusal: Refusal) -> None:
     batch = decoded(refusal.message)
-    assert [letter.reason for letter in batch.letters] == [refusal.reason], batch.letters
-    assert batch.letters[0].error
-    assert batch.letters[0].message is refusal.message
+    assert [letter.reason for letter in batch.rejected] == [refusal.reason], batch.rejected
+    assert batch.rejected[0].error
+    assert batch.rejected[0].message is refusal.message
     assert rows(batch) == []
 
 
@@ -62,17 +62,17 @@ def test_the_messages_around_a_refused_one_are_read() -> None:
     good = [transaction(raw_data={"tid": tid}) for tid in range(3)]
     batch = decoded(good[0], transaction(side="UP"), good[1], message("hyperliquid.transactions", b"x"), good[2])
     assert len(batch.rows["transactions"]) == 3
-    assert len(batch.letters) == 2
+    assert len(batch.rejected) == 2
 
 
-@pytest.mark.parametrize("ahead", [timedelta(0), AHEAD - timedelta(microseconds=1), AHEAD])
+@pytest.mark.parametrize("ahead", [timedelta(0), MAX_CLOCK_SKEW - timedelta(microseconds=1), MAX_CLOCK_SKEW])
 def test_up_to_ten_minutes_ahead_is_no_future(ahead: timedelta) -> None:
     assert the_row(transaction(block_timestamp=(NOW + ahead).isoformat())).block_timestamp == NOW + ahead
 
 
 def test_the_future_is_measured_from_the_clock_that_is_passed_in() -> None:
     at = datetime(2100, 1, 1, tzinfo=UTC)
-    assert decoded(transaction(block_timestamp="2100-01-01T00:00:00Z"), now=at).letters == []
+    assert decoded(transaction(block_timestamp="2100-01-01T00:00:00Z"), now=at).rejected == []
 
 
 def test_2020_is_the_first_year() -> None:
@@ -166,9 +166,9 @@ def test_a_bare_number_is_stored_exactly_or_refused(literal: str) -> None:
         _check_number(bare(literal.encode(), transaction, **{"price": "1", field: BARE}), field, expected, 8)
 
 
-def _check_number(built: Message, field: str, expected: Decimal | None, places: int) -> None:
+def _check_number(built: KafkaMessage, field: str, expected: Decimal | None, places: int) -> None:
     batch = decoded(built)
-    assert (batch.letters == []) == (expected is not None), (field, expected, batch.letters)
+    assert (batch.rejected == []) == (expected is not None), (field, expected, batch.rejected)
     for row in rows(batch):
         text = getattr(row, field)
         assert type(text) is str

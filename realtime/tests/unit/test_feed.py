@@ -14,7 +14,7 @@ from realtime.feed import EventFeed, Feed, StateFeed
 from realtime.filter_groups import Encoding, FrameBatch
 from realtime.frames import Event
 from realtime.groups import GroupSubscription, channel_layer
-from realtime.heads import Place
+from realtime.heads import StreamPosition
 from realtime.history import FrameHistory
 from realtime.protocol import CloseCode
 from realtime.streams import Fact, get_stream
@@ -48,7 +48,7 @@ def event(seq: int, coin: str = "BTC", minute: int = 0) -> Event:
 def feed_of(name: str, newest: Sequence[Event] = ()) -> tuple[Feed, Listening]:
     stream, listening = get_stream(name), Listening()
     is_state = stream.is_state
-    place = Place(0, 0)
+    place = StreamPosition(0, 0)
     feed = StateFeed(stream, place, 1_000, newest) if is_state else EventFeed(stream, place, 1_000)
     subscriber = feed.subscribe(listening, Filter(), Encoding())
     subscriber.group.mark_live(subscriber)
@@ -103,7 +103,7 @@ def test_a_lane_ends_with_its_last_follower() -> None:
 
 
 def test_an_event_feed_keeps_the_newest_within_its_bytes_and_always_the_last() -> None:
-    feed = EventFeed(get_stream("liquidations"), Place(0, 0), 10)
+    feed = EventFeed(get_stream("liquidations"), StreamPosition(0, 0), 10)
     feed.accept([event(seq) for seq in range(1, 13)])
     assert feed.history.bytes == 10
     assert [kept.seq for kept in feed.after(6)[0]] == [7, 8, 9, 10, 11, 12]  # type: ignore[index]
@@ -125,7 +125,7 @@ def test_a_ring_holds_little_beyond_its_bytes() -> None:
 
 
 def test_one_who_falls_off_the_ring_of_states_goes_on_with_the_newest_of_each_coin() -> None:
-    feed = StateFeed(get_stream("long_short_ratios"), Place(0, 0), 10, ())
+    feed = StateFeed(get_stream("long_short_ratios"), StreamPosition(0, 0), 10, ())
     feed.accept([event(seq, ("BTC", "ETH")[seq % 2], minute=seq) for seq in range(1, 20)])
     assert [[due.seq for due in feed.after(seq)[0]] for seq in (15, 14, 2)] == [
         [16, 17, 18, 19],

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from hyperwatch.tests.services.environment import ROOT
-from realtime.market import Kind, Market, Message
-from realtime.market.coins import COINS
+from realtime.market import Kind, Market, OutgoingMessage
+from realtime.market.coins import INSTRUMENTS
 from realtime.market.states import bucket
 
 START = datetime(2026, 3, 14, 15, 9, 26, 535_897, tzinfo=UTC)
-MAX_LEVERAGE = {coin.name: coin.max_leverage for coin in COINS}
+MAX_LEVERAGE = {coin.name: coin.max_leverage for coin in INSTRUMENTS}
 LIQUIDATIONS = {Kind.LIQUIDATION, Kind.LIQUIDATION_TRANSACTION}
 IN_ANOTHER_PROCESS = """
 import sys
@@ -39,13 +39,13 @@ def fingerprint(simulated: Market, count: int) -> str:
     return digest.hexdigest()
 
 
-def said(message: Message) -> Any:
+def said(message: OutgoingMessage) -> Any:
     """What the message says, as a reader sees it."""
     value = msgspec.json.decode(message.value)
     return value["data"] if message.topic == "hyperliquid.computed_data" else value
 
 
-def run(simulated: Market, count: int, rate: float = 25) -> Iterator[Message]:
+def run(simulated: Market, count: int, rate: float = 25) -> Iterator[OutgoingMessage]:
     """At least `count` messages, to the end of a block."""
     for block in simulated.blocks(rate):
         yield from block
@@ -55,7 +55,7 @@ def run(simulated: Market, count: int, rate: float = 25) -> Iterator[Message]:
 
 
 @cache
-def recorded() -> list[Message]:
+def recorded() -> list[OutgoingMessage]:
     """20,000 messages of the default market; a second of simulation for each test that would run its own."""
     return list(run(market(), 20_000))
 
@@ -231,7 +231,7 @@ def test_ratio_map_and_summary_of_one_moment_agree() -> None:
 STATES = (Kind.LONG_SHORT_RATIO, Kind.LIQUIDATION_MAP, Kind.POSITION_SUMMARY)
 
 
-def states_of(block: list[Message]) -> dict[Kind, Any]:
+def states_of(block: list[OutgoingMessage]) -> dict[Kind, Any]:
     return {message.kind: said(message) for message in block if message.kind in STATES}
 
 

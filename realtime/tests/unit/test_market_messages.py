@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from realtime.market import Kind, Market, Message
+from realtime.market import Kind, Market, OutgoingMessage
 
 AMOUNT = re.compile(r"(0|[1-9][0-9]{0,21})\.[0-9]{8}")
 SIGNED = re.compile(r"-?" + AMOUNT.pattern)
@@ -113,12 +113,12 @@ def fits(value: dict[str, Any], shape: Shape) -> bool:
 
 
 @pytest.fixture(scope="module")
-def messages() -> list[Message]:
+def messages() -> list[OutgoingMessage]:
     market = Market(seed=3, start=datetime(2026, 5, 1, tzinfo=UTC), coins=30, wallets=150)
     return list(islice(market.messages(200), 12_000))
 
 
-def decoded(message: Message) -> Any:
+def decoded(message: OutgoingMessage) -> Any:
     return parsed(message.value)
 
 
@@ -131,18 +131,18 @@ def parsed(text: bytes) -> Any:
     return json.loads(text, parse_float=str, parse_constant=refuse)
 
 
-def facts(messages: list[Message], kind: Kind) -> list[Any]:
+def facts(messages: list[OutgoingMessage], kind: Kind) -> list[Any]:
     values = [decoded(message) for message in messages if message.kind is kind]
     return [value.get("data", value) for value in values]
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_every_kind_has_exactly_the_contracts_fields(messages: list[Message], kind: Kind) -> None:
+def test_every_kind_has_exactly_the_contracts_fields(messages: list[OutgoingMessage], kind: Kind) -> None:
     found = facts(messages, kind)
     assert found and all(fits(fact, SHAPES[kind]) for fact in found)
 
 
-def test_computed_messages_have_the_contracts_envelope(messages: list[Message]) -> None:
+def test_computed_messages_have_the_contracts_envelope(messages: list[OutgoingMessage]) -> None:
     for message in messages:
         if message.topic == "hyperliquid.computed_data":
             value = decoded(message)
@@ -151,14 +151,14 @@ def test_computed_messages_have_the_contracts_envelope(messages: list[Message]) 
             assert value["data"].get("block_timestamp", value["timestamp"]) == value["timestamp"]
 
 
-def test_keys_are_the_address_or_the_coin(messages: list[Message]) -> None:
+def test_keys_are_the_address_or_the_coin(messages: list[OutgoingMessage]) -> None:
     for message in messages:
         value = decoded(message)
         named = value["user_address"] if message.topic == "hyperliquid.transactions" else value["coin"]
         assert message.key == named
 
 
-def test_identities_are_the_contracts(messages: list[Message]) -> None:
+def test_identities_are_the_contracts(messages: list[OutgoingMessage]) -> None:
     for message in messages:
         value = decoded(message)
         fact = value.get("data", value)
@@ -174,25 +174,25 @@ def identity(value: Any, fact: Any) -> tuple[Any, ...]:
     return (*place, *(fact[name] for name in ("tx_hash", "size", "price", "tx_type")))
 
 
-def test_nothing_has_the_size_or_price_zero(messages: list[Message]) -> None:
+def test_nothing_has_the_size_or_price_zero(messages: list[OutgoingMessage]) -> None:
     for kind in (Kind.ORDER, Kind.DEPOSIT, Kind.WITHDRAW, Kind.LIQUIDATION_TRANSACTION):
         assert all(Decimal(f["size"]) > 0 and Decimal(f["price"]) > 0 for f in facts(messages, kind))
     taken = facts(messages, Kind.LIQUIDATION)
     assert all(Decimal(f["liquidated_size"]) * Decimal(f["liquidation_price"]) > 0 for f in taken)
 
 
-def test_a_liquidations_value_is_its_size_times_its_price(messages: list[Message]) -> None:
+def test_a_liquidations_value_is_its_size_times_its_price(messages: list[OutgoingMessage]) -> None:
     for fact in facts(messages, Kind.LIQUIDATION):
         worth = Decimal(fact["liquidated_size"]) * Decimal(fact["liquidation_price"])
         assert Decimal(fact["liquidation_value_usd"]) == worth
 
 
-def test_ratios_sum_to_one(messages: list[Message]) -> None:
+def test_ratios_sum_to_one(messages: list[OutgoingMessage]) -> None:
     for fact in facts(messages, Kind.LONG_SHORT_RATIO):
         assert Decimal(fact["long_ratio"]) + Decimal(fact["short_ratio"]) == 1
 
 
-def test_map_levels_ascend_and_none_is_empty(messages: list[Message]) -> None:
+def test_map_levels_ascend_and_none_is_empty(messages: list[OutgoingMessage]) -> None:
     for fact in facts(messages, Kind.LIQUIDATION_MAP):
         prices = [Decimal(level["price"]) for level in fact["price_levels"]]
         assert prices == sorted(set(prices)) and prices[0] > 0
@@ -200,13 +200,13 @@ def test_map_levels_ascend_and_none_is_empty(messages: list[Message]) -> None:
             assert level["long_liquidation_count"] + level["short_liquidation_count"] > 0
 
 
-def test_a_summary_names_each_wallet_once(messages: list[Message]) -> None:
+def test_a_summary_names_each_wallet_once(messages: list[OutgoingMessage]) -> None:
     for fact in facts(messages, Kind.POSITION_SUMMARY):
         wallets = [held["user_address"] for held in fact["positions"]]
         assert len(set(wallets)) == len(wallets)
 
 
-def test_raw_fills_say_the_same_as_the_transaction(messages: list[Message]) -> None:
+def test_raw_fills_say_the_same_as_the_transaction(messages: list[OutgoingMessage]) -> None:
     for fact in facts(messages, Kind.ORDER):
         raw = fact["raw_data"]
         for venue, ours in (("px", "price"), ("sz", "size"), ("fee", "fee")):
@@ -216,6 +216,6 @@ def test_raw_fills_say_the_same_as_the_transaction(messages: list[Message]) -> N
         assert written.replace("+00:00", "Z") == fact["block_timestamp"]
 
 
-def test_no_movement_of_money_looks_like_a_large_trade(messages: list[Message]) -> None:
+def test_no_movement_of_money_looks_like_a_large_trade(messages: list[OutgoingMessage]) -> None:
     for kind in (Kind.DEPOSIT, Kind.WITHDRAW):
         assert all(Decimal(fact["size"]) < 1_000_000 for fact in facts(messages, kind))

@@ -3,8 +3,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.market.coins import COINS
-from realtime.market.positions import Position
+from realtime.market.coins import INSTRUMENTS
+from realtime.market.positions import SimPosition
 
 CENTS = st.integers(1, 10_000_000).map(lambda cents: Decimal(cents) / 100)
 SIZES = st.integers(1, 1_000_000).map(lambda lots: Decimal(lots) / 1000)
@@ -12,8 +12,8 @@ SIDES = st.sampled_from([1, -1])
 TOLERANCE = Decimal("0.0000001")
 
 
-def opened(side: int, size: Decimal, price: Decimal, leverage: int, max_leverage: int) -> Position:
-    position = Position(leverage, 1 / Decimal(2 * max_leverage))
+def opened(side: int, size: Decimal, price: Decimal, leverage: int, max_leverage: int) -> SimPosition:
+    position = SimPosition(leverage, 1 / Decimal(2 * max_leverage))
     position.trade(side * size, price)
     return position
 
@@ -74,7 +74,7 @@ def test_reducing_realises_its_part_and_keeps_the_entry_price() -> None:
 def test_profits_are_exactly_what_was_received_less_what_was_paid(
     trades: list[tuple[int, Decimal, Decimal]], mark: Decimal
 ) -> None:
-    position, realised, received = Position(5, Decimal("0.05")), Decimal(0), Decimal(0)
+    position, realised, received = SimPosition(5, Decimal("0.05")), Decimal(0), Decimal(0)
     for side, size, price in trades:
         delta = side * size
         if position.size * delta < 0 and abs(delta) > abs(position.size):
@@ -85,7 +85,7 @@ def test_profits_are_exactly_what_was_received_less_what_was_paid(
 
 
 def test_prices_are_what_the_venue_would_quote() -> None:
-    for coin in COINS:
+    for coin in INSTRUMENTS:
         for factor in (0.31, 0.999987654321, 1.0, 3.3333333):
             price = coin.price(coin.anchor * factor)
             digits = len(price.normalize().as_tuple().digits)

@@ -6,7 +6,7 @@ import pytest
 
 from realtime.feed import EventFeed, Feed, StateFeed
 from realtime.filter_groups import Encoding, FrameBatch
-from realtime.heads import Place
+from realtime.heads import StreamPosition
 from realtime.protocol import CloseCode
 from realtime.streams import get_stream
 from realtime.subscribers import Subscriber, SubscriberState, Transport
@@ -41,7 +41,7 @@ def live_subscriber(feed: Feed, client: SlowClient) -> Subscriber:
 
 
 def event_feed() -> EventFeed:
-    return EventFeed(get_stream("liquidations"), Place(0, 0), 10)
+    return EventFeed(get_stream("liquidations"), StreamPosition(0, 0), 10)
 
 
 def accept(feed: Feed, low: int, high: int) -> None:
@@ -82,7 +82,7 @@ def test_busy_or_resuming_subscriber_is_not_evicted(is_busy: bool, state: Subscr
 
 
 def test_stalled_subscriber_of_states_is_not_evicted() -> None:
-    feed, client = StateFeed(get_stream("long_short_ratios"), Place(0, 0), 10, ()), SlowClient()
+    feed, client = StateFeed(get_stream("long_short_ratios"), StreamPosition(0, 0), 10, ()), SlowClient()
     subscriber = live_subscriber(feed, client)
     client.writable = False
     accept(feed, 1, 20)

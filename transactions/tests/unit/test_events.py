@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from realtime.decoding import decode_batch
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.tests.builders import (
     HASH,
     NOW,
@@ -23,14 +23,14 @@ from transactions.models import Position, PositionSummary, Transaction
 ZERO = "0x" + "0" * 64
 
 
-def facts(*messages: Message) -> int:
+def facts(*messages: KafkaMessage) -> int:
     """How many transactions the messages tell of."""
     batch = decode_batch(messages, NOW)
-    assert not batch.letters, batch.letters
+    assert not batch.rejected, batch.rejected
     return len(batch.rows["transactions"])
 
 
-def the_row(of: Message) -> Any:
+def the_row(of: KafkaMessage) -> Any:
     (incoming,) = decode_batch([of], NOW).rows["transactions"].values()
     return incoming.row
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from realtime.kafka import Message
+from realtime.kafka import KafkaMessage
 from realtime.tests.builders import OTHER_WALLET, WALLET, liquidation, stored, transaction
 from whales.models import WhaleActivity, WhaleWatch
 
@@ -74,7 +74,7 @@ def test_the_size_of_a_large_trade_is_a_setting(settings: Settings) -> None:
     assert WhaleActivity.objects.get().activity_type == "LARGE_TRADE"
 
 
-def in_both_ways() -> tuple[Message, Message]:
+def in_both_ways() -> tuple[KafkaMessage, KafkaMessage]:
     return transaction(tx_type="LIQUIDATION", raw_data={"tid": 1, "dir": "Close Long"}, **LARGE), liquidation(
         liquidated_size="1000", liquidation_price="1000", liquidation_value_usd=..., raw_data={"tid": 1}
     )

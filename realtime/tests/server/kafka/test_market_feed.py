@@ -10,8 +10,8 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from hyperwatch.harness.kafka import KafkaBroker, MockKafka
-from realtime.kafka import Consumer
-from realtime.market import Market, run_market
+from realtime.kafka import KafkaConsumer
+from realtime.market import Market, run_simulator
 from realtime.market.feed import live
 from realtime.sending import topic_names
 
@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {"seed": 11, "coins": 3, "wallets": 20}
 
 def read(count: int, seconds: float = 20.0) -> list[tuple[str, bytes | None, bytes | None]]:
     """What lies on the topics, once `count` messages do."""
-    consumer, until = Consumer(), time.monotonic() + seconds
+    consumer, until = KafkaConsumer(), time.monotonic() + seconds
     found: list[tuple[str, bytes | None, bytes | None]] = []
     try:
         while len(found) < count and time.monotonic() < until:
@@ -38,13 +38,13 @@ def expected(duration: float, rate: float) -> list[tuple[str, bytes, bytes]]:
 
 
 def in_thread(stop: Event, **kwargs: Any) -> Thread:
-    thread = Thread(target=run_market, args=(stop,), kwargs={"watch": False, **SMALL, **kwargs})
+    thread = Thread(target=run_simulator, args=(stop,), kwargs={"watch": False, **SMALL, **kwargs})
     thread.start()
     return thread
 
 
 def test_what_lies_on_the_topics_is_what_the_market_made(mock_kafka: MockKafka) -> None:
-    run_market(Event(), rate=300, start=START, duration=1.5, watch=False, **SMALL)
+    run_simulator(Event(), rate=300, start=START, duration=1.5, watch=False, **SMALL)
     wanted = expected(1.5, 300)
     assert len(wanted) > 300 and sorted(read(len(wanted))) == sorted(wanted)
 
@@ -54,7 +54,7 @@ def test_the_topics_are_those_of_the_settings(mock_kafka: MockKafka, tmp_path: P
     renamed = MockKafka(tmp_path / "renamed", partitions=1)
     settings.KAFKA_BOOTSTRAP_SERVERS = renamed.start()
     try:
-        run_market(Event(), rate=300, start=START, duration=0.5, watch=False, **SMALL)
+        run_simulator(Event(), rate=300, start=START, duration=0.5, watch=False, **SMALL)
         wanted = expected(0.5, 300)
         assert {topic for topic, _key, _value in read(len(wanted))} == {"mine.t", "mine.c"}
     finally:
@@ -118,9 +118,9 @@ def test_it_begins_once_kafka_has_come(tmp_path: Path, settings: Settings) -> No
 def test_nothing_is_lost_while_kafka_is_away(mock_kafka: MockKafka) -> None:
     thread = in_thread(Event(), rate=200, start=START, duration=3.0)
     time.sleep(1.0)
-    mock_kafka.go_away()
+    mock_kafka.disconnect()
     time.sleep(1.0)
-    mock_kafka.come_back()
+    mock_kafka.reconnect()
     thread.join(15)
     wanted = expected(3.0, 200)
     # The mock keeps no producers' sequences: what it stored and could not acknowledge any more comes again.
@@ -144,6 +144,6 @@ def test_it_has_its_whales_watched(mock_kafka: MockKafka) -> None:
     from whales.models import WhaleWatch
 
     for _twice in range(2):
-        run_market(Event(), rate=100, start=START, duration=0.1, **SMALL)
+        run_simulator(Event(), rate=100, start=START, duration=0.1, **SMALL)
     watched = WhaleWatch.objects.values_list("wallet_address", "alias")
     assert set(watched) == set(Market(start=START, **SMALL).whales) and len(watched) == 5

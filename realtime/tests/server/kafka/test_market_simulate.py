@@ -12,7 +12,7 @@ from hyperwatch.harness.app_process import TRACEBACK
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.process import Process
 from hyperwatch.tests.services.environment import ROOT
-from realtime.kafka import Producer
+from realtime.kafka import KafkaProducer
 
 SMALL: dict[str, Any] = {"coins": 3, "wallets": 20, "start": "2026-01-10T10:30:00Z"}
 
@@ -102,13 +102,13 @@ def test_without_a_database_the_watch_list_can_be_left_out(
 
 def test_what_is_not_acknowledged_is_an_error(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.management.commands.simulate.LAST_SECONDS", 0.5)
-    send = Producer.send
+    send = KafkaProducer.send
 
-    def send_and_vanish(producer: Producer, *message: Any) -> None:
-        mock_kafka.go_away()
+    def send_and_vanish(producer: KafkaProducer, *message: Any) -> None:
+        mock_kafka.disconnect()
         send(producer, *message)
 
-    monkeypatch.setattr(Producer, "send", send_and_vanish)
+    monkeypatch.setattr(KafkaProducer, "send", send_and_vanish)
     with pytest.raises(CommandError, match="3 of 3 messages not acknowledged"):
         call_command("simulate", "--no-watch", "--rate=max", "--count=3", stdout=io.StringIO())
 

@@ -8,35 +8,35 @@ import confluent_kafka
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.due import Due, Lost
-from realtime.kafka import Consumer, Message
+from realtime.due import OffsetTracker, OffsetGap
+from realtime.kafka import KafkaConsumer, KafkaMessage
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import send
 
 A, B = ("topic", 0), ("topic", 1)
 
 
-def messages(places: Iterable[tuple[int, int]]) -> list[Message]:
-    return [Message("topic", partition, offset, None, b"", 0) for partition, offset in places]
+def messages(places: Iterable[tuple[int, int]]) -> list[KafkaMessage]:
+    return [KafkaMessage("topic", partition, offset, None, b"", 0) for partition, offset in places]
 
 
 def test_what_is_noticed_again_before_it_is_told_is_one_loss() -> None:
     lowest = 2_000
-    due = Due(lambda _partition: lowest)
-    due.begin({A: 500})
+    due = OffsetTracker(lambda _partition: lowest)
+    due.reset({A: 500})
     lowest = 2_500
-    due.begin({A: 500})
-    assert due.lost == [Lost(*A, 500, 2_499)]
+    due.reset({A: 500})
+    assert due.lost == [OffsetGap(*A, 500, 2_499)]
 
 
 def test_a_question_without_an_answer_leaves_only_its_own_hole_open() -> None:
     answers: dict[tuple[str, int], int | None] = {A: None, B: 0}
-    due = Due(answers.get)
-    due.begin({A: 5, B: 5})
-    due.follow(messages([(1, 5), (0, 9), (1, 6)]))
+    due = OffsetTracker(answers.get)
+    due.reset({A: 5, B: 5})
+    due.advance(messages([(1, 5), (0, 9), (1, 6)]))
     answers |= {A: 9, B: 7}
-    due.follow(messages([(0, 10), (1, 7)]))
-    assert due.lost == [Lost(*A, 5, 8)]
+    due.advance(messages([(0, 10), (1, 7)]))
+    assert due.lost == [OffsetGap(*A, 5, 8)]
 
 
 class Disturbed:
@@ -50,7 +50,7 @@ class Disturbed:
         return self._others.get(name) or getattr(self._client, name)
 
 
-def read_one(consumer: Consumer) -> list[Message]:
+def read_one(consumer: KafkaConsumer) -> list[KafkaMessage]:
     return wait_until(lambda: consumer.read(1, 0.2), "a message", 30)
 
 
@@ -58,14 +58,14 @@ def test_nothing_is_read_until_it_is_known_where_the_group_stopped(mock_kafka: M
     """Else what was removed meanwhile would be a beginning, and no loss."""
     one = transaction()
     send([one])
-    first = Consumer()
+    first = KafkaConsumer()
     first.commit(read_one(first))
     wait_until(lambda: first.read(1, 0.1) or first.committed_at, "the commit", 10)
     first.close()
     # The broker keeps 5 MB of a partition.
     send(one._replace(value=os.urandom(900_000)) for _ in range(10))
 
-    second, refusals = Consumer(), [confluent_kafka.KafkaError(30), confluent_kafka.KafkaError(30)]
+    second, refusals = KafkaConsumer(), [confluent_kafka.KafkaError(30), confluent_kafka.KafkaError(30)]
     client: Any = second._consumer
 
     def committed(places: Any, timeout: float) -> Any:
@@ -77,18 +77,18 @@ def test_nothing_is_read_until_it_is_known_where_the_group_stopped(mock_kafka: M
     (read,) = read_one(second)
     assert not refusals
     assert read.offset > 1
-    assert second.lost == [Lost(one.topic, read.partition, 1, read.offset - 1)]
+    assert second.gaps == [OffsetGap(one.topic, read.partition, 1, read.offset - 1)]
     second.close()
 
 
 def test_a_place_in_a_partition_that_another_member_has_is_not_committed(mock_kafka: MockKafka) -> None:
     send([transaction()])
-    consumer = Consumer()
+    consumer = KafkaConsumer()
     batch = read_one(consumer)
     client: Any = consumer._consumer
     consumer._consumer = Disturbed(client, assignment=list)  # type: ignore[assignment]
     consumer.commit(batch)
-    consumer.pass_over([Lost(batch[0].topic, batch[0].partition, 0, 0)])
+    consumer.skip_gaps([OffsetGap(batch[0].topic, batch[0].partition, 0, 0)])
     place = confluent_kafka.TopicPartition(batch[0].topic, batch[0].partition)
     assert client.committed([place], 5)[0].offset < 0
     consumer._consumer = client

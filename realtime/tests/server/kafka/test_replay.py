@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.environment import ROOT
 from realtime import recording
-from realtime.kafka import Producer
+from realtime.kafka import KafkaProducer
 from realtime.tests.server.kafka.test_market_feed import read
 
 T, C = "hyperliquid.transactions", "hyperliquid.computed_data"
@@ -121,13 +121,13 @@ def test_what_is_not_acknowledged_is_an_error(
     mock_kafka: MockKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime.management.commands.replay.LAST_SECONDS", 0.5)
-    send = Producer.send
+    send = KafkaProducer.send
 
-    def send_and_vanish(producer: Producer, *message: Any) -> None:
-        mock_kafka.go_away()
+    def send_and_vanish(producer: KafkaProducer, *message: Any) -> None:
+        mock_kafka.disconnect()
         send(producer, *message)
 
-    monkeypatch.setattr(Producer, "send", send_and_vanish)
+    monkeypatch.setattr(KafkaProducer, "send", send_and_vanish)
     with pytest.raises(CommandError, match="2 of 2 messages not acknowledged"):
         replay(file_of(tmp_path, line(b"1"), line(b"2")))
 

@@ -25,8 +25,8 @@ from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
 from liquidations.models import Liquidation
 from ratios.models import LongShortRatio
-from realtime.kafka import Message
-from realtime.store import Stored
+from realtime.kafka import KafkaMessage
+from realtime.store import StoredRows
 from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.rawsocket import opened, text
@@ -41,7 +41,7 @@ ROWS: dict[str, Any] = {"liquidations": Liquidation, "transactions": Transaction
 NAME = "hyperwatch-scenarios"
 OF_OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
 
-Publish = Callable[[list[Stored]], None]
+Publish = Callable[[list[StoredRows]], None]
 Serve = Callable[..., AppProcess]
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> 
 # Facts
 
 
-def fact(number: int, coin: str = "") -> list[Message]:
+def fact(number: int, coin: str = "") -> list[KafkaMessage]:
     """A liquidation and a transaction, told apart from others by the number."""
     coin, side = coin or COINS[number % len(COINS)], ("LONG", "SHORT")[number % 3 == 0]
     value, tid = str(number % 50 * 100), {"tid": number}
@@ -103,7 +103,7 @@ def storing(tell: Publish = lambda new: None, size: int = 1) -> Iterator[list[in
         writer.join()
 
 
-async def store_all(batches: Sequence[Sequence[Message]]) -> None:
+async def store_all(batches: Sequence[Sequence[KafkaMessage]]) -> None:
     def store() -> None:
         for batch in batches:
             stored(*batch)
@@ -423,7 +423,7 @@ def test_each_of_fifty_gets_of_two_thousand_exactly_its_own_in_order(server: App
 # Coming late and coming back
 
 
-def rate(number: int) -> list[Message]:
+def rate(number: int) -> list[KafkaMessage]:
     minute, second = divmod(number, 60)
     return [
         *fact(number),
