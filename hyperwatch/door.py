@@ -21,7 +21,7 @@ from django.http import HttpResponseBase
 from hyperwatch.api import clock
 from hyperwatch.api.envelope import ResponseTemplate
 from hyperwatch.api.kept import CachedResponse, CacheKey, Version, response_cache
-from hyperwatch.api.throttling import COUNTED, ReadThrottle, RateWindow, rate_counter, read_rate, anonymous_id
+from hyperwatch.api.throttling import COUNTED, RateWindow, ReadThrottle, anonymous_id, rate_counter, read_rate
 from hyperwatch.compression import MIN_COMPRESSED_BYTES, compress, takes_gzip
 from hyperwatch.metrics import RESPONSE_CACHE_HITS
 from hyperwatch.middleware import id_of_request, log_request

@@ -20,7 +20,7 @@ from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
 from hyperwatch.afterwards import response_scope
-from hyperwatch.door import HttpReply, CacheMiddleware
+from hyperwatch.door import CacheMiddleware, HttpReply
 from hyperwatch.middleware import route_of
 from hyperwatch.patience import set_statement_timeout
 

@@ -7,7 +7,7 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from hyperwatch.api.throttling import RateWindow, rate_counter, read_rate, anonymous_id
+from hyperwatch.api.throttling import RateWindow, anonymous_id, rate_counter, read_rate
 
 
 class LoginForm(AdminAuthenticationForm):

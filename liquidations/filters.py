@@ -9,7 +9,7 @@ from hyperwatch.api.filters import (
     end_time,
     start_time,
 )
-from hyperwatch.api.parameters import ADDRESS, AMOUNT, TIME_PARAMETER, PRICE_RANGE, one_of, whole_number
+from hyperwatch.api.parameters import ADDRESS, AMOUNT, PRICE_RANGE, TIME_PARAMETER, one_of, whole_number
 from hyperwatch.formats import Side
 from realtime.reading import CoinFilter, CoinsFilter
 

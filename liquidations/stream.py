@@ -2,7 +2,7 @@
 
 from hyperwatch.formats import Side
 from liquidations import events, models
-from realtime.streams import RollupSpec, Param, Stream, TopicName, register
+from realtime.streams import Param, RollupSpec, Stream, TopicName, register
 
 LIQUIDATIONS = register(
     Stream(

@@ -22,7 +22,6 @@ from realtime.hub import Hub, HubUnavailable, get_hub
 from realtime.limits import FixedWindow, client_address, connection_limiter, header
 from realtime.outlets import AsgiTransport
 from realtime.protocol import (
-    ProtocolError,
     ClientFrame,
     ClientMessage,
     CloseCode,
@@ -31,6 +30,7 @@ from realtime.protocol import (
     ErrorCode,
     Limits,
     Pong,
+    ProtocolError,
     StreamRange,
     Subscribed,
     Subscriptions,

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from hyperwatch import metrics
-from realtime.frames import Event, batch_frame, ws_frame_deflated, ws_frame
+from realtime.frames import Event, batch_frame, ws_frame, ws_frame_deflated
 from realtime.streams import Stream
 from realtime.subscribers import Client, Subscriber, SubscriberState
 from realtime.subscriptions import Filter

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from django.conf import settings
 
 from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
-from realtime.due import OffsetTracker, OffsetGap, Partition, Read
+from realtime.due import OffsetGap, OffsetTracker, Partition, Read
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from hyperwatch.api.views import ApiViewMixin
 from hyperwatch.metrics import RESPONSE_CACHE_HITS, RESPONSE_CACHE_MISSES
 from realtime import heads
 from realtime.columns import row_reader
-from realtime.counters import Totals, TimeRange, count, totals
+from realtime.counters import TimeRange, Totals, count, totals
 from realtime.exporting import Export
 from realtime.fetching import fetch, fetch_among_latest, fetch_by_coin, to_structs
 from realtime.models import StreamHead

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from realtime.counting import KEY, minute_rollup, period_rollups, rollup_delta, counts
+from realtime.counting import KEY, counts, minute_rollup, period_rollups, rollup_delta
 from realtime.store_sql import lock
 from realtime.streams import Stream, all_streams
 

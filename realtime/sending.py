@@ -10,7 +10,7 @@ from threading import Event
 from django.conf import settings
 
 from hyperwatch.concurrency.backoff import Backoff
-from realtime.kafka import KafkaUnavailable, KafkaProducer, create_topics
+from realtime.kafka import KafkaProducer, KafkaUnavailable, create_topics
 from realtime.streams import TopicName
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from hyperwatch.fields import JsonTextField
 from realtime.columns import table_columns
-from realtime.counting import KEY, minute_rollup, period_rollups, rollup_delta, columns
+from realtime.counting import KEY, columns, minute_rollup, period_rollups, rollup_delta
 from realtime.streams import Stream
 
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.

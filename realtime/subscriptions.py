@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from realtime.messages import Address, Amount, Coin, decoder
-from realtime.protocol import ProtocolError, ErrorCode
+from realtime.protocol import ErrorCode, ProtocolError
 from realtime.streams import Fact, Param, Stream, channels
 
 NAMES = frozenset(Param)

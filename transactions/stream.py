@@ -3,7 +3,7 @@
 from django.db.models import F
 
 from hyperwatch.formats import TransactionSide
-from realtime.streams import RollupSpec, Param, Stream, TopicName, register
+from realtime.streams import Param, RollupSpec, Stream, TopicName, register
 from transactions import events, models
 
 TRANSACTIONS = register(

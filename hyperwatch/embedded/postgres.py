@@ -22,7 +22,7 @@ from hyperwatch.embedded import CannotStartError
 from hyperwatch.embedded.account import Account, account_and_home, digest
 from hyperwatch.embedded.binaries import find
 from hyperwatch.embedded.held import acquire_lock
-from hyperwatch.embedded.supervised import terminate, spawn
+from hyperwatch.embedded.supervised import spawn, terminate
 
 NAME = "hyperwatch"
 PORT = 5432

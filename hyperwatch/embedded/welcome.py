@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from rest_framework_api_key.models import APIKey
 
-from hyperwatch.embedded.kept import write_secret, read_or_create
+from hyperwatch.embedded.kept import read_or_create, write_secret
 
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 (compared, not listened on)
 

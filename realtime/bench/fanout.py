@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from realtime.bench.clients import WebSocketPool
 from realtime.bench.content import EventPayloads
-from realtime.bench.contest import Contender, Mode, ComparisonResult
+from realtime.bench.contest import ComparisonResult, Contender, Mode
 from realtime.bench.ground import BenchEnvironment
 from realtime.bench.report import AtLeast, AtMost, Figure, Report, figure, ratio
 from realtime.bench.servers import KINDS

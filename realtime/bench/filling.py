@@ -13,7 +13,7 @@ from realtime.bench.ground import BenchEnvironment
 from realtime.bench.interruptible import CancellableSession
 from realtime.bench.population import drawn
 from realtime.bench.recipes import RECIPES, StreamRecipe
-from realtime.counting import minute_rollup, period_rollups, columns
+from realtime.counting import columns, minute_rollup, period_rollups
 from realtime.streams import Stream, get_stream
 
 CHUNK = 250_000

@@ -17,7 +17,7 @@ from realtime.bench.ground import BenchEnvironment
 from realtime.bench.interruptible import CancellableSession
 from realtime.bench.latency import LatencyRun, consumer
 from realtime.bench.members import members
-from realtime.bench.offers import PreparedMessage, KafkaMessages
+from realtime.bench.offers import KafkaMessages, PreparedMessage
 from realtime.bench.report import Figure, figure
 from realtime.bench.servers import WholeHub
 from realtime.kafka import KafkaProducer

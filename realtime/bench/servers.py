@@ -9,7 +9,7 @@ from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.harness.host import server_cores
 from realtime.bench.content import CHANNEL, EventPayloads, as_stock_does
 from realtime.bench.ground import BenchEnvironment
-from realtime.frames import ws_frame, pack
+from realtime.frames import pack, ws_frame
 from realtime.groups import group_name
 
 # What is published, and what then must come to each client.

@@ -11,7 +11,7 @@ from realtime.soak import judging
 from realtime.soak.audience import ClientPool
 from realtime.soak.children import Children
 from realtime.soak.faults import FAULTS, FaultScene, do, turns
-from realtime.soak.ground import SoakOptions, SoakEnvironment
+from realtime.soak.ground import SoakEnvironment, SoakOptions
 from realtime.soak.memory import series
 from realtime.soak.source import Traffic
 from realtime.soak.stored import DatabaseState

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from hyperwatch.commanding import DatabaseCommand
-from realtime.heads import rotate_epoch, read_epoch
+from realtime.heads import read_epoch, rotate_epoch
 from realtime.kafka import KafkaUnavailable, create_topics, topics
 
 

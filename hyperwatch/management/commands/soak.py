@@ -23,7 +23,7 @@ from hyperwatch.harness.services import Services, services
 from realtime.kafka import KafkaUnavailable
 from realtime.sending import stopped_by_signals
 from realtime.soak.faults import FAULTS, possible
-from realtime.soak.ground import SoakOptions, SoakEnvironment, SoakServices
+from realtime.soak.ground import SoakEnvironment, SoakOptions, SoakServices
 from realtime.soak.run import soak
 from realtime.soak.verdict import SoakReport, show
 

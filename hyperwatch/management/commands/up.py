@@ -16,7 +16,7 @@ from hyperwatch.embedded import CannotStartError, addresses
 from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
 from hyperwatch.embedded.parts import WorkerThreads
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from hyperwatch.embedded.welcome import made_password, banner
+from hyperwatch.embedded.welcome import banner, made_password
 from realtime.consuming import run_consumer
 from realtime.kafka import topics
 from realtime.market import run_simulator

@@ -12,13 +12,10 @@ from django.core.management import get_commands, load_command_class
 from django.db import connection
 from pytest_django.fixtures import Settings
 
-<<<<<<< HEAD
+import manage
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.process import free_port
-=======
-import manage
->>>>>>> d8eb4263be98f4d2d1761065df9e7b69c6ad5bd4
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
 from realtime.tests.builders import transaction

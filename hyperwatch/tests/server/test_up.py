@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from hyperwatch import server
 from hyperwatch.embedded import addresses
-from hyperwatch.embedded.kept import write_secret, read_or_create
+from hyperwatch.embedded.kept import read_or_create, write_secret
 from hyperwatch.embedded.parts import WorkerThreads
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
 from hyperwatch.harness.app_process import AppProcess

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from realtime.meter import ProgressMeter
-from realtime.retention import PRUNE_MARGIN, cutoffs, count_prunable, prune, unknown_streams
+from realtime.retention import PRUNE_MARGIN, count_prunable, cutoffs, prune, unknown_streams
 from realtime.streams import Stream, all_streams, get_stream
 
 

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from realtime import recording
 from realtime.kafka import KafkaUnavailable, create_topics
 from realtime.meter import ProgressMeter
-from realtime.sending import NotAcknowledgedError, BoundedProducer, stopped_by_signals, topic_names
+from realtime.sending import BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names
 
 # As long as the brokers may take for the last of it.
 LAST_SECONDS = 30.0

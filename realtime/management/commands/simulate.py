@@ -19,7 +19,7 @@ from realtime import market, recording
 from realtime.market.feed import limited, live
 from realtime.market.simulation import FASTEST
 from realtime.meter import ProgressMeter
-from realtime.sending import NotAcknowledgedError, BoundedProducer, stopped_by_signals, topic_names, wait_for_kafka
+from realtime.sending import BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names, wait_for_kafka
 from realtime.streams import watch_wallets
 
 LAST_SECONDS = 30.0

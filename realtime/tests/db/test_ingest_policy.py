@@ -13,7 +13,7 @@ from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime import kafka, losses
 from realtime.decoding import DecodedBatch, decode_batch
-from realtime.due import OffsetTracker, OffsetGap, Read
+from realtime.due import OffsetGap, OffsetTracker, Read
 from realtime.ingest import Pipeline
 from realtime.kafka import KafkaConsumer, KafkaMessage
 from realtime.models import DeadLetter, LostMessages

@@ -15,7 +15,7 @@ from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.fixtures import Folders
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.due import OffsetTracker, OffsetGap
+from realtime.due import OffsetGap, OffsetTracker
 from realtime.kafka import KafkaConsumer, KafkaMessage, topics
 from realtime.models import DeadLetter
 from realtime.tests.builders import message, transaction

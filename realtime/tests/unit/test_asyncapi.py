@@ -20,8 +20,8 @@ from realtime.protocol import (
     ErrorCode,
     Limits,
     Pong,
-    StreamRange,
     ServerFrame,
+    StreamRange,
     Subscribed,
     Subscriptions,
 )

@@ -8,7 +8,7 @@ import confluent_kafka
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.due import OffsetTracker, OffsetGap
+from realtime.due import OffsetGap, OffsetTracker
 from realtime.kafka import KafkaConsumer, KafkaMessage
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import send
