@@ -28,7 +28,7 @@ def _execute() -> None:
         # Django's own commands (migrate, createsuperuser, shell) do not handle it.
         if "--traceback" in sys.argv:
             raise
-        from hyperwatch.commanding import database_hint
+        from hyperwatch.management.base import database_hint
 
         raise SystemExit(f"CommandError: {database_hint(error)}") from error
 

@@ -9,7 +9,7 @@ django.setup(set_prefix=False)
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 (needs Django's apps)
 
-from hyperwatch.handler import ThreadedHandler  # noqa: E402
+from hyperwatch.server.asgi_handler import ThreadedHandler  # noqa: E402
 from realtime.routing import websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter({"http": ThreadedHandler(), "websocket": URLRouter(websocket_urlpatterns)})

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import dj_database_url
 
-from hyperwatch.configuration import Settings
-from hyperwatch.embedded import addresses
-from hyperwatch.logging import configure_logging
+from hyperwatch.env import Settings
+from hyperwatch.embedded import runtime_files
+from hyperwatch.log_config import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Installed from a wheel, BASE_DIR is site-packages: `.env` and data belong to the folder of the command.
@@ -25,7 +25,7 @@ DATA_DIR = Path(env.text("DATA_DIR", str(WORK_DIR / "var")))
 
 # Security and public access
 DEBUG: bool = env.boolean("DEBUG", False)
-SECRET_KEY: str = env.secret("SECRET_KEY") or env.generated("DATA_DIR", DATA_DIR, addresses.secret_key)
+SECRET_KEY: str = env.secret("SECRET_KEY") or env.generated("DATA_DIR", DATA_DIR, runtime_files.secret_key)
 ALLOWED_HOSTS: list[str] = env.names("ALLOWED_HOSTS", ["*"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.origins("CSRF_TRUSTED_ORIGINS", also="")
 CORS_ALLOWED_ORIGINS: list[str] = env.origins("CORS_ALLOWED_ORIGINS")
@@ -73,7 +73,7 @@ if env.text("PORT"):
 # The web server's port for commands in another shell: that of a running `up` if no port is set here
 RUNNING_PORT = SERVER_PORT
 if not (env.text("PORT") or env.text("SERVER_PORT")):
-    RUNNING_PORT = addresses.port(DATA_DIR) or SERVER_PORT
+    RUNNING_PORT = runtime_files.port(DATA_DIR) or SERVER_PORT
 CONSUMER_STATUS_PORT: int = env.integer("CONSUMER_STATUS_PORT", 8081, 0, 65535)
 HTTP_WORKER_THREADS: int = env.integer("HTTP_WORKER_THREADS", 16, 1, 1_000)
 DATABASE_STATEMENT_TIMEOUT_SECONDS: float = env.number("DATABASE_STATEMENT_TIMEOUT_SECONDS", 30.0, 0.1, 3_600)
@@ -93,7 +93,7 @@ EMBEDDED_POSTGRES: str = env.postgres_programs("EMBEDDED_POSTGRES")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: unset means that of a running `up`, else memory, which other processes cannot reach
-REDIS_URL: str = env.redis_url("REDIS_URL") or addresses.redis_url(DATA_DIR)
+REDIS_URL: str = env.redis_url("REDIS_URL") or runtime_files.redis_url(DATA_DIR)
 REDIS_PREFIX: str = env.matching(
     "REDIS_PREFIX", "hyperwatch", r"[!-~]{1,100}\Z", "1 to 100 letters, digits and punctuation marks"
 )
@@ -108,7 +108,7 @@ if REDIS_URL:
     }
     CACHES = {
         "default": {
-            "BACKEND": "hyperwatch.api.counting.CountingRedis",
+            "BACKEND": "hyperwatch.limits.rate_counter.CountingRedis",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": REDIS_PREFIX,
             "OPTIONS": {"socket_timeout": 1.0, "socket_connect_timeout": 1.0},
@@ -117,12 +117,12 @@ if REDIS_URL:
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}}
     # Each client needs a few counters. Django's default of 300 entries would evict some, which then restart at 0.
-    CACHES = {"default": {"BACKEND": "hyperwatch.api.counting.CountingMemory", "OPTIONS": {"MAX_ENTRIES": 100_000}}}
+    CACHES = {"default": {"BACKEND": "hyperwatch.limits.rate_counter.CountingMemory", "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 
 # Kafka: unset means the broker of a running `up`, given or embedded
 KAFKA_BOOTSTRAP_SERVERS: str = env.servers("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_IS_GIVEN: bool = bool(KAFKA_BOOTSTRAP_SERVERS)
-KAFKA_BOOTSTRAP_SERVERS = KAFKA_BOOTSTRAP_SERVERS or addresses.kafka(DATA_DIR)
+KAFKA_BOOTSTRAP_SERVERS = KAFKA_BOOTSTRAP_SERVERS or runtime_files.kafka(DATA_DIR)
 KAFKA_TOPIC_TRANSACTIONS: str = env.topic("KAFKA_TOPIC_TRANSACTIONS", "hyperliquid.transactions")
 KAFKA_TOPIC_COMPUTED_DATA: str = env.topic("KAFKA_TOPIC_COMPUTED_DATA", "hyperliquid.computed_data")
 if KAFKA_TOPIC_COMPUTED_DATA == KAFKA_TOPIC_TRANSACTIONS:
@@ -180,7 +180,7 @@ configure_logging(LOG_LEVEL, LOG_FORMAT)
 for warning in warnings:
     logging.getLogger(__name__).warning(warning)
 
-DATABASES = {"default": dj_database_url.parse(DATABASE_URL or addresses.database_url(DATA_DIR))}
+DATABASES = {"default": dj_database_url.parse(DATABASE_URL or runtime_files.database_url(DATA_DIR))}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = None
 # Time limits for a host that drops packets; options in DATABASE_URL have priority.
@@ -218,9 +218,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "hyperwatch.security.SecurityHeadersMiddleware",
-    "hyperwatch.middleware.RequestLogMiddleware",
-    "hyperwatch.compression.CompressionMiddleware",
+    "hyperwatch.middleware.security_headers.SecurityHeadersMiddleware",
+    "hyperwatch.middleware.request_log.RequestLogMiddleware",
+    "hyperwatch.middleware.compression.CompressionMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -246,7 +246,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "hyperwatch.startpage.market",
+                "hyperwatch.pages.start.market",
             ]
         },
     }
@@ -280,8 +280,8 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["hyperwatch.api.keys.ReadsOpenWritesByKey"],
     "DEFAULT_THROTTLE_CLASSES": [
-        "hyperwatch.api.throttling.ReadThrottle",
-        "hyperwatch.api.throttling.WriteThrottle",
+        "hyperwatch.limits.throttling.ReadThrottle",
+        "hyperwatch.limits.throttling.WriteThrottle",
     ],
     "DEFAULT_FILTER_BACKENDS": ["hyperwatch.api.filters.StrictFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "hyperwatch.api.pagination.PageOrCursor",

@@ -6,24 +6,24 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
-from hyperwatch import health, socketpage, startpage
+from hyperwatch.pages import health, websocket_docs, start
 from hyperwatch.api.views import NotFoundView
-from hyperwatch.login import LoginForm
+from hyperwatch.pages.login import LoginForm
 
 # Its place goes to the lists' columns; its links are on the admin's first page.
 admin.site.enable_nav_sidebar = False
 admin.site.login_form = LoginForm
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", startpage.start, name="start"),
+    path("", start.start, name="start"),
     path("favicon.ico", RedirectView.as_view(url="/static/hyperwatch/icon.svg")),
     path("health", health.health, name="health"),
     path("health/ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/asyncapi", socketpage.asyncapi, name="asyncapi"),
-    path("docs/ws", socketpage.page, name="socket"),
+    path("api/asyncapi", websocket_docs.asyncapi, name="asyncapi"),
+    path("docs/ws", websocket_docs.page, name="socket"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     *(path("api/v1/", include(f"{room}.urls")) for room in [*settings.DOMAINS, "realtime"]),

@@ -11,7 +11,7 @@ from hyperwatch.api.filters import (
 )
 from hyperwatch.api.parameters import ADDRESS, AMOUNT, PRICE_RANGE, TIME_PARAMETER, one_of, whole_number
 from hyperwatch.formats import Side
-from realtime.reading import CoinFilter, CoinsFilter
+from realtime.rest.stream_viewset import CoinFilter, CoinsFilter
 
 RECENT = 20
 SIDE = one_of(Side)

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from hyperwatch.api.envelope import AgePlaceholder
 from liquidations import events, filters, serializers
 from liquidations.filters import RECENT
-from realtime.reading import StreamViewSet
+from realtime.rest.stream_viewset import StreamViewSet
 
 
 class LiquidationViewSet(ListModelMixin, StreamViewSet):

@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from hyperwatch.browsing import ReadOnlyAdmin
+from hyperwatch.admin_base import ReadOnlyAdmin
 from ratios.models import LongShortRatio
 
 

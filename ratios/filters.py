@@ -4,7 +4,7 @@ from typing import Any
 from hyperwatch.api.filters import Query, StrictFilterSet, ViewParameter, end_time, start_time
 from hyperwatch.api.parameters import one_of
 from ratios.models import INTERVALS
-from realtime.reading import CoinFilter, CoinsFilter
+from realtime.rest.stream_viewset import CoinFilter, CoinsFilter
 
 
 class CurrentFilter(StrictFilterSet):

@@ -6,8 +6,8 @@ from typing import Any, Self
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 
-from hyperwatch.fields import AmountField, CoinField, RatioField, not_nan
-from realtime.heads import latest_ids
+from hyperwatch.db.fields import (AmountField, CoinField, RatioField, not_nan)
+from realtime.storage.sequences import latest_ids
 from realtime.models import StoredFact
 
 # What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.

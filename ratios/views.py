@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from hyperwatch.api.envelope import AgePlaceholder
 from hyperwatch.api.filters import Query
 from ratios import filters, serializers
-from realtime.reading import StreamViewSet
+from realtime.rest.stream_viewset import StreamViewSet
 
 INTERVAL = "1h"
 # The newest intervals, and as many as a window of time may give.

@@ -6,9 +6,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from hyperwatch.browsing import ReadOnlyAdmin
-from realtime.dead_letters import ResendFailed, preview, resend
-from realtime.kafka import KafkaUnavailable
+from hyperwatch.admin_base import ReadOnlyAdmin
+from realtime.ingest.dead_letters import ResendFailed, preview, resend
+from realtime.kafka.admin import KafkaUnavailable
 from realtime.models import DeadLetter, Epoch, LostMessages, NewestOfCoin, StreamHead
 
 

@@ -8,6 +8,6 @@ class RealtimeConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("stream")
-        from realtime.heads import ensure_streams
+        from realtime.storage.sequences import ensure_streams
 
         post_migrate.connect(ensure_streams, sender=self)

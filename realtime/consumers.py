@@ -16,29 +16,15 @@ from django.conf import settings
 
 from hyperwatch import metrics
 from hyperwatch.api.keys import AuthUnavailable, can_read
-from hyperwatch.api.throttling import read_rate
-from realtime.bearers import key_watcher
-from realtime.hub import Hub, HubUnavailable, get_hub
-from realtime.limits import FixedWindow, client_address, connection_limiter, header
-from realtime.outlets import AsgiTransport
-from realtime.protocol import (
-    ClientFrame,
-    ClientMessage,
-    CloseCode,
-    Connected,
-    Error,
-    ErrorCode,
-    Limits,
-    Pong,
-    ProtocolError,
-    StreamRange,
-    Subscribed,
-    Subscriptions,
-    Unsubscribed,
-)
-from realtime.subscribers import Subscriber, SubscriberState, Transport
-from realtime.subscriptions import SNAPSHOT_MAX, Subscription, named_channels, subscriptions
-from realtime.words import CLOSES
+from hyperwatch.limits.throttling import read_rate
+from realtime.delivery.key_revocation import key_watcher
+from realtime.delivery.hub import Hub, HubUnavailable, get_hub
+from realtime.delivery.connection_limits import (FixedWindow, client_address, connection_limiter, header)
+from realtime.delivery.asgi_transport import AsgiTransport
+from realtime.protocol.vocabulary import (ClientFrame, ClientMessage, CloseCode, Connected, Error, ErrorCode, Limits, Pong, ProtocolError, StreamRange, Subscribed, Subscriptions, Unsubscribed)
+from realtime.delivery.subscribers import Subscriber, SubscriberState, Transport
+from realtime.protocol.subscriptions import (SNAPSHOT_MAX, Subscription, named_channels, subscriptions)
+from realtime.protocol.descriptions import CLOSES
 
 log = logging.getLogger(__name__)
 
@@ -280,7 +266,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
 
 def _connection(scope: Any) -> Any:
-    """The server's own end of it (hyperwatch/websocket.py), where the server has one."""
+    """The server's own end of it (hyperwatch/server/websocket.py), where the server has one."""
     return (scope.get("extensions") or {}).get("connection")
 
 

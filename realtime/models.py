@@ -5,7 +5,7 @@ import secrets
 from django.db import models
 from django.db.models.functions import MD5, Lower, Now
 
-from hyperwatch.fields import CoinField
+from hyperwatch.db.fields import CoinField
 
 
 class StoredFact(models.Model):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import msgspec
 
-from realtime.texts import Number
+from realtime.structs.output_types import Number
 
 if TYPE_CHECKING:
     from django.db.models.expressions import Combinable

@@ -4,7 +4,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from hyperwatch.api.views import ApiViewMixin
-from realtime import heads
+from realtime.storage import sequences
 
 
 class NewestSerializer(serializers.Serializer[object]):
@@ -28,5 +28,5 @@ class CoinViewSet(ApiViewMixin, ViewSet):
     errors = {}
 
     def list(self, request: Request) -> Response:
-        coins = heads.latest_by_coin()
+        coins = sequences.latest_by_coin()
         return Response({"coins": [{"coin": coin, "streams": streams} for coin, streams in coins.items()]})

@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from hyperwatch.browsing import ReadOnlyAdmin, wallet_link
+from hyperwatch.admin_base import ReadOnlyAdmin, wallet_link
 from transactions.models import Position, PositionSummary, Transaction
 
 

@@ -9,21 +9,9 @@ import msgspec
 from msgspec import Raw
 
 from hyperwatch.formats import AMOUNT, Side, TransactionSide, product, utc
-from realtime.messages import (
-    Address,
-    Amount,
-    BlockNumber,
-    Coin,
-    Hash,
-    Leverage,
-    SignedAmount,
-    decoder,
-    known_block,
-    object_or_none,
-    raw_data,
-)
+from realtime.structs.input_types import (Address, Amount, BlockNumber, Coin, Hash, Leverage, SignedAmount, decoder, known_block, object_or_none, raw_data)
 from realtime.streams import Fact, Row
-from realtime.texts import AddressText, AmountText, CoinText, HashText, JsonOf, LeverageText, SignedText, Time
+from realtime.structs.output_types import (AddressText, AmountText, CoinText, HashText, JsonOf, LeverageText, SignedText, Time)
 
 
 class TransactionType(StrEnum):

@@ -1,7 +1,7 @@
 from hyperwatch.api.filters import ParameterFilter, StrictFilterSet, ViewParameter, end_time, start_time
 from hyperwatch.api.parameters import ADDRESS, HASH, one_of
 from hyperwatch.formats import TransactionSide
-from realtime.reading import CoinsFilter
+from realtime.rest.stream_viewset import CoinsFilter
 from transactions.events import TransactionType
 
 

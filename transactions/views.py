@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from hyperwatch.api.parameters import HASH, invalid_parameter
 from hyperwatch.formats import ZERO_HASH
-from realtime.reading import StreamViewSet
+from realtime.rest.stream_viewset import StreamViewSet
 from transactions import filters, serializers
 from transactions.models import Position
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from hyperwatch.browsing import ReadOnlyAdmin, wallet_link
+from hyperwatch.admin_base import ReadOnlyAdmin, wallet_link
 from hyperwatch.formats import isoformat
 from realtime.streams import get_stream
 from whales.models import WhaleActivity, WhaleWatch

@@ -11,7 +11,7 @@ from rest_framework.viewsets import GenericViewSet
 from hyperwatch.api.filters import Query
 from hyperwatch.api.parameters import ID
 from hyperwatch.api.views import ApiViewMixin
-from realtime.reading import StreamViewSet
+from realtime.rest.stream_viewset import StreamViewSet
 from whales import filters, serializers
 from whales.models import WhaleWatch, has_activities
 

@@ -15,7 +15,7 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
 from hyperwatch.api.envelope import Details, error_response
-from hyperwatch.away import is_unavailable
+from hyperwatch.db.errors import is_unavailable
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
 
-from hyperwatch.asking import DatabaseExecutor
-from hyperwatch.away import DATABASE_UNAVAILABLE, normalize_db_errors
-from hyperwatch.together import BatchLoader
+from hyperwatch.db.executor import DatabaseExecutor
+from hyperwatch.db.errors import DATABASE_UNAVAILABLE, normalize_db_errors
+from hyperwatch.concurrency.batching import BatchLoader
 
 Q = TypeVar("Q")
 A = TypeVar("A")

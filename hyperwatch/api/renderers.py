@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
-from hyperwatch.api import clock, envelope, tables
+from hyperwatch.api import clock, envelope, csv_table
 
 
 class EnvelopeRenderer(BaseRenderer):
@@ -36,8 +36,8 @@ class EnvelopeRenderer(BaseRenderer):
 class CsvRenderer(EnvelopeRenderer):
     """The one list of an answer as CSV, without an envelope; an error stays what it is everywhere."""
 
-    media_type = tables.MEDIA_TYPE
-    format = tables.FORMAT
+    media_type = csv_table.MEDIA_TYPE
+    format = csv_table.FORMAT
 
     def render(
         self,
@@ -46,13 +46,13 @@ class CsvRenderer(EnvelopeRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         context = renderer_context or {}
-        response, table = context["response"], tables.table_for(context["view"])
+        response, table = context["response"], csv_table.table_for(context["view"])
         if response.exception or table is None:
             response["Content-Type"] = EnvelopeRenderer.media_type
             return super().render(data, accepted_media_type, renderer_context)
-        for header, value in tables.headers(context["request"], data).items():
+        for header, value in csv_table.headers(context["request"], data).items():
             response[header] = value
-        return tables.header_line(table.columns) + tables.data_lines(table.columns, data[table.name])
+        return csv_table.header_line(table.columns) + csv_table.data_lines(table.columns, data[table.name])
 
 
 class BrowsableEnvelopeRenderer(BrowsableAPIRenderer):

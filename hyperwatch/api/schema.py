@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.settings import api_settings
 
-from hyperwatch.api import envelope, tables
+from hyperwatch.api import envelope, csv_table
 from hyperwatch.api.filters import ParameterFilter
 from hyperwatch.api.parameters import Parameter
 from hyperwatch.api.serializers import BodySerializer
@@ -47,9 +47,9 @@ class EnvelopeSchema(AutoSchema):
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is not None:
             success = operation["responses"]["200"]
-            table = tables.table_for(self.view)
+            table = csv_table.table_for(self.view)
             success["content"] = {
-                media_type: _lines(table) if table and media_type == tables.MEDIA_TYPE else _wrapped(content["schema"])
+                media_type: _lines(table) if table and media_type == csv_table.MEDIA_TYPE else _wrapped(content["schema"])
                 for media_type, content in success["content"].items()
             }
             success["description"] = success["description"] or envelope.SUCCESS
@@ -78,7 +78,7 @@ class EnvelopeSchema(AutoSchema):
                 for name, told in self._filters()
                 if isinstance(told, ParameterFilter)
             ),
-            *([FORMAT] if tables.table_for(self.view) else []),
+            *([FORMAT] if csv_table.table_for(self.view) else []),
         ]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
@@ -145,7 +145,7 @@ def _wrapped(data: dict[str, Any]) -> dict[str, Any]:
     return {"schema": schema}
 
 
-def _lines(table: tables.Table) -> dict[str, Any]:
+def _lines(table: csv_table.Table) -> dict[str, Any]:
     first = ",".join(table.columns)
     return {"schema": {"type": "string", "description": f"First the line `{first}`, then one for each row."}}
 
@@ -162,7 +162,7 @@ def _seconds(what: str) -> dict[str, Any]:
 
 FORMAT = OpenApiParameter(
     str(api_settings.URL_FORMAT_OVERRIDE),
-    type={"type": "string", "enum": ["json", tables.FORMAT], "default": "json"},
+    type={"type": "string", "enum": ["json", csv_table.FORMAT], "default": "json"},
     description="csv gives the whole of what is asked for as a file, a line for each row, with the texts of the JSON.",
 )
 TIMESTAMP = {"type": "string", "format": "date-time"}
@@ -175,8 +175,8 @@ OF_VERSION = {
     "ETag": {"description": "Names what the answer says, until its stream moves on", "schema": {"type": "string"}},
 }
 OF_CSV = {
-    tables.HEAD_HEADER: {"description": "The head, of CSV made from a stream", "schema": {"type": "integer"}},
-    tables.EPOCH_HEADER: {"description": "The epoch, of CSV made from a stream", "schema": {"type": "string"}},
+    csv_table.HEAD_HEADER: {"description": "The head, of CSV made from a stream", "schema": {"type": "integer"}},
+    csv_table.EPOCH_HEADER: {"description": "The epoch, of CSV made from a stream", "schema": {"type": "string"}},
 }
 ERROR = {
     "type": "object",

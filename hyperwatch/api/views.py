@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from hyperwatch.api import tables
+from hyperwatch.api import csv_table
 from hyperwatch.api.filters import StrictFilterSet
 from hyperwatch.api.pagination import TAKES as PAGING
 from hyperwatch.api.pagination import reject_pages
@@ -38,7 +38,7 @@ class ApiViewMixin(APIView):
         for name in self.path_parameters.keys() & self.kwargs.keys():
             self.kwargs[name] = self.path_parameters[name].from_path(name, self.kwargs[name])
         reject_unknown(request.query_params, self.query_parameters(), getattr(self.filterset_class, "tolerated", ()))
-        if tables.is_csv(request):
+        if csv_table.is_csv(request):
             reject_pages(request.query_params)
         self.ensure_exists()
         if self.filterset_class and not self.detail:  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ class ApiViewMixin(APIView):
 
     def get_renderers(self) -> list[BaseRenderer]:
         """CSV too for whatever is a list."""
-        return [*super().get_renderers(), *([CsvRenderer()] if tables.table_for(self) else [])]
+        return [*super().get_renderers(), *([CsvRenderer()] if csv_table.table_for(self) else [])]
 
     def query_parameters(self) -> list[str]:
         """What the query may name, by any method: a browser writes to the address of the list that it looks at."""

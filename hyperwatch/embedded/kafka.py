@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from hyperwatch.embedded import CannotStartError, addresses
-from hyperwatch.embedded.held import acquire_lock
+from hyperwatch.embedded import CannotStartError, runtime_files
+from hyperwatch.embedded.file_lock import acquire_lock
 
 PRODUCER = 0
 BROKER = 1
@@ -57,7 +57,7 @@ class EmbeddedKafka:
     """
 
     def __init__(self, var: Path, topics: Iterable[tuple[str, int]]) -> None:
-        self._file = addresses.kafka_file(var)
+        self._file = runtime_files.kafka_file(var)
         self._topics = list(topics)
         self._address: IO[bytes] | None = None
         self._handle: int | None = None

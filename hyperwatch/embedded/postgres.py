@@ -19,10 +19,10 @@ from urllib.parse import quote
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
 from hyperwatch.embedded import CannotStartError
-from hyperwatch.embedded.account import Account, account_and_home, digest
+from hyperwatch.embedded.os_account import Account, account_and_home, digest
 from hyperwatch.embedded.binaries import find
-from hyperwatch.embedded.held import acquire_lock
-from hyperwatch.embedded.supervised import spawn, terminate
+from hyperwatch.embedded.file_lock import acquire_lock
+from hyperwatch.embedded.child_process import spawn, terminate
 
 NAME = "hyperwatch"
 PORT = 5432

@@ -12,7 +12,7 @@ from django.conf import settings
 from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.harness import apache_kafka
 from hyperwatch.harness.process import GivenProcess, Process, free_port, listens
-from realtime.kafka import create_topics, delete_topics, topics
+from realtime.kafka.admin import create_topics, delete_topics, topics
 
 
 class KafkaBroker(Process):

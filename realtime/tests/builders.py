@@ -10,9 +10,10 @@ from typing import Any
 
 from django.conf import settings
 
-from realtime.decoding import decode_batch
-from realtime.kafka import KafkaMessage
-from realtime.store import BatchWriter, StoredRows
+from realtime.ingest.decoder import decode_batch
+from realtime.kafka.consumer import KafkaMessage
+from realtime.ingest.writer import BatchWriter
+from realtime.storage.records import StoredRows
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 TIME = "2026-01-10T10:30:00Z"

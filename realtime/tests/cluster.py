@@ -22,10 +22,10 @@ from django.test import override_settings
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from hyperwatch.harness.postgres import Database
-from hyperwatch.health import READINESS_CACHE_SECONDS
+from hyperwatch.pages.health import READINESS_CACHE_SECONDS
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.kafka import create_topics
+from realtime.kafka.admin import create_topics
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import health, send
 from realtime.tests.websocket_client import Client, client, metric

@@ -10,10 +10,10 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.frames import make_event, pack
-from realtime.groups import group_name
-from realtime.publishing import group_message
-from realtime.store import StoredRows
+from realtime.protocol.frames import make_event, pack
+from realtime.delivery.channel_layer import group_name
+from realtime.delivery.publisher import group_message
+from realtime.storage.records import StoredRows
 
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 

@@ -1,4 +1,4 @@
-"""Whether a database holds what the demo market's messages come to (realtime/soak/truth.py), and nothing else."""
+"""Whether a database holds what the demo market's messages come to (hyperwatch/soak/oracle.py), and nothing else."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from hyperwatch.harness.postgres import Database
-from realtime.market import Market, OutgoingMessage
-from realtime.soak.truth import QUERIES, rows_of, shown
+from realtime.sources.simulator import Market, OutgoingMessage
+from hyperwatch.soak.oracle import QUERIES, rows_of, shown
 
 
 def market(seed: int, count: int) -> tuple[Market, list[OutgoingMessage]]:

@@ -11,9 +11,10 @@ from typing import Any
 from django.db import connection
 
 from hyperwatch.harness.app_process import AppProcess
-from realtime.ingest import Pipeline
-from realtime.kafka import KafkaConsumer, KafkaMessage, KafkaProducer
-from realtime.store import StoredRows
+from realtime.ingest.pipeline import Pipeline
+from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
+from realtime.kafka.producer import KafkaProducer
+from realtime.storage.records import StoredRows
 from realtime.tests.builders import NOW
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from realtime.kafka import KafkaMessage
+from realtime.kafka.consumer import KafkaMessage
 from realtime.models import Reason
 from realtime.tests.builders import (
     computed,

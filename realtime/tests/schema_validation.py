@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema_rs import Draft7Validator
 
-from realtime.asyncapi import document
+from realtime.protocol.asyncapi import document
 
 Place = tuple[str, str | None]
 

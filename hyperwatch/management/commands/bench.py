@@ -16,20 +16,20 @@ from hyperwatch.embedded import CannotStartError
 from hyperwatch.harness import host
 from hyperwatch.harness.postgres import COMPOSE_OPTIONS
 from hyperwatch.harness.services import services
-from realtime.bench import CannotMeasureError, hot
-from realtime.bench.churn import churn
-from realtime.bench.fanout import MODE_NAMES, Fanout, fanout
-from realtime.bench.ground import BenchEnvironment
-from realtime.bench.idle import idle
-from realtime.bench.ingest import PARTS, IngestOptions, ingest
-from realtime.bench.latency import Latency, latency
-from realtime.bench.peaks import Crash
-from realtime.bench.questions import GROUPS
-from realtime.bench.report import Report, show
-from realtime.bench.rest import Rest, rest
-from realtime.bench.servers import KINDS
-from realtime.bench.slow import slow
-from realtime.kafka import KafkaUnavailable
+from hyperwatch.bench import CannotMeasureError, cached_endpoints
+from hyperwatch.bench.churn import churn
+from hyperwatch.bench.fanout import MODE_NAMES, Fanout, fanout
+from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.bench.idle import idle
+from hyperwatch.bench.ingest import PARTS, IngestOptions, ingest
+from hyperwatch.bench.latency import Latency, latency
+from hyperwatch.bench.bursts import Crash
+from hyperwatch.bench.data.queries import GROUPS
+from hyperwatch.bench.report import Report, show
+from hyperwatch.bench.rest import Rest, rest
+from hyperwatch.bench.processes.server_variants import KINDS
+from hyperwatch.bench.slow_client import slow
+from realtime.kafka.admin import KafkaUnavailable
 
 Bench = Callable[[BenchEnvironment, dict[str, Any]], Report]
 
@@ -99,7 +99,7 @@ class Command(BaseCommand):
 
 
 def _needs_kafka(bench: str, options: dict[str, Any]) -> bool:
-    return bench in ("latency", "ingest") or bool(set(options.get("only", ())) & set(hot.GROUPS))
+    return bench in ("latency", "ingest") or bool(set(options.get("only", ())) & set(cached_endpoints.GROUPS))
 
 
 KEEP = "leaves the filled databases there, and finds them again"
@@ -202,7 +202,7 @@ def _ingest(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
     return ingest(ground, quick if ground.is_quick else asked)
 
 
-REST = (*GROUPS, *hot.GROUPS)
+REST = (*GROUPS, *cached_endpoints.GROUPS)
 
 
 def _add_rest(parser: ArgumentParser) -> None:

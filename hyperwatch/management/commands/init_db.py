@@ -9,9 +9,9 @@ from django.core.management.base import CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from hyperwatch.commanding import DatabaseCommand
-from realtime.heads import read_epoch, rotate_epoch
-from realtime.kafka import KafkaUnavailable, create_topics, topics
+from hyperwatch.management.base import DatabaseCommand
+from realtime.storage.sequences import read_epoch, rotate_epoch
+from realtime.kafka.admin import KafkaUnavailable, create_topics, topics
 
 
 class Command(DatabaseCommand):

@@ -4,9 +4,9 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 
-from hyperwatch.commanding import DatabaseCommand, database_hint
-from hyperwatch.server import CannotListenError, exit_process, serve
-from realtime.heads import read_epoch
+from hyperwatch.management.base import DatabaseCommand, database_hint
+from hyperwatch.server.daphne import CannotListenError, exit_process, serve
+from realtime.storage.sequences import read_epoch
 
 log = logging.getLogger(__name__)
 

@@ -11,15 +11,15 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from hyperwatch import server
-from hyperwatch.embedded import CannotStartError, addresses
+from hyperwatch.server import daphne
+from hyperwatch.embedded import CannotStartError, runtime_files
 from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
-from hyperwatch.embedded.parts import WorkerThreads
+from hyperwatch.embedded.worker_threads import WorkerThreads
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from hyperwatch.embedded.welcome import banner, made_password
-from realtime.consuming import run_consumer
-from realtime.kafka import topics
-from realtime.market import run_simulator
+from hyperwatch.embedded.banner import banner, made_password
+from realtime.ingest.runner import run_consumer
+from realtime.kafka.admin import topics
+from realtime.sources.simulator import run_simulator
 
 
 class Command(BaseCommand):
@@ -33,33 +33,33 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.is_demo = settings.SIMULATED_DATA = settings.DEMO_MARKET
-        self.parts = WorkerThreads(on_failure=server.stop)
+        self.parts = WorkerThreads(on_failure=daphne.stop)
         # Until the server sets handlers of its own, both take the way of Ctrl-C, through every `finally`.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
             with suppress(KeyboardInterrupt), ExitStack() as brought:
                 self.run(brought)
-        except (CannotStartError, server.CannotListenError) as error:
+        except (CannotStartError, daphne.CannotListenError) as error:
             raise CommandError(str(error)) from error
         if self.parts.failed:
             self.stderr.write(self.style.ERROR(f"{self.parts.failed} failed, so everything was ended"))
-        server.exit_process(1 if self.parts.failed else 0)
+        daphne.exit_process(1 if self.parts.failed else 0)
 
     def run(self, brought: ExitStack) -> None:
         # Said before anything is started.
-        server.ensure_bindable(settings.SERVER_HOST, settings.SERVER_PORT)
+        daphne.ensure_bindable(settings.SERVER_HOST, settings.SERVER_PORT)
         if not settings.KAFKA_IS_GIVEN:
             self.bring_kafka(brought)
         if not settings.DATABASE_URL:
             self.bring_postgres(brought)
         self.tell_other_shells(brought)
         self.prepare()
-        server.serve(on_start=self.start, before_end=self.parts.end)
+        daphne.serve(on_start=self.start, before_end=self.parts.end)
 
     def bring_postgres(self, brought: ExitStack) -> None:
         began = time.monotonic()
-        if addresses.is_database_published(settings.DATA_DIR):
+        if runtime_files.is_database_published(settings.DATA_DIR):
             raise CannotStartError("Another `make run` of this folder has a DATABASE_URL: end it, or set the same one")
         self.postgres = EmbeddedPostgres(settings.DATA_DIR)
         brought.callback(self.postgres.stop)
@@ -78,13 +78,13 @@ class Command(BaseCommand):
     def tell_other_shells(self, brought: ExitStack) -> None:
         """What was brought is found in any case; this is what was given, perhaps to this shell alone."""
         var = settings.DATA_DIR
-        brought.enter_context(addresses.publish_address(addresses.port_file(var), str(settings.SERVER_PORT)))
+        brought.enter_context(runtime_files.publish_address(runtime_files.port_file(var), str(settings.SERVER_PORT)))
         if settings.DATABASE_URL:
-            brought.enter_context(addresses.publish_address(addresses.database_file(var), settings.DATABASE_URL))
+            brought.enter_context(runtime_files.publish_address(runtime_files.database_file(var), settings.DATABASE_URL))
         if settings.REDIS_URL:
-            brought.enter_context(addresses.publish_address(addresses.redis_file(var), settings.REDIS_URL))
+            brought.enter_context(runtime_files.publish_address(runtime_files.redis_file(var), settings.REDIS_URL))
         if settings.KAFKA_IS_GIVEN:
-            brought.enter_context(addresses.publish_address(addresses.kafka_file(var), settings.KAFKA_BOOTSTRAP_SERVERS))
+            brought.enter_context(runtime_files.publish_address(runtime_files.kafka_file(var), settings.KAFKA_BOOTSTRAP_SERVERS))
 
     def prepare(self) -> None:
         began = time.monotonic()
@@ -97,7 +97,7 @@ class Command(BaseCommand):
     def start(self) -> None:
         if not settings.DATABASE_URL:
             self.parts.start("PostgreSQL", self.postgres.watch)
-        self.parts.start("The consumer", lambda stop: run_consumer(stop, server.loop()))
+        self.parts.start("The consumer", lambda stop: run_consumer(stop, daphne.loop()))
         if self.is_demo:
             self.parts.start("The demo market", demo_market)
         self.stdout.write(self.greeting)

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from hyperwatch.api import clock
 from hyperwatch.tests.api_client import content, download, get, walk, with_format
 from liquidations.serializers import LiquidationSerializer
-from realtime import exporting
+from realtime.rest import csv_export
 from realtime.tests.builders import (
     HASH,
     OTHER_WALLET,
@@ -126,7 +126,7 @@ def test_a_list_without_rows_is_its_first_line() -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(exporting, "CHUNK", 25)
+    monkeypatch.setattr(csv_export, "CHUNK", 25)
     return 25
 
 

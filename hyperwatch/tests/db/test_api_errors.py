@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from hyperwatch.tests.api_client import ask, bearer, write
-from realtime import heads
+from realtime.storage import sequences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,7 +95,7 @@ def test_a_failure_of_ours_is_logged_and_told_without_its_text(
     def fail(*_asked: Any) -> None:
         raise ValueError("the password is swordfish")
 
-    monkeypatch.setattr(heads, "moment_of", fail)
+    monkeypatch.setattr(sequences, "moment_of", fail)
     with caplog.at_level(logging.ERROR):
         told = ask("/liquidations", 500)
     assert "swordfish" not in json.dumps(told)

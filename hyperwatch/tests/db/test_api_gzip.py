@@ -8,8 +8,8 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from hyperwatch.compression import CompressionMiddleware, takes_gzip
-from realtime import exporting
+from hyperwatch.middleware.compression import CompressionMiddleware, takes_gzip
+from realtime.rest import csv_export
 from realtime.tests.builders import liquidation, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,7 +51,7 @@ def test_a_small_answer_a_page_and_what_is_not_the_api_stay_as_they_are() -> Non
 
 @pytest.mark.usefixtures("facts")
 def test_csv_is_one_file_whose_pieces_can_be_read_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "CHUNK", 20)
+    monkeypatch.setattr(csv_export, "CHUNK", 20)
     plain, packed = get("/liquidations?format=csv"), get("/liquidations?format=csv", **TAKES)
     assert packed["Content-Encoding"] == "gzip"
     assert not packed.has_header("Content-Length")

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch.api.throttling import rate_counter, read_rate
+from hyperwatch.limits.throttling import rate_counter, read_rate
 from hyperwatch.metrics import THROTTLE_BYPASSED_REQUESTS_TOTAL
 from hyperwatch.tests.api_client import ask, bearer
 
@@ -97,7 +97,7 @@ def test_writes_are_counted_apart_from_reads() -> None:
 def test_while_redis_is_away_requests_pass_and_a_metric_counts_them(settings: Settings) -> None:
     settings.CACHES = {
         "default": {
-            "BACKEND": "hyperwatch.api.counting.CountingRedis",
+            "BACKEND": "hyperwatch.limits.rate_counter.CountingRedis",
             "LOCATION": "redis://127.0.0.1:1/0",
         }
     }

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
 from hyperwatch.tests.api_client import ask, bearer, check_refused, content, download, with_format
-from realtime import exporting
+from realtime.rest import csv_export
 from realtime.tests.builders import HASH, stored, transaction
 from transactions.serializers import TransactionSerializer
 
@@ -74,7 +74,7 @@ def test_while_the_database_is_away_the_answer_is_to_come_again(path: str, monke
 
 
 def test_the_head_of_an_export_costs_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "CHUNK", 10)
+    monkeypatch.setattr(csv_export, "CHUNK", 10)
     stored(*(transaction(raw_data={"tid": tid}) for tid in range(30)))
     with CaptureQueriesContext(connection) as queries:
         response = Client().head(with_format("/transactions"))

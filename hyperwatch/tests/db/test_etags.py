@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from hyperwatch.api import clock
 from realtime.models import Epoch
-from realtime.retention import prune
+from realtime.storage.retention import prune
 from realtime.streams import get_stream
 from realtime.tests.builders import WALLET, liquidation, liquidation_map, ratio, stored, transaction
 from whales.models import WhaleWatch

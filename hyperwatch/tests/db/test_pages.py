@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch import health
+from hyperwatch.pages import health
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
@@ -137,7 +137,7 @@ def test_an_id_that_is_not_a_sensible_one_is_replaced(bad: str) -> None:
 
 
 def test_log_lines_for_machines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
-    from hyperwatch.logging import configure_logging
+    from hyperwatch.log_config import configure_logging
 
     try:
         configure_logging("INFO", "json")

@@ -16,9 +16,10 @@ from django.db import connection, connections
 from django.db.backends.utils import CursorWrapper
 from pytest_django.fixtures import Settings
 
-from hyperwatch.api import clock, throttling
-from hyperwatch.door import HttpReply
-from hyperwatch.handler import ThreadedHandler
+from hyperwatch.api import clock
+from hyperwatch.limits import throttling
+from hyperwatch.cache.cache_middleware import HttpReply
+from hyperwatch.server.asgi_handler import ThreadedHandler
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.builders import liquidation, liquidation_map, ratio, stored, transaction
@@ -184,7 +185,7 @@ def test_csv_is_the_views(handler: HandlerUnderTest) -> None:
 def _stop_the_clocks(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     settings.ALLOWED_HOSTS = ["testserver"]
     monkeypatch.setattr(clock, "now", lambda: NOW)
-    monkeypatch.setattr("hyperwatch.api.throttling.time.time", lambda: NOW.timestamp())
+    monkeypatch.setattr("hyperwatch.limits.throttling.time.time", lambda: NOW.timestamp())
 
 
 @pytest.mark.parametrize("path", KEPT)
@@ -249,7 +250,7 @@ def test_where_nothing_is_kept_everybody_is_answered_all_the_same(
     async def crowd() -> list[HttpReply]:
         await handler.enter(RECENT)
         with monkeypatch.context() as patch:
-            patch.setattr("hyperwatch.door.kept_answers.find", lambda *_: None)
+            patch.setattr("hyperwatch.cache.cache_middleware.kept_answers.find", lambda *_: None)
             return await asyncio.gather(*(handler.enter(RECENT) for _ in range(10)))
 
     assert [answer.status for answer in asyncio.run(crowd())] == [200] * 10
@@ -280,7 +281,7 @@ def test_whoever_is_answered_at_the_door_is_counted(handler: HandlerUnderTest, s
 def test_in_redis_they_are_counted_alike(
     handler: HandlerUnderTest, settings: Settings, redis_server: RedisServer
 ) -> None:
-    backend = "hyperwatch.api.counting.CountingRedis"
+    backend = "hyperwatch.limits.rate_counter.CountingRedis"
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": redis_server.url, "KEY_PREFIX": "door"}}
     assert_all_are_counted(handler, settings)
 
@@ -304,8 +305,8 @@ def test_while_the_database_is_away_the_door_has_nothing_to_say(
     async def statuses() -> list[int]:
         answers = [await handler.enter(RECENT)]
         with monkeypatch.context() as away:
-            away.setattr("hyperwatch.door.read_versions", _away)
-            away.setattr("realtime.heads.moment_of", _away)
+            away.setattr("hyperwatch.cache.cache_middleware.read_versions", _away)
+            away.setattr("realtime.storage.sequences.moment_of", _away)
             answers.append(await handler.enter(RECENT))
         return [answer.status for answer in [*answers, await handler.enter(RECENT)]]
 

@@ -11,7 +11,7 @@ from hyperwatch.api.serializers import FactSerializer
 from hyperwatch.tests.api_client import get
 from liquidations.serializers import LiquidationMapSerializer, LiquidationSerializer
 from ratios.serializers import RatioSerializer
-from realtime.columns import row_reader
+from realtime.storage.copy_format import row_reader
 from realtime.streams import get_stream
 from realtime.tests.builders import (
     WALLET,

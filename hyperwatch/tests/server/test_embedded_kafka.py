@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from hyperwatch.embedded import CannotStartError, addresses
+from hyperwatch.embedded import CannotStartError, runtime_files
 from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
 from hyperwatch.tests.services.environment import ROOT
-from realtime.kafka import KafkaConsumer, KafkaProducer, existing_topics, topics
+from realtime.kafka.consumer import KafkaConsumer
+from realtime.kafka.producer import KafkaProducer
+from realtime.kafka.admin import existing_topics, topics
 
 PRODUCE = 0
 REQUEST_TIMED_OUT = 7
@@ -63,7 +65,7 @@ def read(consumer: KafkaConsumer, count: int, seconds: float = 20.0) -> list[byt
 
 
 def test_a_group_goes_on_where_a_member_in_another_process_left(broker: EmbeddedKafka, tmp_path: Path) -> None:
-    address = addresses.kafka(tmp_path)
+    address = runtime_files.kafka(tmp_path)
     elsewhere(PRODUCE_THERE, address)
     first = elsewhere(CONSUME_HALF_THERE, address).split()
     consumer = KafkaConsumer()
@@ -77,18 +79,18 @@ def test_it_has_the_topics_it_was_given(broker: EmbeddedKafka) -> None:
 
 
 def test_its_address_is_there_while_it_runs_and_gone_afterwards(tmp_path: Path) -> None:
-    assert addresses.kafka(tmp_path) == ""
+    assert runtime_files.kafka(tmp_path) == ""
     with EmbeddedKafka(tmp_path, [("a", 1)]) as address:
-        assert addresses.kafka(tmp_path) == address
-    assert addresses.kafka(tmp_path) == ""
-    assert not addresses.kafka_file(tmp_path).exists()
+        assert runtime_files.kafka(tmp_path) == address
+    assert runtime_files.kafka(tmp_path) == ""
+    assert not runtime_files.kafka_file(tmp_path).exists()
 
 
 def test_the_address_of_a_killed_run_misleads_nobody(tmp_path: Path) -> None:
-    addresses.kafka_file(tmp_path).write_text("127.0.0.1:9\n")
-    assert addresses.kafka(tmp_path) == ""
+    runtime_files.kafka_file(tmp_path).write_text("127.0.0.1:9\n")
+    assert runtime_files.kafka(tmp_path) == ""
     with EmbeddedKafka(tmp_path, [("a", 1)]) as address:
-        assert addresses.kafka(tmp_path) == address
+        assert runtime_files.kafka(tmp_path) == address
 
 
 def test_a_second_one_in_the_same_folder_is_refused(broker: EmbeddedKafka, tmp_path: Path) -> None:

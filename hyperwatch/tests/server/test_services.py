@@ -7,7 +7,7 @@ from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Start
-from realtime.kafka import existing_topics, topics
+from realtime.kafka.admin import existing_topics, topics
 
 
 def test_the_shell_lends_no_service_to_the_settings() -> None:

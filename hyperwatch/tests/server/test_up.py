@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from hyperwatch import server
-from hyperwatch.embedded import addresses
-from hyperwatch.embedded.kept import read_or_create, write_secret
-from hyperwatch.embedded.parts import WorkerThreads
+from hyperwatch.server import daphne
+from hyperwatch.embedded import runtime_files
+from hyperwatch.embedded.local_secrets import read_or_create, write_secret
+from hyperwatch.embedded.worker_threads import WorkerThreads
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.postgres import Database
@@ -68,14 +68,14 @@ def test_a_part_that_is_told_to_stop_has_not_failed() -> None:
 def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(server.CannotListenError, match=rf"Port {port} is taken.*PORT={port + 1}"):
-            server.ensure_bindable("127.0.0.1", port)
-    server.ensure_bindable("127.0.0.1", port)
+        with pytest.raises(daphne.CannotListenError, match=rf"Port {port} is taken.*PORT={port + 1}"):
+            daphne.ensure_bindable("127.0.0.1", port)
+    daphne.ensure_bindable("127.0.0.1", port)
 
 
 def test_an_address_of_another_machine_is_told_by_the_settings_name() -> None:
-    with pytest.raises(server.CannotListenError, match=r"SERVER_HOST=192\.0\.2\.1"):
-        server.ensure_bindable("192.0.2.1", 8080)
+    with pytest.raises(daphne.CannotListenError, match=r"SERVER_HOST=192\.0\.2\.1"):
+        daphne.ensure_bindable("192.0.2.1", 8080)
 
 
 @pytest.fixture
@@ -180,12 +180,12 @@ def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
 
 def test_every_address_is_told_while_it_lasts_to_the_same_user_alone(tmp_path: Path) -> None:
     for file, found in (
-        (addresses.database_file(tmp_path), addresses.database_url),
-        (addresses.redis_file(tmp_path), addresses.redis_url),
-        (addresses.kafka_file(tmp_path), addresses.kafka),
+        (runtime_files.database_file(tmp_path), runtime_files.database_url),
+        (runtime_files.redis_file(tmp_path), runtime_files.redis_url),
+        (runtime_files.kafka_file(tmp_path), runtime_files.kafka),
     ):
         before = found(tmp_path)
-        with addresses.publish_address(file, "the first's"), addresses.publish_address(file, "another's"):
+        with runtime_files.publish_address(file, "the first's"), runtime_files.publish_address(file, "another's"):
             assert found(tmp_path) == "the first's"
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert found(tmp_path) == before

@@ -18,7 +18,7 @@ from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import DATA_DIR, given
 from hyperwatch.tests.services.tables import empty_tables
-from realtime.kafka import create_topics
+from realtime.kafka.admin import create_topics
 
 Folders = pytest.TempPathFactory
 

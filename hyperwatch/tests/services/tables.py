@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from realtime.heads import ensure_streams
+from realtime.storage.sequences import ensure_streams
 
 # Written by `migrate`, and cached in Django by primary key.
 MIGRATED = {"django_content_type", "auth_permission"}

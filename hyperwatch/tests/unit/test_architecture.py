@@ -19,27 +19,27 @@ DOMAIN_FILES = {
 
 FORMATS = (
     "hyperwatch.__version__",
-    "hyperwatch.afterwards",
-    "hyperwatch.asking",
-    "hyperwatch.away",
+    "hyperwatch.concurrency.after_response",
+    "hyperwatch.db.executor",
+    "hyperwatch.db.errors",
     "hyperwatch.formats",
     "hyperwatch.metrics",
-    "hyperwatch.fields",
-    "hyperwatch.browsing",
+    "hyperwatch.db.fields",
+    "hyperwatch.admin_base",
     "hyperwatch.api",
-    "hyperwatch.commanding",
+    "hyperwatch.management.base",
     "hyperwatch.concurrency",
-    "hyperwatch.patience",
-    "hyperwatch.together",
+    "hyperwatch.db.statement_timeout",
+    "hyperwatch.concurrency.batching",
 )
-FRAME = (*FORMATS, "hyperwatch.logging")
+FRAME = (*FORMATS, "hyperwatch.log_config")
 FACE_FOR_DOMAINS = (
-    "realtime.streams", "realtime.messages", "realtime.texts", "realtime.models", "realtime.heads", "realtime.reading",
+    "realtime.streams", "realtime.structs.input_types", "realtime.structs.output_types", "realtime.models", "realtime.storage.sequences", "realtime.rest.stream_viewset",
 )  # fmt: skip
 FACE_FOR_ASSEMBLY = (
-    "realtime.streams", "realtime.heads", "realtime.kafka", "realtime.losses", "realtime.consuming", "realtime.market",
-    "realtime.routing", "realtime.asyncapi", "realtime.bench", "realtime.soak", "realtime.sending",
-    "realtime.database_metrics",
+    "realtime.streams", "realtime.storage.sequences", "realtime.kafka", "realtime.ingest.data_loss", "realtime.ingest.runner", "realtime.market",
+    "realtime.routing", "realtime.protocol.asyncapi", "realtime.bench", "realtime.soak", "realtime.kafka.bulk_producer",
+    "realtime.storage.database_metrics",
 )  # fmt: skip
 MEASURING = ("hyperwatch.harness", "realtime.bench", "realtime.soak")
 
@@ -111,7 +111,7 @@ def test_the_client_can_be_copied_out() -> None:
 
 @pytest.mark.parametrize("domain", sorted(DOMAINS))
 def test_events_know_no_database_no_rest_and_no_channels(domain: str) -> None:
-    forbidden = ("django", "rest_framework", "channels", "realtime.models", "hyperwatch.fields")
+    forbidden = ("django", "rest_framework", "channels", "realtime.models", "hyperwatch.db.fields")
     assert {name for name in imports(ROOT / domain / "events.py") if is_in(name, forbidden)} == set()
 
 
@@ -119,7 +119,7 @@ def test_events_know_no_database_no_rest_and_no_channels(domain: str) -> None:
     "module", ["consumers", "subscriptions", "protocol", "feed", "history", "filter_groups", "subscribers", "outlets"]
 )
 def test_the_websocket_asks_the_hub_and_not_the_database(module: str) -> None:
-    forbidden = ("django.db", "realtime.models", "realtime.backfill", *DOMAINS)
+    forbidden = ("django.db", "realtime.models", "realtime.delivery.backfill", *DOMAINS)
     assert {name for name in imports(ROOT / "realtime" / f"{module}.py") if is_in(name, forbidden)} == set()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperwatch.configuration import InvalidSettings
+from hyperwatch.env import InvalidSettings
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.unit.test_settings_docs import settings_with
 

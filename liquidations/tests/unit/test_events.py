@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from liquidations.models import Liquidation
-from realtime.decoding import decode_batch
-from realtime.kafka import KafkaMessage
+from realtime.ingest.decoder import decode_batch
+from realtime.kafka.consumer import KafkaMessage
 from realtime.tests.builders import (
     HASH,
     NOW,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ratios.models import LongShortRatio
-from realtime.decoding import decode_batch
-from realtime.kafka import KafkaMessage
+from realtime.ingest.decoder import decode_batch
+from realtime.kafka.consumer import KafkaMessage
 from realtime.tests.builders import NOW, ratio, stored
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from realtime import recording
-from realtime.kafka import KafkaUnavailable, create_topics
-from realtime.meter import ProgressMeter
-from realtime.sending import BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names
+from realtime.sources import recordings
+from realtime.kafka.admin import KafkaUnavailable, create_topics
+from realtime.management.progress import ProgressMeter
+from realtime.kafka.bulk_producer import (BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names)
 
 # As long as the brokers may take for the last of it.
 LAST_SECONDS = 30.0
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, files: list[str], rate: float, **_options: Any) -> None:
-        missing = [name for name in files if name != recording.STDIN and not Path(name).is_file()]
+        missing = [name for name in files if name != recordings.STDIN and not Path(name).is_file()]
         if missing:
             raise CommandError(f"no such file: {', '.join(missing)}")
         try:
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 finally:
                     outbox.close(LAST_SECONDS)
             outbox.check()
-        except (OSError, recording.BadLineError, NotAcknowledgedError) as problem:
+        except (OSError, recordings.BadLineError, NotAcknowledgedError) as problem:
             raise CommandError(f"{problem}; {_what_was_sent(outbox, meter)}") from problem
         if stop.is_set():
             raise CommandError(f"stopped; {_what_was_sent(outbox, meter)}")
@@ -69,7 +69,7 @@ class Command(BaseCommand):
 def _send(files: list[str], outbox: BoundedProducer, rate: float, stop: Event, meter: ProgressMeter) -> None:
     names, done, began = topic_names(), 0, time.monotonic()
     for name in files:
-        for size, message in recording.read(name, set(names)):
+        for size, message in recordings.read(name, set(names)):
             if rate > 0:
                 stop.wait(max(0.0, outbox.sent / rate - (time.monotonic() - began)))
             if stop.is_set():
@@ -85,6 +85,6 @@ def _what_was_sent(outbox: BoundedProducer, meter: ProgressMeter) -> str:
 
 
 def _total(files: list[str]) -> int | None:
-    if recording.STDIN in files:
+    if recordings.STDIN in files:
         return None
     return sum(Path(name).stat().st_size for name in files)

@@ -15,11 +15,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from realtime import market, recording
-from realtime.market.feed import limited, live
-from realtime.market.simulation import FASTEST
-from realtime.meter import ProgressMeter
-from realtime.sending import BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names, wait_for_kafka
+from realtime.sources import simulator, recordings
+from realtime.sources.simulator.live_runner import limited, live
+from realtime.sources.simulator.simulation import FASTEST
+from realtime.management.progress import ProgressMeter
+from realtime.kafka.bulk_producer import (BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names, wait_for_kafka)
 from realtime.streams import watch_wallets
 
 LAST_SECONDS = 30.0
@@ -35,18 +35,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--rate", type=_rate, default=market.DEFAULT_RATE, help="messages a second, or max (%(default)g)")
+        add("--rate", type=_rate, default=simulator.DEFAULT_RATE, help="messages a second, or max (%(default)g)")
         add("--duration", type=float, help="end after so many seconds of the market's time (never)")
         add("--count", type=int, help="end after so many messages (never)")
         add(
             "--seed",
             type=int,
-            default=market.DEFAULT_SEED,
+            default=simulator.DEFAULT_SEED,
             help="another number, another market (%(default)s)",
         )
         add("--start", type=_time, help="the time of the first message, ISO 8601 (now)")
-        add("--coins", type=int, default=market.DEFAULT_COINS, help="how many coins are traded (%(default)s)")
-        add("--wallets", type=int, default=market.DEFAULT_WALLETS, help="how many wallets trade (%(default)s)")
+        add("--coins", type=int, default=simulator.DEFAULT_COINS, help="how many coins are traded (%(default)s)")
+        add("--wallets", type=int, default=simulator.DEFAULT_WALLETS, help="how many wallets trade (%(default)s)")
         add("--no-watch", action="store_true", help="do not put the market's whales on the watch list")
         add(
             "--output",
@@ -98,14 +98,14 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(str(error)) from error
 
-    def _write_file(self, name: str, messages: Iterable[market.OutgoingMessage]) -> None:
-        is_stdout, kinds = name == recording.STDIN, Counter[str]()
+    def _write_file(self, name: str, messages: Iterable[simulator.OutgoingMessage]) -> None:
+        is_stdout, kinds = name == recordings.STDIN, Counter[str]()
         with (
             nullcontext(sys.stdout.buffer) if is_stdout else Path(name).open("wb") as file,
             ProgressMeter(self.stderr) as meter,
         ):
             for number, message in enumerate(messages, start=1):
-                file.write(recording.write(message.topic, message.key, message.value))
+                file.write(recordings.write(message.topic, message.key, message.value))
                 kinds[message.kind] += 1
                 meter.at(number)
         if not is_stdout:
@@ -118,14 +118,14 @@ class Command(BaseCommand):
             self.stdout.write(f"  {kind:24}{number:>12,}")
 
 
-def _market(options: dict[str, Any], start: datetime) -> market.Market:
+def _market(options: dict[str, Any], start: datetime) -> simulator.Market:
     try:
-        return market.Market(seed=options["seed"], start=start, coins=options["coins"], wallets=options["wallets"])
+        return simulator.Market(seed=options["seed"], start=start, coins=options["coins"], wallets=options["wallets"])
     except ValueError as impossible:
         raise CommandError(str(impossible)) from impossible
 
 
-def _watch(simulated: market.Market) -> None:
+def _watch(simulated: simulator.Market) -> None:
     try:
         watch_wallets(simulated.whales)
     except DatabaseError as error:

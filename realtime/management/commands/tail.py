@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, DjangoHelpFor
 from websockets.exceptions import InvalidURI
 
 from realtime.client import Client, Event, Fact, Gap, Snapshot, StreamError
-from realtime.lines import format_fact
+from realtime.management.line_format import format_fact
 from realtime.streams import Param, channels
 
 EVERYWHERE = {"0.0.0.0": "localhost", "": "localhost", "::": "localhost"}  # noqa: S104

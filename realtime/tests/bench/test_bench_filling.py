@@ -3,8 +3,9 @@
 import pytest
 
 from hyperwatch.harness.postgres import Database
-from realtime.bench import CannotMeasureError, filling, population
-from realtime.bench.recipes import RECIPES
+from hyperwatch.bench import CannotMeasureError
+from hyperwatch.bench.data import table_fill, distributions
+from hyperwatch.bench.data.stream_recipes import RECIPES
 from realtime.streams import get_stream
 
 SIZE, SEED = 3_000, 7
@@ -30,14 +31,14 @@ NEWEST_ROWS = "SELECT DISTINCT ON (coin) coin, {time}, id FROM {table} ORDER BY 
 
 
 def fill(database: Database, *streams: str, size: int = SIZE, seed: int = SEED) -> None:
-    filling.fill(database.url, size, streams or RECIPES, seed, lambda text: None)
+    table_fill.fill(database.url, size, streams or RECIPES, seed, lambda text: None)
 
 
 def test_numbers_counters_and_the_newest_of_each_coin_are_right(
     fresh_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filling, "WORTH_DROPPING", 1_000)
-    monkeypatch.setattr(filling, "CHUNK", 700)
+    monkeypatch.setattr(table_fill, "WORTH_DROPPING", 1_000)
+    monkeypatch.setattr(table_fill, "CHUNK", 700)
     before = fresh_database.query(DEFINED), fresh_database.query(CONSTRAINTS)
     fill(fresh_database)
     assert (fresh_database.query(DEFINED), fresh_database.query(CONSTRAINTS)) == before
@@ -55,15 +56,15 @@ def test_numbers_counters_and_the_newest_of_each_coin_are_right(
 def test_who_is_asked_for_is_there(fresh_database: Database) -> None:
     fill(fresh_database, "liquidations", "transactions")
     coins = dict(fresh_database.query("SELECT coin, count(*) FROM liquidations GROUP BY 1"))
-    assert {population.coin(population.RARE_COIN + number) for number in range(population.RARE)} <= set(coins)
+    assert {distributions.coin(distributions.RARE_COIN + number) for number in range(distributions.RARE)} <= set(coins)
     assert coins["C001"] == max(coins.values())
     wallets = dict(fresh_database.query("SELECT user_address, count(*) FROM liquidations GROUP BY 1"))
-    assert wallets[population.wallet(0)] == max(wallets.values())
-    assert wallets[population.wallet(population.RARE_WALLET)] == 1
-    above = population.value_above(0.01)
+    assert wallets[distributions.wallet(0)] == max(wallets.values())
+    assert wallets[distributions.wallet(distributions.RARE_WALLET)] == 1
+    above = distributions.value_above(0.01)
     passed = fresh_database.value("SELECT count(*) FROM liquidations WHERE liquidation_value_usd > %s", above)
     assert 10 < passed < 60
-    fills = fresh_database.value("SELECT count(*) FROM transactions WHERE tx_hash = %s", population.tx_hash(SEED, 9))
+    fills = fresh_database.value("SELECT count(*) FROM transactions WHERE tx_hash = %s", distributions.tx_hash(SEED, 9))
     assert fills == 3
 
 

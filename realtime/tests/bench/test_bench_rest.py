@@ -2,8 +2,8 @@
 
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
-from realtime.bench.hot import HOT
-from realtime.bench.questions import GROUPS, QUERIES
+from hyperwatch.bench.cached_endpoints import HOT
+from hyperwatch.bench.data.queries import GROUPS, QUERIES
 from realtime.tests.bench.bench_command import bench, left_in
 
 

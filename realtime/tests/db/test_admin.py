@@ -7,9 +7,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from hyperwatch.browsing import MAX_COUNT, ReadOnlyAdmin
+from hyperwatch.admin_base import MAX_COUNT, ReadOnlyAdmin
 from hyperwatch.harness.kafka import MockKafka
-from realtime.kafka import KafkaConsumer
+from realtime.kafka.consumer import KafkaConsumer
 from realtime.models import DeadLetter
 from realtime.tests import builders
 from realtime.tests.builders import message, stored

@@ -11,13 +11,15 @@ from django.db import DatabaseError, OperationalError, connection
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime import kafka, losses
-from realtime.decoding import DecodedBatch, decode_batch
-from realtime.due import OffsetGap, OffsetTracker, Read
-from realtime.ingest import Pipeline
-from realtime.kafka import KafkaConsumer, KafkaMessage
+from realtime import kafka
+from realtime.ingest import data_loss
+from realtime.ingest.decoder import DecodedBatch, decode_batch
+from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker, Read
+from realtime.ingest.pipeline import Pipeline
+from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
 from realtime.models import DeadLetter, LostMessages
-from realtime.store import BatchRejected, BatchWriter, StoredRows
+from realtime.ingest.writer import BatchRejected, BatchWriter
+from realtime.storage.records import StoredRows
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import Told, ingesting, send
 from transactions.models import Transaction
@@ -63,7 +65,7 @@ def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
         read.extend(batch)
         return decode_batch(batch, now)
 
-    monkeypatch.setattr("realtime.ingest.decode_batch", reading)
+    monkeypatch.setattr("realtime.ingest.pipeline.decode_batch", reading)
     with ingesting(again):
         wait_until(lambda: Transaction.objects.count() == 6, "the next message", 30)
     assert len(read) == 6
@@ -115,7 +117,7 @@ class Holed(Standing):
 def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stop, consumer, keep = threading.Event(), Holed(), losses._keep
+    stop, consumer, keep = threading.Event(), Holed(), data_loss._keep
 
     def store(_self: BatchWriter, _batch: DecodedBatch, _texts: object) -> list[StoredRows]:
         consumer.done.append("stored")
@@ -130,7 +132,7 @@ def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_i
         stop.set()
 
     monkeypatch.setattr(BatchWriter, "store", store)
-    monkeypatch.setattr(losses, "_keep", keep_at_last)
+    monkeypatch.setattr(data_loss, "_keep", keep_at_last)
     Pipeline(consumer, lambda _: None, stop).run(4)
     told = ["tried to tell", "passed over 11 to 19"]
     assert consumer.done == ["stored", "tried to tell", "committed 20", *told]

@@ -14,12 +14,13 @@ from pytest_django.fixtures import Settings
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.api_client import ask, get
 from hyperwatch.tests.services.waiting import wait_until
-from realtime import retention
-from realtime.decoding import DecodedBatch
-from realtime.heads import read_positions
+from realtime.storage import retention
+from realtime.ingest.decoder import DecodedBatch
+from realtime.storage.sequences import read_positions
 from realtime.models import DeadLetter
-from realtime.retention import PRUNE_MARGIN, cutoffs, prune
-from realtime.store import BatchWriter, StoredRows
+from realtime.storage.retention import PRUNE_MARGIN, cutoffs, prune
+from realtime.ingest.writer import BatchWriter
+from realtime.storage.records import StoredRows
 from realtime.streams import get_stream
 from realtime.tests.builders import liquidation, liquidation_map, position_summary, ratio, stored
 from realtime.tests.ingest_helpers import Told, ingesting, send

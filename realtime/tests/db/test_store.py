@@ -12,13 +12,14 @@ import pytest
 from django.db import IntegrityError, connection
 from prometheus_client import REGISTRY
 
-from realtime.backfill import read_events
-from realtime.decoding import decode_batch
-from realtime.frames import make_event
-from realtime.heads import read_positions
-from realtime.kafka import KafkaMessage
+from realtime.delivery.backfill import read_events
+from realtime.ingest.decoder import decode_batch
+from realtime.protocol.frames import make_event
+from realtime.storage.sequences import read_positions
+from realtime.kafka.consumer import KafkaMessage
 from realtime.models import DeadLetter, NewestOfCoin, StreamHead
-from realtime.store import BatchRejected, BatchWriter, StoredRows
+from realtime.ingest.writer import BatchRejected, BatchWriter
+from realtime.storage.records import StoredRows
 from realtime.streams import all_streams, channels
 from realtime.tests.builders import (
     NOW,
@@ -336,7 +337,7 @@ def test_a_commit_that_never_came_leaves_nothing_behind() -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr("realtime.store.checkpoint", broken_off)
+        patch.setattr("realtime.ingest.writer.checkpoint", broken_off)
         stored(transaction())
     assert stored(transaction())[0].rows[0].seq == 1
     assert WhaleActivity.objects.count() == 0

@@ -10,7 +10,7 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.api_client import get
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.kafka import KafkaMessage
+from realtime.kafka.consumer import KafkaMessage
 from realtime.models import DeadLetter
 from realtime.tests.builders import NOW, ratio, transaction
 from realtime.tests.ingest_helpers import Told, ingesting, send

@@ -12,10 +12,11 @@ from django.core.management.base import CommandError
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.decoding import DecodedBatch
-from realtime.kafka import KafkaMessage
+from realtime.ingest.decoder import DecodedBatch
+from realtime.kafka.consumer import KafkaMessage
 from realtime.models import DeadLetter, Reason
-from realtime.store import BatchRejected, BatchWriter, StoredRows
+from realtime.ingest.writer import BatchRejected, BatchWriter
+from realtime.storage.records import StoredRows
 from realtime.tests.builders import message, stored, transaction
 from realtime.tests.ingest_helpers import Told, ingesting, refusing_coin, send
 from realtime.tests.websocket_client import Client, client

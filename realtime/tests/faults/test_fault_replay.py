@@ -15,9 +15,9 @@ from hyperwatch.formats import isoformat
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.decoding import decode_batch
-from realtime.heads import StreamPosition, read_positions
-from realtime.kafka import KafkaMessage
+from realtime.ingest.decoder import decode_batch
+from realtime.storage.sequences import StreamPosition, read_positions
+from realtime.kafka.consumer import KafkaMessage
 from realtime.models import DeadLetter
 from realtime.streams import all_streams
 from realtime.tests.builders import liquidation, message, position_summary, ratio, transaction
@@ -41,7 +41,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[KafkaMessage]:
         messages.extend(batch)
         return decode_batch(batch, now)
 
-    monkeypatch.setattr("realtime.ingest.decode_batch", noted)
+    monkeypatch.setattr("realtime.ingest.pipeline.decode_batch", noted)
     return messages
 
 

@@ -14,10 +14,10 @@ from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.checkpoints import STEPS
-from realtime.kafka import KafkaProducer
-from realtime.market import Market, OutgoingMessage
-from realtime.sending import topic_names
+from realtime.ingest.failpoints import STEPS
+from realtime.kafka.producer import KafkaProducer
+from realtime.sources.simulator import Market, OutgoingMessage
+from realtime.kafka.bulk_producer import topic_names
 from realtime.tests.expected_rows import Truth, assert_database_holds, is_complete, market
 from realtime.tests.ingest_helpers import health
 from realtime.tests.websocket_client import client, metric

@@ -19,7 +19,7 @@ from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.kafka import KafkaMessage
+from realtime.kafka.consumer import KafkaMessage
 from realtime.tests import builders
 from realtime.tests.ingest_helpers import health, send
 from realtime.tests.mutants import Change, byte_changes, field_changes, values, with_other_bytes, with_other_fields

@@ -16,7 +16,7 @@ from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.models import Epoch
-from realtime.store import StoredRows
+from realtime.storage.records import StoredRows
 from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import Client, client, metric

@@ -27,14 +27,15 @@ from hyperwatch.metrics import DatabaseState
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.waiting import wait_until
-from realtime import database_metrics
-from realtime.database_metrics import DatabaseReader, read_state
-from realtime.due import Read
-from realtime.ingest import Pipeline
-from realtime.kafka import KafkaConsumer, KafkaMessage, topics
+from realtime.storage import database_metrics
+from realtime.storage.database_metrics import DatabaseReader, read_state
+from realtime.kafka.offset_tracker import Read
+from realtime.ingest.pipeline import Pipeline
+from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
+from realtime.kafka.admin import topics
 from realtime.models import DeadLetter
-from realtime.status import serve_status
-from realtime.store import BatchWriter
+from realtime.ingest.status_server import serve_status
+from realtime.ingest.writer import BatchWriter
 from realtime.tests import builders
 from realtime.tests.builders import NOW, liquidation, stored, transaction
 from realtime.tests.ingest_helpers import Told, send

@@ -16,7 +16,7 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.process import Process, free_port
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.lines import format_fact
+from realtime.management.line_format import format_fact
 from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import client as plain_client

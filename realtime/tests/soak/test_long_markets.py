@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from realtime.market import Kind
+from realtime.sources.simulator import Kind
 from realtime.tests.unit.test_market import LIQUIDATIONS, STATES, market, run
 
 

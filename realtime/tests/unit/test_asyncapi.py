@@ -9,24 +9,12 @@ import msgspec
 import pytest
 from django.test import Client
 
-from realtime import words
-from realtime.decoding import decode_batch
-from realtime.frames import BatchFrame, SnapshotFrame, batch_frame, gap_frame, make_event, snapshot_frame
-from realtime.protocol import (
-    ClientFrame,
-    CloseCode,
-    Connected,
-    Error,
-    ErrorCode,
-    Limits,
-    Pong,
-    ServerFrame,
-    StreamRange,
-    Subscribed,
-    Subscriptions,
-)
+from realtime.protocol import descriptions
+from realtime.ingest.decoder import decode_batch
+from realtime.protocol.frames import (BatchFrame, SnapshotFrame, batch_frame, gap_frame, make_event, snapshot_frame)
+from realtime.protocol.vocabulary import (ClientFrame, CloseCode, Connected, Error, ErrorCode, Limits, Pong, ServerFrame, StreamRange, Subscribed, Subscriptions)
 from realtime.streams import Row, channels, get_stream
-from realtime.subscriptions import named_channels, subscriptions
+from realtime.protocol.subscriptions import named_channels, subscriptions
 from realtime.tests import schema_validation
 from realtime.tests.builders import NOW, liquidation
 
@@ -106,7 +94,7 @@ def test_every_word_of_the_protocol_is_told(told: Any) -> None:
     assert names == {*ClientFrame, *ServerFrame, *(stream.frame_type for stream in channels().values())}
     assert set(told["x-error-codes"]) == set(ErrorCode)
     assert set(told["x-close-codes"]) == {str(int(code)) for code in CloseCode}
-    assert set(words.REQUESTS) == set(ClientFrame)
+    assert set(descriptions.REQUESTS) == set(ClientFrame)
 
 
 def test_the_examples_of_subscribing_are_taken(told: Any) -> None:

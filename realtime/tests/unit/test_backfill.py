@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from realtime import backfill as backfill_module
-from realtime.backfill import Backfill
-from realtime.feed import EventFeed
-from realtime.frames import Event
-from realtime.heads import StreamPosition
+from realtime.delivery import backfill as backfill_module
+from realtime.delivery.backfill import Backfill
+from realtime.delivery.feed import EventFeed
+from realtime.protocol.frames import Event
+from realtime.storage.sequences import StreamPosition
 from realtime.streams import get_stream
 from realtime.tests.unit.test_feed import event
 

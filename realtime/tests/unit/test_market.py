@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from hyperwatch.tests.services.environment import ROOT
-from realtime.market import Kind, Market, OutgoingMessage
-from realtime.market.coins import INSTRUMENTS
-from realtime.market.states import bucket
+from realtime.sources.simulator import Kind, Market, OutgoingMessage
+from realtime.sources.simulator.instruments import INSTRUMENTS
+from realtime.sources.simulator.derived_messages import bucket
 
 START = datetime(2026, 3, 14, 15, 9, 26, 535_897, tzinfo=UTC)
 MAX_LEVERAGE = {coin.name: coin.max_leverage for coin in INSTRUMENTS}

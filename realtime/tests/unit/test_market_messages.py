@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from realtime.market import Kind, Market, OutgoingMessage
+from realtime.sources.simulator import Kind, Market, OutgoingMessage
 
 AMOUNT = re.compile(r"(0|[1-9][0-9]{0,21})\.[0-9]{8}")
 SIGNED = re.compile(r"-?" + AMOUNT.pattern)

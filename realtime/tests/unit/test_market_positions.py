@@ -3,8 +3,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.market.coins import INSTRUMENTS
-from realtime.market.positions import SimPosition
+from realtime.sources.simulator.instruments import INSTRUMENTS
+from realtime.sources.simulator.positions import SimPosition
 
 CENTS = st.integers(1, 10_000_000).map(lambda cents: Decimal(cents) / 100)
 SIZES = st.integers(1, 1_000_000).map(lambda lots: Decimal(lots) / 1000)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from realtime.feed import EventFeed, Feed, StateFeed
-from realtime.filter_groups import Encoding, FrameBatch
-from realtime.heads import StreamPosition
-from realtime.protocol import CloseCode
+from realtime.delivery.feed import EventFeed, Feed, StateFeed
+from realtime.delivery.filter_groups import Encoding, FrameBatch
+from realtime.storage.sequences import StreamPosition
+from realtime.protocol.vocabulary import CloseCode
 from realtime.streams import get_stream
-from realtime.subscribers import Subscriber, SubscriberState, Transport
-from realtime.subscriptions import Filter
+from realtime.delivery.subscribers import Subscriber, SubscriberState, Transport
+from realtime.protocol.subscriptions import Filter
 from realtime.tests.unit.test_feed import event
 
 

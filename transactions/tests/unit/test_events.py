@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from realtime.decoding import decode_batch
-from realtime.kafka import KafkaMessage
+from realtime.ingest.decoder import decode_batch
+from realtime.kafka.consumer import KafkaMessage
 from realtime.tests.builders import (
     HASH,
     NOW,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from realtime.kafka import KafkaMessage
+from realtime.kafka.consumer import KafkaMessage
 from realtime.tests.builders import OTHER_WALLET, WALLET, liquidation, stored, transaction
 from whales.models import WhaleActivity, WhaleWatch
 

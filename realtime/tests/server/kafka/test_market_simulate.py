@@ -12,7 +12,7 @@ from hyperwatch.harness.app_process import TRACEBACK
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.process import Process
 from hyperwatch.tests.services.environment import ROOT
-from realtime.kafka import KafkaProducer
+from realtime.kafka.producer import KafkaProducer
 
 SMALL: dict[str, Any] = {"coins": 3, "wallets": 20, "start": "2026-01-10T10:30:00Z"}
 

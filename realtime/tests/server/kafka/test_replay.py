@@ -13,8 +13,8 @@ from pytest_django.fixtures import Settings
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.environment import ROOT
-from realtime import recording
-from realtime.kafka import KafkaProducer
+from realtime.sources import recordings
+from realtime.kafka.producer import KafkaProducer
 from realtime.tests.server.kafka.test_market_feed import read
 
 T, C = "hyperliquid.transactions", "hyperliquid.computed_data"
@@ -101,7 +101,7 @@ def test_a_bad_line_is_named_and_stops_the_replay(
 def test_a_file_without_line_ends_is_not_read_whole(
     mock_kafka: MockKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "LONGEST_LINE", 1_000)
+    monkeypatch.setattr(recordings, "LONGEST_LINE", 1_000)
     with pytest.raises(CommandError, match=r"line 2: longer than 1,000 bytes"):
         replay(file_of(tmp_path, line(b"1"), b'{"topic":"' + b"x" * 5_000))
 
@@ -155,7 +155,7 @@ def test_a_simulated_file_comes_out_as_it_went_in(mock_kafka: MockKafka, tmp_pat
     file = tmp_path / "market.jsonl"
     call_command("simulate", "--count=3000", "--coins=5", "--wallets=50", f"--output={file}", stdout=io.StringIO())
     replay(file)
-    wanted = [recording._decoder.decode(text) for text in file.read_bytes().splitlines()]
+    wanted = [recordings._decoder.decode(text) for text in file.read_bytes().splitlines()]
     found = Counter((topic, key, value) for topic, key, value in read(3_000))
     assert found == Counter((one.topic, (one.key or "").encode(), one.payload) for one in wanted)
 

@@ -25,8 +25,8 @@ from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
 from liquidations.models import Liquidation
 from ratios.models import LongShortRatio
-from realtime.kafka import KafkaMessage
-from realtime.store import StoredRows
+from realtime.kafka.consumer import KafkaMessage
+from realtime.storage.records import StoredRows
 from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.rawsocket import opened, text

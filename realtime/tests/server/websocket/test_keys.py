@@ -18,8 +18,8 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Start
-from realtime.bearers import KeyWatcher
-from realtime.protocol import CloseCode
+from realtime.delivery.key_revocation import KeyWatcher
+from realtime.protocol.vocabulary import CloseCode
 from realtime.tests.rawsocket import connected, request
 from realtime.tests.server.websocket.test_limits import closed_with
 from realtime.tests.websocket_client import client
@@ -123,7 +123,7 @@ def test_a_look_at_the_keys_that_a_crash_of_the_database_ends_is_not_the_last(mo
         return one.code, other.code
 
     monkeypatch.setattr("hyperwatch.api.keys._that_count", that_count)
-    monkeypatch.setattr("realtime.bearers.KEY_CHECK_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr("realtime.delivery.key_revocation.KEY_CHECK_INTERVAL_SECONDS", 0.01)
     assert asyncio.run(listen()) == (CloseCode.UNAUTHORISED, None)
     assert looks == []
 

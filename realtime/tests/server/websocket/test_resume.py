@@ -14,7 +14,7 @@ from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
 from liquidations.models import Liquidation
 from realtime.models import StreamHead
-from realtime.retention import prune
+from realtime.storage.retention import prune
 from realtime.streams import get_stream
 from realtime.tests import builders
 from realtime.tests.builders import stored

@@ -1,0 +1,175 @@
+"""Subscribers with equal filters form a group: events are matched and encoded for them once.
+
+A stream's groups are indexed by coin, so that an event costs nothing for the groups of other coins.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from hyperwatch import metrics
+from realtime.protocol.frames import (Event, batch_frame, ws_frame, ws_frame_deflated)
+from realtime.streams import Stream
+from realtime.delivery.subscribers import Client, Subscriber, SubscriberState
+from realtime.protocol.subscriptions import Filter
+
+
+class Encoding(NamedTuple):
+    """The form in which a client receives frames: joined into batches, compressed."""
+
+    is_batch: bool = False
+    is_compressed: bool = False
+
+
+class FrameBatch:
+    """Encoded frames that are sent together: the same bytes for every client with this encoding."""
+
+    def __init__(self, frames: Sequence[bytes], *, is_compressed: bool = False) -> None:
+        self.frames = frames
+        self.wire = b"".join(map(ws_frame_deflated if is_compressed else ws_frame, frames))
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [frame.decode() for frame in self.frames]
+
+
+# First seq, last seq and number of the events of a page, and their batch.
+CachedPage = tuple[tuple[int, int, int], FrameBatch | None]
+NO_PAGE: CachedPage = ((0, 0, 0), None)
+
+
+class FilterGroup:
+    """The subscribers of a stream with the same filter and encoding."""
+
+    def __init__(self, stream: Stream, wanted: Filter, encoding: Encoding) -> None:
+        self.filter = wanted
+        self.encoding = encoding
+        self._matches_all = wanted == Filter()
+        self._stream = stream
+        self._live: set[Subscriber] = set()
+        self._others: set[Subscriber] = set()
+        # The last page that a subscriber caught up with: others are likely to be at the same position.
+        self._page = NO_PAGE
+
+    def __len__(self) -> int:
+        return len(self._live) + len(self._others)
+
+    def subscribe(self, client: Client, seq: int) -> Subscriber:
+        subscriber = Subscriber(client, self, seq)
+        self._others.add(subscriber)
+        return subscriber
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        subscriber.state = SubscriberState.CLOSED
+        self._live.discard(subscriber)
+        self._others.discard(subscriber)
+        self._drop_unused_page()
+
+    def mark_live(self, subscriber: Subscriber) -> None:
+        """The subscriber has everything up to the head: from here on it receives events as they arrive."""
+        subscriber.state = SubscriberState.LIVE
+        self._others.discard(subscriber)
+        self._live.add(subscriber)
+        self._drop_unused_page()
+
+    def send(self, events: Sequence[Event], before: int) -> None:
+        """Sends matching events to the LIVE subscribers; `before` is the head without these events."""
+        if self._live and (batch := self.encode(events)) is not None:
+            self.write(batch, before)
+
+    def write(self, batch: FrameBatch, before: int) -> None:
+        """The hottest loop of the project: it runs for each client and each message.
+
+        A subscriber whose transport is full stays at `before` and catches up from there.
+        """
+        full = []
+        for subscriber in self._live:
+            transport = subscriber.transport
+            if transport.writable:
+                transport.push(batch)
+            else:
+                full.append(subscriber)
+        metrics.count_sent(len(batch.frames), len(batch.wire), clients=len(self._live) - len(full))
+        for subscriber in full:
+            self._fall_behind(subscriber, before)
+
+    def send_page(self, subscriber: Subscriber, events: Sequence[Event], upto: int) -> None:
+        """Sends a page of the history; the next subscriber at the same position receives the same bytes."""
+        place = (events[0].seq, events[-1].seq, len(events)) if events else (0, 0, 0)
+        if self._page[0] != place:
+            self._page = (place, self.encode(events))
+        subscriber.push(self._page[1], upto)
+
+    def encode(self, events: Sequence[Event]) -> FrameBatch | None:
+        """The matching events in the group's encoding; None if none matches."""
+        matches = self.filter.matches
+        frames = [event.frame for event in events if self._matches_all or matches(event.fact)]
+        if not frames:
+            return None
+        return self.batch_of([batch_frame(self._stream.name, frames)] if self.encoding.is_batch else frames)
+
+    def batch_of(self, frames: Sequence[bytes]) -> FrameBatch:
+        return FrameBatch(frames, is_compressed=self.encoding.is_compressed)
+
+    def stalled_before(self, oldest: int) -> list[Subscriber]:
+        """Stalled subscribers whose next event is no longer in the history, which reaches back to `oldest`."""
+        return [subscriber for subscriber in self._others if subscriber.is_stalled and subscriber.seq < oldest]
+
+    def _drop_unused_page(self) -> None:
+        # An unused page in each of thousands of groups would be gigabytes.
+        if not self._others:
+            self._page = NO_PAGE
+
+    def _fall_behind(self, subscriber: Subscriber, seq: int) -> None:
+        subscriber.state, subscriber.seq = SubscriberState.BEHIND, seq
+        self._live.discard(subscriber)
+        self._others.add(subscriber)
+
+
+class FilterGroups:
+    """The groups of one stream: one for each filter and encoding that is subscribed to."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._groups: dict[tuple[Filter, Encoding], FilterGroup] = {}
+        self._of_all_coins: set[FilterGroup] = set()
+        self._by_coin: defaultdict[str, set[FilterGroup]] = defaultdict(set)
+
+    def __iter__(self) -> Iterator[FilterGroup]:
+        return iter(list(self._groups.values()))
+
+    def group(self, wanted: Filter, encoding: Encoding) -> FilterGroup:
+        """The group of this filter and encoding; its first subscriber creates it."""
+        group = self._groups.get((wanted, encoding))
+        if group is None:
+            group = self._groups[wanted, encoding] = FilterGroup(self._stream, wanted, encoding)
+            for groups in self._indexes(wanted):
+                groups.add(group)
+        return group
+
+    def drop_if_empty(self, group: FilterGroup) -> None:
+        # An evicted subscriber is unsubscribed again when its connection ends; by then another group may have the key.
+        if len(group) or self._groups.get((group.filter, group.encoding)) is not group:
+            return
+        del self._groups[group.filter, group.encoding]
+        for groups in self._indexes(group.filter):
+            groups.discard(group)
+        for coin in group.filter.coins or ():
+            if not self._by_coin[coin]:
+                del self._by_coin[coin]
+
+    def route(self, events: Sequence[Event]) -> Iterator[tuple[FilterGroup, Sequence[Event]]]:
+        """Each group with those of `events` whose coin its filter accepts, in order."""
+        for group in self._of_all_coins:
+            yield group, events
+        if not self._by_coin:
+            return
+        routed: defaultdict[FilterGroup, list[Event]] = defaultdict(list)
+        for event in events:
+            for group in self._by_coin.get(event.fact.coin.lower(), ()):
+                routed[group].append(event)
+        yield from routed.items()
+
+    def _indexes(self, wanted: Filter) -> list[set[FilterGroup]]:
+        return [self._of_all_coins] if wanted.coins is None else [self._by_coin[coin] for coin in wanted.coins]

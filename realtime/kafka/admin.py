@@ -1,0 +1,97 @@
+"""Kafka topics and connection settings: what exists, creating and deleting the contract's topics."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from django.conf import settings
+
+from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
+from realtime.kafka.offset_tracker import (OffsetGap, OffsetTracker, Partition, Read)
+
+
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+class TopicSpec(NamedTuple):
+    name: str
+    partitions: int
+    retention_ms: int
+
+
+class KafkaUnavailable(Exception):
+    """No broker answered: wait and try again."""
+
+
+def topics() -> tuple[TopicSpec, TopicSpec]:
+    """The topics of the contract (kafka.md) under the names that the settings give them."""
+    return (
+        TopicSpec(settings.KAFKA_TOPIC_TRANSACTIONS, partitions=10, retention_ms=7 * DAY_MS),
+        TopicSpec(settings.KAFKA_TOPIC_COMPUTED_DATA, partitions=5, retention_ms=DAY_MS),
+    )
+
+
+def connection_config() -> dict[str, str | int | float | bool]:
+    if not settings.KAFKA_BOOTSTRAP_SERVERS:
+        raise KafkaUnavailable("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `make run`, which brings one along")
+    return {
+        "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
+        "client.id": "hyperwatch",
+        # librdkafka tells of each attempt to connect; what concerns us comes by `error_cb` and exceptions.
+        "log_level": 2,
+        "reconnect.backoff.ms": 100,
+        "reconnect.backoff.max.ms": 2_000,
+        "socket.keepalive.enable": True,
+    }
+
+
+def existing_topics(timeout: float = 5.0) -> set[str]:
+    """The names of the topics there are; raises KafkaAway where no broker answers within `timeout` seconds."""
+    try:
+        return set(AdminClient(connection_config()).list_topics(timeout=timeout).topics)
+    except confluent_kafka.KafkaException as error:
+        raise KafkaUnavailable(error.args[0].str()) from error
+
+
+def create_topics(timeout: float = 10.0) -> list[str]:
+    """Creates the contract's topics that are missing and returns their names; raises KafkaAway."""
+    missing = [topic for topic in topics() if topic.name not in existing_topics(timeout)]
+    if not missing:
+        return []
+    # The futures live only as long as the client that made them.
+    admin = AdminClient(connection_config())
+    made = admin.create_topics(
+        [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=settings.KAFKA_REPLICATION_FACTOR,
+                config={"compression.type": "gzip", "retention.ms": str(topic.retention_ms)},
+            )
+            for topic in missing
+        ]
+    )
+    for name, future in made.items():
+        try:
+            future.result(timeout)
+        except confluent_kafka.KafkaException as error:
+            # Another process may have been quicker.
+            if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
+                raise KafkaUnavailable(f"topic {name} could not be created: {error.args[0]}") from error
+    return [topic.name for topic in missing]
+
+
+def delete_topics(timeout: float = 10.0) -> None:
+    """Deletes the topics of the settings, with all that is in them; raises KafkaAway."""
+    admin = AdminClient(connection_config())
+    try:
+        for future in admin.delete_topics([topic.name for topic in topics()]).values():
+            future.result(timeout)
+    except confluent_kafka.KafkaException as error:
+        raise KafkaUnavailable(str(error.args[0])) from error

@@ -1,0 +1,44 @@
+"""When each coin's states are told: a first round at once, then at intervals, staggered across coins."""
+
+import heapq
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from realtime.sources.simulator.message_builder import Kind
+
+SECOND_US = 1_000_000
+FIRST_ROUND_US = 4 * SECOND_US
+INTERVALS_US = {
+    Kind.LONG_SHORT_RATIO: 10 * SECOND_US,
+    Kind.LIQUIDATION_MAP: 20 * SECOND_US,
+    Kind.POSITION_SUMMARY: 60 * SECOND_US,
+}
+
+
+class Turn(NamedTuple):
+    due_us: int
+    kind: Kind
+    number: int
+
+
+class Schedule:
+    """Turns of `coins` coins by their numbers."""
+
+    def __init__(self, coins: int) -> None:
+        self._coins = coins
+        self._turns = [
+            Turn(FIRST_ROUND_US * number // coins, kind, number) for kind in INTERVALS_US for number in range(coins)
+        ]
+        heapq.heapify(self._turns)
+
+    def due(self, now_us: int) -> Iterator[tuple[Kind, int]]:
+        """Whose turn has come by `now_us`; turns that were missed are not made up for."""
+        while self._turns[0].due_us <= now_us:
+            _, kind, number = self._turns[0]
+            yield kind, number
+            heapq.heapreplace(self._turns, Turn(self._next(now_us, kind, number), kind, number))
+
+    def _next(self, now_us: int, kind: Kind, number: int) -> int:
+        interval = INTERVALS_US[kind]
+        phase = interval * number // self._coins
+        return ((now_us - phase) // interval + 1) * interval + phase
