@@ -1,14 +1,6 @@
 """Garbage collector settings for long-running processes."""
 
 import gc
-from argparse import ArgumentTypeError
-from collections.abc import Callable
-from typing import Any
-
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError, OperationalError
-
-
 
 
 def tune_gc() -> None:

@@ -143,7 +143,7 @@ def count_sent(frames: int, size: int, clients: int = 1) -> None:
 DATABASE_REGISTRY = CollectorRegistry()
 
 
-class DatabaseState(NamedTuple):
+class DatabaseReading(NamedTuple):
     """Unix time of each stream's newest fact (streams without facts are absent), and the outstanding dead letters."""
 
     newest_fact_times: Mapping[str, float]
@@ -153,7 +153,7 @@ class DatabaseState(NamedTuple):
 class DatabaseCollector(Collector):
     """`read` returns None while PostgreSQL is unavailable: the series are absent then, never stale."""
 
-    def __init__(self, read: Callable[[], DatabaseState | None], now: Callable[[], float] = time.time) -> None:
+    def __init__(self, read: Callable[[], DatabaseReading | None], now: Callable[[], float] = time.time) -> None:
         self._read = read
         self._now = now
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import dj_database_url
 
-from hyperwatch.env import Settings
 from hyperwatch.embedded import runtime_files
+from hyperwatch.env import Settings
 from hyperwatch.log_config import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -108,7 +108,7 @@ if REDIS_URL:
     }
     CACHES = {
         "default": {
-            "BACKEND": "hyperwatch.limits.rate_counter.CountingRedis",
+            "BACKEND": "hyperwatch.limits.rate_counter.RedisRateCache",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": REDIS_PREFIX,
             "OPTIONS": {"socket_timeout": 1.0, "socket_connect_timeout": 1.0},
@@ -117,7 +117,9 @@ if REDIS_URL:
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}}
     # Each client needs a few counters. Django's default of 300 entries would evict some, which then restart at 0.
-    CACHES = {"default": {"BACKEND": "hyperwatch.limits.rate_counter.CountingMemory", "OPTIONS": {"MAX_ENTRIES": 100_000}}}
+    CACHES = {
+        "default": {"BACKEND": "hyperwatch.limits.rate_counter.MemoryRateCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
+    }
 
 # Kafka: unset means the broker of a running `up`, given or embedded
 KAFKA_BOOTSTRAP_SERVERS: str = env.servers("KAFKA_BOOTSTRAP_SERVERS")
@@ -278,13 +280,13 @@ REST_FRAMEWORK = {
         "hyperwatch.api.keys.ApiKeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["hyperwatch.api.keys.ReadsOpenWritesByKey"],
+    "DEFAULT_PERMISSION_CLASSES": ["hyperwatch.api.keys.AnonymousReadOrApiKey"],
     "DEFAULT_THROTTLE_CLASSES": [
         "hyperwatch.limits.throttling.ReadThrottle",
         "hyperwatch.limits.throttling.WriteThrottle",
     ],
     "DEFAULT_FILTER_BACKENDS": ["hyperwatch.api.filters.StrictFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "hyperwatch.api.pagination.PageOrCursor",
+    "DEFAULT_PAGINATION_CLASS": "hyperwatch.api.pagination.HybridPagination",
     "DEFAULT_SCHEMA_CLASS": "hyperwatch.api.schema.EnvelopeSchema",
     "NUM_PROXIES": NUM_PROXIES,
     "EXCEPTION_HANDLER": "hyperwatch.api.errors.exception_handler",

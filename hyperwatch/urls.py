@@ -6,8 +6,8 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
-from hyperwatch.pages import health, websocket_docs, start
 from hyperwatch.api.views import NotFoundView
+from hyperwatch.pages import health, start, websocket_docs
 from hyperwatch.pages.login import LoginForm
 
 # Its place goes to the lists' columns; its links are on the admin's first page.

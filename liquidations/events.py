@@ -9,9 +9,31 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from hyperwatch.formats import AMOUNT, Side, product, utc
-from realtime.structs.input_types import (Address, Amount, BlockNumber, Coin, Count, Hash, Leverage, SignedAmount, decoder, known_block, object_or_none, raw_data)
 from realtime.streams import Fact, Row
-from realtime.structs.output_types import (AddressText, AmountText, CoinText, HashText, JsonOf, LeverageText, SignedText, Time)
+from realtime.structs.input_types import (
+    Address,
+    Amount,
+    BlockNumber,
+    Coin,
+    Count,
+    Hash,
+    Leverage,
+    SignedAmount,
+    decoder,
+    known_block,
+    object_or_none,
+    raw_data,
+)
+from realtime.structs.output_types import (
+    AddressText,
+    AmountText,
+    CoinText,
+    HashText,
+    JsonOf,
+    LeverageText,
+    SignedText,
+    Time,
+)
 
 
 class LiquidationRow(Row, frozen=True, kw_only=True):

@@ -2,7 +2,16 @@
 
 from django.db import models
 
-from hyperwatch.db.fields import (AddressField, AmountField, CoinField, HashField, JsonTextField, LeverageField, hash_index, not_nan)
+from hyperwatch.db.fields import (
+    AddressField,
+    AmountField,
+    CoinField,
+    HashField,
+    JsonTextField,
+    LeverageField,
+    hash_index,
+    not_nan,
+)
 from hyperwatch.formats import Side
 from realtime.models import StoredFact
 

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Raw
 
 from hyperwatch.formats import Decimals, utc
-from realtime.structs.input_types import (Amount, Coin, Count, Ratio, decoder)
 from realtime.streams import Fact, Row
-from realtime.structs.output_types import (AmountText, CoinText, JsonOf, RatioNumber, Time)
+from realtime.structs.input_types import Amount, Coin, Count, Ratio, decoder
+from realtime.structs.output_types import AmountText, CoinText, JsonOf, RatioNumber, Time
 
 PLACES = Decimals(10, 4)
 TOLERANCE = Decimal("0.0001")

@@ -6,9 +6,9 @@ from typing import Any, Self
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 
-from hyperwatch.db.fields import (AmountField, CoinField, RatioField, not_nan)
-from realtime.storage.sequences import latest_ids
+from hyperwatch.db.fields import AmountField, CoinField, RatioField, not_nan
 from realtime.models import StoredFact
+from realtime.storage.sequences import latest_ids
 
 # What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.
 INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "24 hours"}
@@ -98,7 +98,9 @@ def latest_per_interval(ratios: RatioQuerySet, interval: str, most: int) -> tupl
     length = f"'{INTERVALS[interval]}'::interval"
     last = _last(interval, f"start - back * {length}", f"start - (back - 1) * {length}")
     read = min(most * MINUTES.get(interval, 0), MOST_READ) or 1
-    text = LATEST_PER_INTERVAL.format(ratios=inner, interval=length, read=read, last=last, longest=LONGEST_STRETCH, most=most)
+    text = LATEST_PER_INTERVAL.format(
+        ratios=inner, interval=length, read=read, last=last, longest=LONGEST_STRETCH, most=most
+    )
     return text, params
 
 

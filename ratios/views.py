@@ -31,7 +31,9 @@ class RatioViewSet(StreamViewSet):
     )
     def current(self, request: Request) -> Response:
         """The newest ratio of each coin."""
-        ratios = [{**msgspec.structs.asdict(row), "age_seconds": AgePlaceholder(row.timestamp)} for row in self.fetch_rows()]
+        ratios = [
+            {**msgspec.structs.asdict(row), "age_seconds": AgePlaceholder(row.timestamp)} for row in self.fetch_rows()
+        ]
         return self.respond(ratios=ratios)
 
 

@@ -17,14 +17,28 @@ from django.conf import settings
 from hyperwatch import metrics
 from hyperwatch.api.keys import AuthUnavailable, can_read
 from hyperwatch.limits.throttling import read_rate
-from realtime.delivery.key_revocation import key_watcher
-from realtime.delivery.hub import Hub, HubUnavailable, get_hub
-from realtime.delivery.connection_limits import (FixedWindow, client_address, connection_limiter, header)
 from realtime.delivery.asgi_transport import AsgiTransport
-from realtime.protocol.vocabulary import (ClientFrame, ClientMessage, CloseCode, Connected, Error, ErrorCode, Limits, Pong, ProtocolError, StreamRange, Subscribed, Subscriptions, Unsubscribed)
+from realtime.delivery.connection_limits import FixedWindow, client_address, connection_limiter, header
+from realtime.delivery.hub import Hub, HubUnavailable, get_hub
+from realtime.delivery.key_revocation import key_watcher
 from realtime.delivery.subscribers import Subscriber, SubscriberState, Transport
-from realtime.protocol.subscriptions import (SNAPSHOT_MAX, Subscription, named_channels, subscriptions)
 from realtime.protocol.descriptions import CLOSES
+from realtime.protocol.subscriptions import SNAPSHOT_MAX, Subscription, named_channels, subscriptions
+from realtime.protocol.vocabulary import (
+    ClientFrame,
+    ClientMessage,
+    CloseCode,
+    Connected,
+    Error,
+    ErrorCode,
+    Limits,
+    Pong,
+    ProtocolError,
+    StreamRange,
+    Subscribed,
+    Subscriptions,
+    Unsubscribed,
+)
 
 log = logging.getLogger(__name__)
 

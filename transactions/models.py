@@ -6,10 +6,20 @@ from typing import Any, Self
 
 from django.db import models
 
-from hyperwatch.db.fields import (AddressField, AmountField, CoinField, HashField, JsonTextField, LeverageField, hash_index, not_nan, wire)
+from hyperwatch.db.fields import (
+    AddressField,
+    AmountField,
+    CoinField,
+    HashField,
+    JsonTextField,
+    LeverageField,
+    hash_index,
+    not_nan,
+    wire,
+)
 from hyperwatch.formats import Side, TransactionSide
-from realtime.storage.sequences import latest_ids
 from realtime.models import StoredFact
+from realtime.storage.sequences import latest_ids
 from transactions.events import TransactionType
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from realtime.streams import Fact, Row
-from realtime.structs.output_types import (AddressText, AmountText, CoinText, HashText, JsonOf, Number, Time)
+from realtime.structs.output_types import AddressText, AmountText, CoinText, HashText, JsonOf, Number, Time
 
 
 class ActivityType(StrEnum):

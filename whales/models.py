@@ -2,7 +2,7 @@
 
 from django.db import connection, models
 
-from hyperwatch.db.fields import (AddressField, AmountField, CoinField, HashField, JsonTextField, not_nan)
+from hyperwatch.db.fields import AddressField, AmountField, CoinField, HashField, JsonTextField, not_nan
 from realtime.models import StoredFact
 from whales.events import ActivityType
 

@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
 from rest_framework_api_key.permissions import KeyParser
 
-from hyperwatch.db.executor import DatabaseExecutor
-from hyperwatch.db.errors import DATABASE_UNAVAILABLE, normalize_db_errors
 from hyperwatch.concurrency.batching import BatchLoader
+from hyperwatch.db.errors import DATABASE_UNAVAILABLE, normalize_db_errors
+from hyperwatch.db.executor import DatabaseExecutor
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -78,12 +78,12 @@ class AuthUnavailable(Exception):
 
 
 async def can_read(token: str) -> bool:
-    """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may. Raises KeysAway."""
+    """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may. Raises AuthUnavailable."""
     return settings.ALLOW_ANONYMOUS_READS or await _tokens.load(token)
 
 
 async def usable_keys(prefixes: Collection[str]) -> set[str]:
-    """Of keys, by their prefixes, those that are neither revoked nor expired. Raises KeysAway."""
+    """Of keys, by their prefixes, those that are neither revoked nor expired. Raises AuthUnavailable."""
     return await _asked(_that_count, prefixes)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
-from hyperwatch.api import clock, envelope, csv_table
+from hyperwatch.api import clock, csv_table, envelope
 
 
 class EnvelopeRenderer(BaseRenderer):

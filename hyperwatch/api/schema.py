@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.settings import api_settings
 
-from hyperwatch.api import envelope, csv_table
+from hyperwatch.api import csv_table, envelope
 from hyperwatch.api.filters import ParameterFilter
 from hyperwatch.api.parameters import Parameter
 from hyperwatch.api.serializers import BodySerializer
@@ -49,7 +49,9 @@ class EnvelopeSchema(AutoSchema):
             success = operation["responses"]["200"]
             table = csv_table.table_for(self.view)
             success["content"] = {
-                media_type: _lines(table) if table and media_type == csv_table.MEDIA_TYPE else _wrapped(content["schema"])
+                media_type: _lines(table)
+                if table and media_type == csv_table.MEDIA_TYPE
+                else _wrapped(content["schema"])
                 for media_type, content in success["content"].items()
             }
             success["description"] = success["description"] or envelope.SUCCESS

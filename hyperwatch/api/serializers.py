@@ -7,9 +7,9 @@ from django.db.models import Model
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from hyperwatch.db import fields
 from hyperwatch import formats
 from hyperwatch.api.parameters import ADDRESS, reject_unknown
+from hyperwatch.db import fields
 
 M = TypeVar("M", bound=Model)
 

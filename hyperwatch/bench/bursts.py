@@ -10,17 +10,17 @@ from typing import NamedTuple
 import msgspec
 from django.conf import settings
 
-from hyperwatch.harness.process import Process
 from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.references import plain_copy
-from hyperwatch.bench.load.websocket_pool import WebSocketPool
-from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.sql.cancellable_sql import CancellableSession
-from hyperwatch.bench.latency import LatencyRun, consumer
-from hyperwatch.bench.processes.consumer_group import members
 from hyperwatch.bench.data.kafka_messages import KafkaMessages, PreparedMessage
-from hyperwatch.bench.report import Figure, figure
+from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.bench.latency import LatencyRun, consumer
+from hyperwatch.bench.load.websocket_pool import WebSocketPool
+from hyperwatch.bench.processes.consumer_group import members
 from hyperwatch.bench.processes.server_variants import WholeHub
+from hyperwatch.bench.references import plain_copy
+from hyperwatch.bench.report import Figure, figure
+from hyperwatch.bench.sql.cancellable_sql import CancellableSession
+from hyperwatch.harness.process import Process
 from realtime.kafka.producer import KafkaProducer
 
 LOOK = 0.02

@@ -11,17 +11,17 @@ from itertools import cycle, repeat
 
 import msgspec
 
-from hyperwatch.harness.app_process import AppProcess, manage
-from hyperwatch.harness.host import server_cores
 from hyperwatch.bench.data import distributions
-from hyperwatch.bench.sql.explain_plans import NO_THROTTLE
+from hyperwatch.bench.data.stream_recipes import RECIPES
 from hyperwatch.bench.data.table_fill import fill
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.sql.cancellable_sql import CancellableSession
-from hyperwatch.bench.load.http_clients import HttpLoad
-from hyperwatch.bench.data.stream_recipes import RECIPES
-from hyperwatch.bench.report import (AtLeast, Figure, figure, ratio)
 from hyperwatch.bench.load.background_ingest import trickle
+from hyperwatch.bench.load.http_clients import HttpLoad
+from hyperwatch.bench.report import AtLeast, Figure, figure, ratio
+from hyperwatch.bench.sql.cancellable_sql import CancellableSession
+from hyperwatch.bench.sql.explain_plans import NO_THROTTLE
+from hyperwatch.harness.app_process import AppProcess, manage
+from hyperwatch.harness.host import server_cores
 
 HOT = {
     "recent": "/api/v1/liquidations/recent?limit=50",
@@ -80,7 +80,9 @@ def grown(ground: BenchEnvironment, size: int) -> int:
 
 
 def _site(ground: BenchEnvironment, stack: ExitStack, name: str) -> AppProcess:
-    arguments = manage("serve") if name == "ours" else ("-m", "hyperwatch.bench.processes.django_entry", f"plain.{name}")
+    arguments = (
+        manage("serve") if name == "ours" else ("-m", "hyperwatch.bench.processes.django_entry", f"plain.{name}")
+    )
     env = {**ground.env, "THROTTLE_READS": NO_THROTTLE}
     return stack.enter_context(AppProcess(name, ground.folder, env, arguments, cores=server_cores()))
 

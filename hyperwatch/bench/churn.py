@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.data.event_payloads import CHANNEL, EventPayloads
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.metrics import samples
-from hyperwatch.bench.load.delivery_log import DeliveryLog, Spread, spread
-from hyperwatch.bench.report import Figure, Report, figure
-from hyperwatch.bench.processes.server_variants import HubServer
 from hyperwatch.bench.load.background_events import BackgroundEvents
+from hyperwatch.bench.load.delivery_log import DeliveryLog, Spread, spread
+from hyperwatch.bench.load.websocket_pool import WebSocketPool
+from hyperwatch.bench.metrics import samples
+from hyperwatch.bench.processes.server_variants import HubServer
+from hyperwatch.bench.report import Figure, Report, figure
 
 NEIGHBOURS = 5
 RATE = 100.0
@@ -64,7 +64,14 @@ async def churn(ground: BenchEnvironment, clients: int) -> Report:
 
 
 class ChurnRound:
-    def __init__(self, ground: BenchEnvironment, server: HubServer, steady: BackgroundEvents, neighbours: WebSocketPool, crowd: WebSocketPool) -> None:
+    def __init__(
+        self,
+        ground: BenchEnvironment,
+        server: HubServer,
+        steady: BackgroundEvents,
+        neighbours: WebSocketPool,
+        crowd: WebSocketPool,
+    ) -> None:
         self._ground = ground
         self._server = server
         self._steady = steady

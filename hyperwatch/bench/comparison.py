@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.data.event_payloads import EventPayloads
+from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.processes.server_variants import Message, Server
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from hyperwatch.harness import host
 from hyperwatch.bench.report import Report
+from hyperwatch.harness import host
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
-from hyperwatch.bench.load.websocket_pool import WebSocketPool
-from hyperwatch.bench.data.event_payloads import EventPayloads
 from hyperwatch.bench.comparison import ComparisonResult, Contender, Mode
+from hyperwatch.bench.data.event_payloads import EventPayloads
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.report import (AtLeast, AtMost, Figure, Report, figure, ratio)
+from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.processes.server_variants import KINDS
+from hyperwatch.bench.report import AtLeast, AtMost, Figure, Report, figure, ratio
 
 OURS = [Mode("single", 1, 1, 100_000), Mode("burst", 20, 1, 1_000_000), Mode("flood", 20, 8, 2_000_000)]
 MODES = {

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.report import (AtMost, Figure, Report, figure)
+from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.processes.server_variants import KINDS
+from hyperwatch.bench.report import AtMost, Figure, Report, figure
 
 # Those who come first bring the imports and the caches with them; they stay, or the hub would end with them.
 FIRST = 10

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hyperwatch.bench import CannotMeasureError
+from hyperwatch.bench.bursts import Crash, Peak, crash, figures, worst
+from hyperwatch.bench.data.kafka_messages import KafkaMessages
 from hyperwatch.bench.data.table_fill import Disk, disk, filled_to_change
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.sql.cancellable_sql import CancellableSession
-from hyperwatch.bench.processes.consumer_group import MOCK_KEEPS, is_mock
-from hyperwatch.bench.data.kafka_messages import KafkaMessages
-from hyperwatch.bench.bursts import (Crash, Peak, crash, figures, worst)
-from hyperwatch.bench.report import (AtLeast, AtMost, Figure, Report, figure, ratio)
 from hyperwatch.bench.ingest_runs import IngestResult, IngestRuns
+from hyperwatch.bench.processes.consumer_group import MOCK_KEEPS, is_mock
+from hyperwatch.bench.report import AtLeast, AtMost, Figure, Report, figure, ratio
+from hyperwatch.bench.sql.cancellable_sql import CancellableSession
 
 STREAM = "liquidations"
 PARTS = ("storing", "worst", "crash")
@@ -53,7 +53,9 @@ def ingest(ground: BenchEnvironment, asked: IngestOptions) -> Report:
     return report
 
 
-def _storing(ground: BenchEnvironment, asked: IngestOptions, offers: KafkaMessages, url: str, size: int, report: Report) -> list[IngestResult]:
+def _storing(
+    ground: BenchEnvironment, asked: IngestOptions, offers: KafkaMessages, url: str, size: int, report: Report
+) -> list[IngestResult]:
     with CancellableSession(url) as session:
         report.figures += _disk(session, size)
         storing = IngestRuns(ground, url, size, session)

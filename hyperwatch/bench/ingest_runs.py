@@ -13,20 +13,22 @@ import msgspec
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
 from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.references import plain_copy
-from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.sql.cancellable_sql import CancellableSession
-from hyperwatch.bench.references.consumers import PROGRESS
-from hyperwatch.bench.processes.consumer_group import ConsumerGroup, members
 from hyperwatch.bench.data.kafka_messages import PreparedMessage, send
+from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.bench.processes.consumer_group import ConsumerGroup, members
 from hyperwatch.bench.processes.postgres_cpu import PostgresCpuReader
+from hyperwatch.bench.references import plain_copy
+from hyperwatch.bench.references.consumers import PROGRESS
+from hyperwatch.bench.sql.cancellable_sql import CancellableSession
 from realtime.ingest.decoder import decode_batch
 from realtime.kafka.producer import KafkaProducer
 
 PATIENCE = 120.0
 LOOK = 0.01
 # The arguments of Python; `consume` is the one that is measured.
-KINDS = {kind: ("-m", "hyperwatch.bench.processes.django_entry", f"lesser.{kind}", "{number}") for kind in ("copy", "silent")}
+KINDS = {
+    kind: ("-m", "hyperwatch.bench.processes.django_entry", f"lesser.{kind}", "{number}") for kind in ("copy", "silent")
+}
 
 
 class Spent(NamedTuple):
@@ -88,7 +90,9 @@ class IngestRuns:
             self._session.run(f"TRUNCATE {self._table}, period_counts, newest_of_coin")
             self._session.run("UPDATE streams SET head = 0")
 
-    def by_members(self, kind: str, number: int, offers: Sequence[PreparedMessage], new: int | None = None) -> IngestResult:
+    def by_members(
+        self, kind: str, number: int, offers: Sequence[PreparedMessage], new: int | None = None
+    ) -> IngestResult:
         """`new` are those of the offers that are not known."""
         new, before = len(offers) if new is None else new, self._last_id()
         self._session.run(f"TRUNCATE {PROGRESS}")

@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from hyperwatch.harness.host import server_cores
-from hyperwatch.harness.process import Process
 from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.data.event_payloads import CHANNEL
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.load.paced_producer import PacedProducer, coin_of, number_of
-from hyperwatch.bench.processes.consumer_group import members
 from hyperwatch.bench.load.delivery_log import DeliveryLog, Spread, spread
-from hyperwatch.bench.report import Figure, Report, figure
+from hyperwatch.bench.load.paced_producer import PacedProducer, coin_of, number_of
+from hyperwatch.bench.load.websocket_pool import WebSocketPool
+from hyperwatch.bench.processes.consumer_group import members
 from hyperwatch.bench.processes.server_variants import WholeHub
+from hyperwatch.bench.report import Figure, Report, figure
+from hyperwatch.harness.host import server_cores
+from hyperwatch.harness.process import Process
 
 # Clients whose receipts are timed; all of them are compared.
 SAMPLED = 10
@@ -90,7 +90,9 @@ def consumer(ground: BenchEnvironment) -> Iterator[Process]:
 class LatencyRun:
     """The way and its two ends."""
 
-    def __init__(self, ground: BenchEnvironment, clients: WebSocketPool, number: int, processes: Mapping[str, Process]) -> None:
+    def __init__(
+        self, ground: BenchEnvironment, clients: WebSocketPool, number: int, processes: Mapping[str, Process]
+    ) -> None:
         self._ground = ground
         self._clients = clients
         self._number = number

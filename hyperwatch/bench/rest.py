@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from hyperwatch.harness.app_process import AppProcess, manage
-from hyperwatch.harness.host import server_cores
 from hyperwatch.bench import CannotMeasureError, cached_endpoints
-from hyperwatch.bench.sql.query_sampler import QuerySampler
-from hyperwatch.bench.sql.explain_plans import (NO_THROTTLE, PlanCost, cost, views_on)
+from hyperwatch.bench.data.queries import GROUPS, QUERIES, BenchQuery
 from hyperwatch.bench.data.table_fill import filled
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.sql.cancellable_sql import CancellableSession
-from hyperwatch.bench.data.queries import GROUPS, QUERIES, BenchQuery
 from hyperwatch.bench.load.delivery_log import Spread, spread
-from hyperwatch.bench.report import (AtMost, Figure, Report, ratio_of_ends, series)
+from hyperwatch.bench.report import AtMost, Figure, Report, ratio_of_ends, series
+from hyperwatch.bench.sql.cancellable_sql import CancellableSession
+from hyperwatch.bench.sql.explain_plans import NO_THROTTLE, PlanCost, cost, views_on
+from hyperwatch.bench.sql.query_sampler import QuerySampler
+from hyperwatch.harness.app_process import AppProcess, manage
+from hyperwatch.harness.host import server_cores
 
 WARM = 5
 # For one question, round and size; a slow answer is asked for less often.
@@ -69,7 +69,9 @@ def _by_size(ground: BenchEnvironment, asked: Rest, report: Report) -> None:
         return
     databases = {size: filled(ground, size, streams) for size in asked.sizes}
     with ExitStack() as stack:
-        shops = [stack.enter_context(closing(QuerySession(ground, stack, size, url))) for size, url in databases.items()]
+        shops = [
+            stack.enter_context(closing(QuerySession(ground, stack, size, url))) for size, url in databases.items()
+        ]
         for question in (question for question in QUERIES if question.group in asked.groups):
             runs = list(_runs(ground, asked, shops, question))
             report.runs += runs
@@ -109,7 +111,9 @@ class QuerySession:
         return seconds
 
 
-def _runs(ground: BenchEnvironment, asked: Rest, shops: Sequence[QuerySession], question: BenchQuery) -> Iterator[RestResult]:
+def _runs(
+    ground: BenchEnvironment, asked: Rest, shops: Sequence[QuerySession], question: BenchQuery
+) -> Iterator[RestResult]:
     askers = [QuerySampler(shop.session, ground.seed, shop.size) for shop in shops]
     for shop, asker in zip(shops, askers, strict=True):
         shop.reconnect(question.url(asker))

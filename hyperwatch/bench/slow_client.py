@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from hyperwatch.bench.load.websocket_pool import WebSocketPool
-from hyperwatch.bench.data.event_payloads import EventPayloads
 from hyperwatch.bench.comparison import Contender, Mode
+from hyperwatch.bench.data.event_payloads import EventPayloads
 from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.bench.load.delivery_log import DeliveryLog, Spread, spread, waits
+from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.metrics import samples
-from hyperwatch.bench.load.delivery_log import (DeliveryLog, Spread, spread, waits)
-from hyperwatch.bench.report import Figure, Report, figure
 from hyperwatch.bench.processes.server_variants import KINDS, Server
+from hyperwatch.bench.report import Figure, Report, figure
 
 OTHERS = 20
 # Large ones, since it is bytes that pile up; and so that the stock server comes to an end.

@@ -20,16 +20,17 @@ from django.http import HttpResponseBase
 
 from hyperwatch.api import clock
 from hyperwatch.api.envelope import ResponseTemplate
-from hyperwatch.cache.response_cache import (CachedResponse, CacheKey, Version, response_cache)
-from hyperwatch.limits.throttling import (COUNTED, RateWindow, ReadThrottle, anonymous_id, rate_counter, read_rate)
-from hyperwatch.middleware.compression import MIN_COMPRESSED_BYTES, compress, takes_gzip
-from hyperwatch.metrics import RESPONSE_CACHE_HITS
-from hyperwatch.middleware.request_log import id_of_request, log_request
-from hyperwatch.db.statement_timeout import set_statement_timeout
+from hyperwatch.cache.response_cache import CachedResponse, CacheKey, Version, response_cache
 from hyperwatch.concurrency.batching import BatchLoader
-from realtime.storage.sequences import read_versions
+from hyperwatch.db.statement_timeout import set_statement_timeout
+from hyperwatch.limits.throttling import COUNTED, RateWindow, ReadThrottle, anonymous_id, rate_counter, read_rate
+from hyperwatch.metrics import RESPONSE_CACHE_HITS
+from hyperwatch.middleware.compression import MIN_COMPRESSED_BYTES, compress, takes_gzip
+from hyperwatch.middleware.request_log import id_of_request, log_request
 
 Headers = Sequence[tuple[bytes, bytes]]
+# The current version of each stream, read from the database: cached responses are valid against it.
+ReadVersions = Callable[[], Mapping[str, Version]]
 
 API_PREFIX = "/api/v1/"
 # Different requests that can be answered at the door, those asked least lately forgotten first.
@@ -111,7 +112,8 @@ class RequestContext(NamedTuple):
 
 
 class CacheMiddleware:
-    def __init__(self) -> None:
+    def __init__(self, read_versions: ReadVersions) -> None:
+        self._read_versions = read_versions
         self._reads = ThreadPoolExecutor(
             1, "door", partial(set_statement_timeout, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
         )
@@ -169,12 +171,23 @@ class CacheMiddleware:
         loop = asyncio.get_running_loop()
         used = loop.run_in_executor(self._counts, _count_requests, visits)
         is_known = any(visit.templates for visit in visits)
-        versions = await loop.run_in_executor(self._reads, _read_versions) if is_known else {}
+        versions = await loop.run_in_executor(self._reads, self._current_versions) if is_known else {}
         return [RequestContext(one, versions) for one in await used]
+
+    def _current_versions(self) -> Mapping[str, Version]:
+        try:
+            return self._read_versions()
+        except (DatabaseError, InterfaceError):
+            # The view then answers with the error. A new connection serves the next read.
+            connection.close()
+            return {}
 
     def _remember(self, visit: CacheableRequest, answer: HttpReply | HttpResponseBase) -> HttpReply | HttpResponseBase:
         if isinstance(answer, HttpReply) and answer.cache_key is not None:
-            headers = [(name, b"" if name.lower().startswith(PER_RESPONSE_HEADERS) else value) for name, value in answer.headers]
+            headers = [
+                (name, b"" if name.lower().startswith(PER_RESPONSE_HEADERS) else value)
+                for name, value in answer.headers
+            ]
             is_packed = (b"Content-Encoding", b"gzip") in headers
             face = HeaderTemplate(answer.cache_key, answer.route, answer.path, headers, is_packed)
             self._templates[visit.key] = {**self._templates.get(visit.key, {}), answer.status: face}
@@ -228,15 +241,6 @@ def _cacheable_request(scope: Mapping[str, Any]) -> CacheableRequest | None:
         and given.get(b"content-length", b"0") == b"0"
     )
     return CacheableRequest(scope, given) if is_plain else None
-
-
-def _read_versions() -> Mapping[str, Version]:
-    try:
-        return read_versions()
-    except (DatabaseError, InterfaceError):
-        # The views know what to say of it; the next look is by a new connection.
-        connection.close()
-        return {}
 
 
 def _count_requests(visits: Sequence[CacheableRequest]) -> list[int]:

@@ -25,7 +25,7 @@ def is_cancelled(error: BaseException) -> bool:
 
 @contextmanager
 def normalize_db_errors() -> Iterator[None]:
-    """Whatever says within that the database is away is one of DATABASE_AWAY."""
+    """Whatever says within that the database is away is one of DATABASE_UNAVAILABLE."""
     try:
         yield
     except DatabaseError as error:

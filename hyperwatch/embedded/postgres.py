@@ -19,10 +19,10 @@ from urllib.parse import quote
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
 from hyperwatch.embedded import CannotStartError
-from hyperwatch.embedded.os_account import Account, account_and_home, digest
 from hyperwatch.embedded.binaries import find
-from hyperwatch.embedded.file_lock import acquire_lock
 from hyperwatch.embedded.child_process import spawn, terminate
+from hyperwatch.embedded.file_lock import acquire_lock
+from hyperwatch.embedded.os_account import Account, account_and_home, digest
 
 NAME = "hyperwatch"
 PORT = 5432

@@ -51,7 +51,7 @@ class GivenKafka(GivenProcess, KafkaBroker):
         self.bootstrap = bootstrap
 
     def is_ready(self) -> bool:
-        # A client reports a cluster that cannot be reached (KafkaAway).
+        # A client reports a cluster that cannot be reached (KafkaUnavailable).
         return True
 
 

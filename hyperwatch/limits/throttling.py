@@ -18,8 +18,8 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework_api_key.models import APIKey
 
-from hyperwatch.limits.client_address import forwarded_address
 from hyperwatch.concurrency.backoff import CircuitBreaker
+from hyperwatch.limits.client_address import forwarded_address
 from hyperwatch.metrics import THROTTLE_BYPASSED_REQUESTS_TOTAL
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}

@@ -1,14 +1,11 @@
 """What commands of manage.py have in common: numbers within bounds, memory, and what to do without the database."""
 
-import gc
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, OperationalError
-
-
 
 NO_TABLE = "42P01"
 NO_COLUMN = "42703"

@@ -48,7 +48,9 @@ def takes_gzip(header: str) -> bool:
 
 
 def _is_ours(response: HttpResponseBase) -> bool:
-    return response.get("Content-Type", "").startswith(COMPRESSIBLE_TYPES) and not response.has_header("Content-Encoding")
+    return response.get("Content-Type", "").startswith(COMPRESSIBLE_TYPES) and not response.has_header(
+        "Content-Encoding"
+    )
 
 
 def _compress(response: Any) -> None:

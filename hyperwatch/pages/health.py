@@ -13,13 +13,13 @@ from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
+from hyperwatch.db.statement_timeout import statement_timeout
 from hyperwatch.formats import isoformat
 from hyperwatch.metrics import DATABASE_REGISTRY
-from hyperwatch.db.statement_timeout import statement_timeout
+from realtime.ingest.data_loss import recent_gaps
+from realtime.kafka.admin import KafkaUnavailable, existing_topics, topics
 from realtime.storage import database_metrics  # noqa: F401 (registers its collector)
 from realtime.storage.sequences import latest_times
-from realtime.kafka.admin import KafkaUnavailable, existing_topics, topics
-from realtime.ingest.data_loss import recent_gaps
 
 PATIENCE = 1.5
 # What was found is told again for so long; while somebody looks anew, a little longer. Who comes later than that waits
@@ -59,7 +59,7 @@ class ReadinessCache:
         self._found_at = -math.inf
 
     def checks(self) -> dict[str, Check]:
-        """What each part says, found by a look that ended within FRESH_SECONDS, or by the one before it."""
+        """What each part says, found by a look that ended within READINESS_CACHE_SECONDS, or by the one before it."""
         wait = LOOK_SECONDS if self._age() > STALE_SECONDS else 0
         if self._age() > READINESS_CACHE_SECONDS and self._looking.acquire(timeout=wait):
             try:

@@ -7,7 +7,7 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from hyperwatch.limits.throttling import (RateWindow, anonymous_id, rate_counter, read_rate)
+from hyperwatch.limits.throttling import RateWindow, anonymous_id, rate_counter, read_rate
 
 
 class LoginForm(AdminAuthenticationForm):

@@ -19,10 +19,10 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
+from hyperwatch.cache.cache_middleware import CacheMiddleware, HttpReply, ReadVersions
 from hyperwatch.concurrency.after_response import response_scope
-from hyperwatch.cache.cache_middleware import CacheMiddleware, HttpReply
-from hyperwatch.middleware.request_log import route_of
 from hyperwatch.db.statement_timeout import set_statement_timeout
+from hyperwatch.middleware.request_log import route_of
 
 # So long a connection to the database is taken to be alive after a request.
 HEALTH_CHECK_FRESH_SECONDS = 1.0
@@ -31,12 +31,14 @@ HEALTH_CHECK_FRESH_SECONDS = 1.0
 class ThreadedHandler(ASGIHandler):
     """Django's handler for HTTP, with everything that belongs to one answer in one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_versions: ReadVersions) -> None:
         super().__init__()
         self._threads = ThreadPoolExecutor(
-            settings.HTTP_WORKER_THREADS, "http", partial(set_statement_timeout, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+            settings.HTTP_WORKER_THREADS,
+            "http",
+            partial(set_statement_timeout, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS),
         )
-        self._door = CacheMiddleware()
+        self._cache = CacheMiddleware(read_versions)
         self._asked = threading.local()
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -47,7 +49,7 @@ class ThreadedHandler(ASGIHandler):
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            answer = await self._door.handle(scope, partial(self._by_views, scope, receive))
+            answer = await self._cache.handle(scope, partial(self._by_views, scope, receive))
         except RequestAborted:
             return
         if isinstance(answer, HttpReply):

@@ -14,8 +14,8 @@ from django.conf import settings
 from twisted.internet import tcp
 from twisted.web import http as half_typed_http
 
-from hyperwatch.limits.client_address import network_of
 from hyperwatch.api.envelope import error_body
+from hyperwatch.limits.client_address import network_of
 from hyperwatch.metrics import HTTP_REJECTED_REQUESTS_TOTAL
 from hyperwatch.middleware.security_headers import headers_of_refusal
 

@@ -7,8 +7,8 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
 
 from hyperwatch.api.envelope import error_body
-from hyperwatch.server.http_channel import HttpChannel
 from hyperwatch.middleware.security_headers import headers_of_refusal
+from hyperwatch.server.http_channel import HttpChannel
 
 
 class Request(WebRequest):  # type: ignore[misc]

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from hyperwatch.soak.client_pool import ClientPool
-from hyperwatch.soak.processes import (CONSUMERS, HTTP_WORKER_THREADS, Child, Children)
-from hyperwatch.soak.leak_check import (LEAST_SECONDS, MOST_GROWTH, WARM_SECONDS, ends, growth)
-from hyperwatch.soak.traffic import Traffic
 from hyperwatch.soak.database_state import DatabaseState
+from hyperwatch.soak.leak_check import LEAST_SECONDS, MOST_GROWTH, WARM_SECONDS, ends, growth
+from hyperwatch.soak.processes import CONSUMERS, HTTP_WORKER_THREADS, Child, Children
 from hyperwatch.soak.report import Check
 from hyperwatch.soak.resource_sampler import ResourceSampler
+from hyperwatch.soak.traffic import Traffic
 
 # In the web process: HTTP threads, the hub (5), response cache, metrics, one being replaced. Each consumer: one, and
 # one being replaced.

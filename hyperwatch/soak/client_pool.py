@@ -4,14 +4,14 @@ import asyncio
 import threading
 from random import Random
 
-from hyperwatch.soak.processes import Child
 from hyperwatch.soak.environment import SoakOptions
 from hyperwatch.soak.persistent_clients import PersistentClient
+from hyperwatch.soak.processes import Child
 from hyperwatch.soak.transient_clients import TransientClients
 
 
 class ClientPool:
-    """Those who stay, from `start` to `stop`, and those who come and go, until `send_visitors_away`."""
+    """Those who stay, from `start` to `stop`, and those who come and go, until `disconnect_transient`."""
 
     def __init__(self, web: Child, asked: SoakOptions) -> None:
         ws_url = f"ws://127.0.0.1:{web.port}/ws"

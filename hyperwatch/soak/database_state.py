@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
-from hyperwatch.soak.persistent_clients import EVENTS, STATE, link
 from hyperwatch.soak.invalid_messages import REFUSE
-from hyperwatch.soak.traffic import digest
 from hyperwatch.soak.oracle import QUERIES, Oracle
+from hyperwatch.soak.persistent_clients import EVENTS, STATE, link
+from hyperwatch.soak.traffic import digest
 from realtime.streams import RollupSpec, Stream, all_streams
 
 AT_ONCE = 2_000

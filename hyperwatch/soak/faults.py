@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.process import Process
-from hyperwatch.soak.processes import SESSION_SECONDS, Children
 from hyperwatch.soak.environment import SoakServices
+from hyperwatch.soak.processes import SESSION_SECONDS, Children
 from hyperwatch.soak.traffic import Traffic
 
 TICK = 0.2
@@ -23,7 +23,12 @@ class FaultScene:
     """What a fault is done to. `wait` keeps an eye on our processes; it ends early where the soak is ended."""
 
     def __init__(
-        self, parts: SoakServices, children: Children, source: Traffic, rng: Random, wait_for_end: Callable[[float], bool]
+        self,
+        parts: SoakServices,
+        children: Children,
+        source: Traffic,
+        rng: Random,
+        wait_for_end: Callable[[float], bool],
     ) -> None:
         self.parts = parts
         self.children = children

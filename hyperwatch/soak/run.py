@@ -9,14 +9,14 @@ from threading import Event
 from hyperwatch.harness import host
 from hyperwatch.soak import checks
 from hyperwatch.soak.client_pool import ClientPool
-from hyperwatch.soak.processes import Children
-from hyperwatch.soak.faults import (FAULTS, FaultScene, do, turns)
-from hyperwatch.soak.environment import SoakEnvironment, SoakOptions
-from hyperwatch.soak.leak_check import series
-from hyperwatch.soak.traffic import Traffic
 from hyperwatch.soak.database_state import DatabaseState
+from hyperwatch.soak.environment import SoakEnvironment, SoakOptions
+from hyperwatch.soak.faults import FAULTS, FaultScene, do, turns
+from hyperwatch.soak.leak_check import series
+from hyperwatch.soak.processes import Children
 from hyperwatch.soak.report import Broken, Check, SoakReport
 from hyperwatch.soak.resource_sampler import ResourceSampler
+from hyperwatch.soak.traffic import Traffic
 
 SAY_SECONDS = 10.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0

@@ -9,12 +9,12 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from realtime.sources.simulator import Kind, Market, OutgoingMessage
-from realtime.sources.simulator.live_runner import live
-from realtime.kafka.bulk_producer import BoundedProducer, topic_names
 from hyperwatch.soak.environment import SoakOptions
 from hyperwatch.soak.invalid_messages import InvalidMessages, poison
 from hyperwatch.soak.oracle import Oracle
+from realtime.kafka.bulk_producer import BoundedProducer, topic_names
+from realtime.sources.simulator import Kind, Market, OutgoingMessage
+from realtime.sources.simulator.live_runner import live
 
 COINS, WALLETS = 8, 100
 REMEMBERED = 500

@@ -121,7 +121,11 @@ class TransientClients:
         await asyncio.to_thread(self._ask, self._rng.choice(ASKED))
         answer = await asyncio.to_thread(self._ask, ASKED[0])
         data = (answer or {}).get("data", {})
-        wanted = plan_subscription(self._rng, data["head"], data["epoch"]) if "head" in data else SubscriptionPlan("transactions")
+        wanted = (
+            plan_subscription(self._rng, data["head"], data["epoch"])
+            if "head" in data
+            else SubscriptionPlan("transactions")
+        )
         socket = await connect(self._ws_url, max_size=None, ping_interval=None, open_timeout=PATIENCE, close_timeout=1)
         try:
             await self._subscribe(socket, wanted)

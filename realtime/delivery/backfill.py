@@ -16,12 +16,12 @@ from django.db.models import F, QuerySet
 
 from hyperwatch import metrics
 from hyperwatch.db.executor import DatabaseExecutor
-from realtime.storage.copy_format import row_reader
 from realtime.delivery.feed import Feed, StateFeed
 from realtime.protocol.frames import Event, make_event
-from realtime.storage.sequences import (StreamState, known_coins, latest_seqs, read_snapshot, read_stream_states)
-from realtime.streams import Stream, channels
 from realtime.protocol.subscriptions import Filter
+from realtime.storage.copy_format import row_reader
+from realtime.storage.sequences import StreamState, known_coins, latest_seqs, read_snapshot, read_stream_states
+from realtime.streams import Stream, channels
 
 log = logging.getLogger(__name__)
 

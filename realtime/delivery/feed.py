@@ -10,13 +10,13 @@ from operator import attrgetter
 
 from hyperwatch import metrics
 from realtime.delivery.filter_groups import Encoding, FilterGroups
-from realtime.protocol.frames import Event, gap_frame
-from realtime.storage.sequences import StreamPosition
 from realtime.delivery.history import FrameHistory, ReorderBuffer
-from realtime.protocol.vocabulary import CloseCode
-from realtime.streams import Stream
 from realtime.delivery.subscribers import Client, Subscriber
+from realtime.protocol.frames import Event, gap_frame
 from realtime.protocol.subscriptions import Filter
+from realtime.protocol.vocabulary import CloseCode
+from realtime.storage.sequences import StreamPosition
+from realtime.streams import Stream
 
 # Events, ascending, and the seq that a subscriber has reached once they are sent.
 Page = tuple[Sequence[Event], int]

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from hyperwatch import metrics
-from realtime.protocol.frames import (Event, batch_frame, ws_frame, ws_frame_deflated)
-from realtime.streams import Stream
 from realtime.delivery.subscribers import Client, Subscriber, SubscriberState
+from realtime.protocol.frames import Event, batch_frame, ws_frame, ws_frame_deflated
 from realtime.protocol.subscriptions import Filter
+from realtime.streams import Stream
 
 
 class Encoding(NamedTuple):

@@ -15,19 +15,19 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from hyperwatch import metrics
-from hyperwatch.db.executor import DatabaseExecutor
 from hyperwatch.db.errors import is_cancelled
+from hyperwatch.db.executor import DatabaseExecutor
 from realtime.delivery.backfill import Backfill, read_start
+from realtime.delivery.channel_layer import GroupSubscription
 from realtime.delivery.feed import EventFeed, Feed, StateFeed
 from realtime.delivery.filter_groups import Encoding
-from realtime.protocol.frames import Event, unpack
-from realtime.delivery.channel_layer import GroupSubscription
-from realtime.storage.sequences import StreamPosition
-from realtime.protocol.vocabulary import CloseCode
-from realtime.streams import Stream, channels
 from realtime.delivery.subscribers import Client, Subscriber, SubscriberState
 from realtime.delivery.subscription_start import SubscriptionStart
+from realtime.protocol.frames import Event, unpack
 from realtime.protocol.subscriptions import Subscription
+from realtime.protocol.vocabulary import CloseCode
+from realtime.storage.sequences import StreamPosition
+from realtime.streams import Stream, channels
 
 log = logging.getLogger(__name__)
 

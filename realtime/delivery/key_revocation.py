@@ -3,8 +3,8 @@
 import asyncio
 
 from hyperwatch.api.keys import AuthUnavailable, prefix_of, usable_keys
-from realtime.protocol.vocabulary import CloseCode
 from realtime.delivery.subscribers import Client
+from realtime.protocol.vocabulary import CloseCode
 
 KEY_CHECK_INTERVAL_SECONDS = 5.0
 

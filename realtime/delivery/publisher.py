@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 
 from hyperwatch import metrics
 from hyperwatch.concurrency.backoff import CircuitBreaker
-from realtime.protocol.frames import make_event, pack
 from realtime.delivery.channel_layer import channel_layer, group_name
+from realtime.protocol.frames import make_event, pack
 from realtime.storage.records import StoredRows
 
 log = logging.getLogger(__name__)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from hyperwatch.db.executor import DatabaseExecutor
 from hyperwatch.db.errors import is_cancelled
-from realtime.delivery.backfill import (BACKFILL_PAGE_ROWS, Backfill, read_events, read_latest)
+from hyperwatch.db.executor import DatabaseExecutor
+from realtime.delivery.backfill import BACKFILL_PAGE_ROWS, Backfill, read_events, read_latest
 from realtime.delivery.feed import Feed
 from realtime.delivery.filter_groups import FilterGroup, FrameBatch
-from realtime.protocol.frames import Event, gap_frame, snapshot_frame
-from realtime.protocol.vocabulary import CloseCode
 from realtime.delivery.subscribers import Subscriber, SubscriberState
+from realtime.protocol.frames import Event, gap_frame, snapshot_frame
 from realtime.protocol.subscriptions import Filter, StartPosition
+from realtime.protocol.vocabulary import CloseCode
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ class ResendFailed(Exception):
 def resend(letters: Iterable[DeadLetter]) -> int:
     """Sends letters to the topics they came from, bytes and key unchanged; returns how many.
 
-    What is refused again becomes a letter anew, under its new place. Raises KafkaAway or NotSent.
+    What is refused again becomes a letter anew, under its new place. Raises KafkaUnavailable or ResendFailed.
     """
     producer, tried, sent = KafkaProducer(), 0, list[int]()
     for letter in letters:

@@ -11,9 +11,9 @@ import msgspec
 from django.conf import settings
 
 from hyperwatch.formats import isoformat
-from realtime.storage import retention
 from realtime.kafka.consumer import KafkaMessage
 from realtime.models import Reason
+from realtime.storage import retention
 from realtime.streams import Decode, Derive, Fact, Row, Stream, TopicName, all_streams
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -194,7 +194,9 @@ def _pending_row(stream: Stream, row: Row, now: datetime) -> PendingRow:
 
 def _check_time(time: datetime, now: datetime) -> None:
     if time > now + MAX_CLOCK_SKEW:
-        raise InvalidKafkaMessage(Reason.IN_FUTURE, f"{isoformat(time)} is more than 10 minutes ahead of {isoformat(now)}")
+        raise InvalidKafkaMessage(
+            Reason.IN_FUTURE, f"{isoformat(time)} is more than 10 minutes ahead of {isoformat(now)}"
+        )
     if time < EARLIEST:
         raise InvalidKafkaMessage(Reason.TOO_OLD, f"{isoformat(time)} is before 2020")
 

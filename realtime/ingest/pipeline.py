@@ -21,15 +21,15 @@ from django.db import InterfaceError, OperationalError, connection, connections
 
 from hyperwatch import metrics
 from hyperwatch.concurrency.backoff import Backoff
-from realtime.ingest.failpoints import failpoint
-from realtime.ingest.decoder import DecodedBatch, RejectedMessage, decode_batch
-from realtime.kafka.offset_tracker import OffsetGap
-from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
 from realtime.ingest.data_loss import record_gaps
-from realtime.models import Reason
-from realtime.storage.retention import PRUNE_MARGIN
+from realtime.ingest.decoder import DecodedBatch, RejectedMessage, decode_batch
+from realtime.ingest.failpoints import failpoint
 from realtime.ingest.writer import BatchRejected, BatchWriter
+from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
+from realtime.kafka.offset_tracker import OffsetGap
+from realtime.models import Reason
 from realtime.storage.records import StoredRows
+from realtime.storage.retention import PRUNE_MARGIN
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,11 @@ class Pipeline:
         return batch
 
     def _store_after(
-        self, before: Future[BatchResult] | None, messages: Sequence[KafkaMessage], batch: DecodedBatch, texts: Mapping[str, str]
+        self,
+        before: Future[BatchResult] | None,
+        messages: Sequence[KafkaMessage],
+        batch: DecodedBatch,
+        texts: Mapping[str, str],
     ) -> BatchResult:
         """Raises what the batch before raised: no later one is stored without it."""
         if before:
@@ -137,7 +141,9 @@ class Pipeline:
         metrics.INGEST_BATCH_DURATION_SECONDS.observe(time.monotonic() - began)
         return outcome
 
-    def _store_all(self, messages: Sequence[KafkaMessage], batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> BatchResult:
+    def _store_all(
+        self, messages: Sequence[KafkaMessage], batch: DecodedBatch, texts: Mapping[str, str] | None = None
+    ) -> BatchResult:
         try:
             return self._store_when_possible(messages, batch, texts)
         except BatchRejected as refused:

@@ -11,10 +11,10 @@ from django.db import connection
 
 from hyperwatch.concurrency.backoff import Backoff
 from hyperwatch.formats import isoformat
-from realtime.ingest.pipeline import RETRY_PAUSES_SECONDS, Pipeline
-from realtime.kafka.consumer import KafkaConsumer
-from realtime.kafka.admin import KafkaUnavailable, existing_topics, topics
 from realtime.delivery.publisher import Publisher
+from realtime.ingest.pipeline import RETRY_PAUSES_SECONDS, Pipeline
+from realtime.kafka.admin import KafkaUnavailable, existing_topics, topics
+from realtime.kafka.consumer import KafkaConsumer
 
 log = logging.getLogger(__name__)
 

@@ -19,15 +19,13 @@ from psycopg2.extras import execute_values
 from hyperwatch import metrics
 from hyperwatch.db.errors import normalize_db_errors
 from realtime.ingest import writer_sql as sql
+from realtime.ingest.decoder import DecodedBatch, PendingRow, RejectedMessage, Rows, derive
 from realtime.ingest.failpoints import failpoint
-from realtime.storage.copy_format import columns_of, copy_in, copy_lines
-from realtime.ingest.decoder import (DecodedBatch, PendingRow, RejectedMessage, Rows, derive)
-from realtime.storage.sequences import ensure_streams
 from realtime.kafka.consumer import KafkaMessage
-from realtime.streams import Fact, Row, Stream, all_streams, get_stream
+from realtime.storage.copy_format import columns_of, copy_in, copy_lines
 from realtime.storage.records import StoredRows
-
-
+from realtime.storage.sequences import ensure_streams
+from realtime.streams import Row, Stream, all_streams, get_stream
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +70,7 @@ class BatchWriter:
 
         `texts` are those of the batch, where they were made already.
 
-        Raises RefusedByDatabase, or what the database raises; then nothing is stored. Where the connection
+        Raises BatchRejected, or what the database raises; then nothing is stored. Where the connection
         breaks in the commit, it is open whether it was: storing again stores nothing twice.
         """
         with self._transaction() as cursor:

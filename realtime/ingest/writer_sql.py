@@ -4,15 +4,13 @@ For each stream a session has a temporary table `incoming_<name>` with the rows 
 more, `stored`, with what became of them: `seq` where a row was new, null where one is known with other values.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from hyperwatch.db.fields import JsonTextField
 from realtime.storage.copy_format import table_columns
-from realtime.storage.rollup_sql import (KEY, columns, minute_rollup, period_rollups, rollup_delta)
-from realtime.streams import Stream
+from realtime.storage.rollup_sql import KEY, columns, minute_rollup, period_rollups, rollup_delta
 from realtime.storage.sequences import lock
-
-
+from realtime.streams import Stream
 
 # After each commit `stored` must still be there to be read: it is emptied when the next batch begins.
 CREATE_STORED = "CREATE TEMPORARY TABLE IF NOT EXISTS stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
@@ -97,7 +95,7 @@ def _counted(stream: Stream) -> str:
     by = stream.rollup
     if by is None:
         return ""
-    return f""", by_minute AS MATERIALIZED (
+    return f""", minute_rollup AS MATERIALIZED (
     {minute_rollup(stream, by, "fresh")}
 ), counted AS (
     INSERT INTO period_counts AS known ({columns(by)})

@@ -1,20 +1,10 @@
 """Kafka topics and connection settings: what exists, creating and deleting the contract's topics."""
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
-
-from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
-from realtime.kafka.offset_tracker import (OffsetGap, OffsetTracker, Partition, Read)
-
-
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -52,7 +42,7 @@ def connection_config() -> dict[str, str | int | float | bool]:
 
 
 def existing_topics(timeout: float = 5.0) -> set[str]:
-    """The names of the topics there are; raises KafkaAway where no broker answers within `timeout` seconds."""
+    """The names of the topics there are; raises KafkaUnavailable where no broker answers within `timeout` seconds."""
     try:
         return set(AdminClient(connection_config()).list_topics(timeout=timeout).topics)
     except confluent_kafka.KafkaException as error:
@@ -60,7 +50,7 @@ def existing_topics(timeout: float = 5.0) -> set[str]:
 
 
 def create_topics(timeout: float = 10.0) -> list[str]:
-    """Creates the contract's topics that are missing and returns their names; raises KafkaAway."""
+    """Creates the contract's topics that are missing and returns their names; raises KafkaUnavailable."""
     missing = [topic for topic in topics() if topic.name not in existing_topics(timeout)]
     if not missing:
         return []
@@ -88,7 +78,7 @@ def create_topics(timeout: float = 10.0) -> list[str]:
 
 
 def delete_topics(timeout: float = 10.0) -> None:
-    """Deletes the topics of the settings, with all that is in them; raises KafkaAway."""
+    """Deletes the topics of the settings, with all that is in them; raises KafkaUnavailable."""
     admin = AdminClient(connection_config())
     try:
         for future in admin.delete_topics([topic.name for topic in topics()]).values():

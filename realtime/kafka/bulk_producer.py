@@ -10,8 +10,8 @@ from threading import Event
 from django.conf import settings
 
 from hyperwatch.concurrency.backoff import Backoff
-from realtime.kafka.producer import KafkaProducer
 from realtime.kafka.admin import KafkaUnavailable, create_topics
+from realtime.kafka.producer import KafkaProducer
 from realtime.streams import TopicName
 
 log = logging.getLogger(__name__)

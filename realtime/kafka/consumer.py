@@ -2,21 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, NamedTuple
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
 from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
-from realtime.kafka.offset_tracker import (OffsetGap, OffsetTracker, Partition, Read)
-from realtime.kafka import _report_lag
 from realtime.kafka.admin import connection_config, topics
-
-
+from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker, Partition, Read
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +74,7 @@ class KafkaConsumer:
         self._consumer.subscribe([topic.name for topic in topics()], on_assign=self._on_assign)
 
     def read(self, limit: int, wait: float) -> list[KafkaMessage]:
-        """What there is, at most `limit` messages of BATCH_BYTES or a few more; waits up to `wait` seconds for the
+        """What there is, at most `limit` messages of MAX_BATCH_BYTES or a few more; waits up to `wait` seconds for the
         first, for no further one. None until it is known where the group stopped: what lies between is lost."""
         if not self._resolve_offsets():
             self.poll_paused()
@@ -178,7 +173,9 @@ class KafkaConsumer:
     def _low_watermark(self, partition: Partition) -> int | None:
         """The oldest offset that Kafka still has, or that of the next message where it has none."""
         try:
-            lowest: int = self._consumer.get_watermark_offsets(confluent_kafka.TopicPartition(*partition), OFFSET_REQUEST_TIMEOUT_SECONDS)[0]
+            lowest: int = self._consumer.get_watermark_offsets(
+                confluent_kafka.TopicPartition(*partition), OFFSET_REQUEST_TIMEOUT_SECONDS
+            )[0]
         except confluent_kafka.KafkaException as error:
             self._on_error(error.args[0])
             return None
@@ -193,7 +190,11 @@ class KafkaConsumer:
             low, high = self._consumer.get_watermark_offsets(place, cached=True)
             if high >= 0:
                 # Where nothing came since the last rebalance there is no position.
-                at = place.offset if place.offset >= 0 else self._offsets.next_offset((place.topic, place.partition), low)
+                at = (
+                    place.offset
+                    if place.offset >= 0
+                    else self._offsets.next_offset((place.topic, place.partition), low)
+                )
                 lag[(place.topic, place.partition)] = max(0, high - max(at, 0))
         _report_lag(self._lag, lag)
         self._lag = lag
@@ -228,3 +229,11 @@ def _places_behind(batch: Iterable[Read]) -> list[confluent_kafka.TopicPartition
     for message in batch:
         last[(message.topic, message.partition)] = message.offset
     return [confluent_kafka.TopicPartition(topic, part, offset + 1) for (topic, part), offset in last.items()]
+
+
+def _report_lag(before: Iterable[Partition], lag: Mapping[Partition, int]) -> None:
+    """A series that stays after its partition moved to another member would show that one's lag twice."""
+    for partition in set(before) - set(lag):
+        KAFKA_CONSUMER_LAG_MESSAGES.remove(*partition)
+    for partition, messages in lag.items():
+        KAFKA_CONSUMER_LAG_MESSAGES.labels(*partition).set(messages)

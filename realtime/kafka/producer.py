@@ -1,21 +1,11 @@
 """Kafka producer: idempotent, counts acknowledgements and failures."""
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
-from django.conf import settings
 
-from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
-from realtime.kafka.offset_tracker import (OffsetGap, OffsetTracker, Partition, Read)
 from realtime.kafka.admin import connection_config
-
-
 
 
 class KafkaProducer:

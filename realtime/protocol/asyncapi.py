@@ -13,11 +13,11 @@ from django.conf import settings
 
 from realtime.protocol import catalog
 from realtime.protocol.catalog import COMMON, MessageDoc
+from realtime.protocol.descriptions import ABOUT, CLOSES, ERRORS, PROMISES
+from realtime.protocol.subscriptions import SNAPSHOT_MAX
 from realtime.protocol.vocabulary import ClientFrame, ServerFrame
 from realtime.streams import Stream, channels
-from realtime.protocol.subscriptions import SNAPSHOT_MAX
-from realtime.structs.json_schema import (REF, Schema, example, schemas)
-from realtime.protocol.descriptions import (ABOUT, CLOSES, ERRORS, PROMISES)
+from realtime.structs.json_schema import REF, Schema, example, schemas
 
 SOCKET = "#/channels/socket"
 QUERY = {

@@ -5,13 +5,23 @@ from functools import cache
 from types import GenericAlias
 from typing import Any, NamedTuple, get_type_hints
 
-from realtime.protocol.frames import (BatchFrame, Frame, GapFrame, SnapshotFrame)
-from realtime.protocol.vocabulary import (ClientFrame, ClientMessage, Connected, Error, Pong, StreamRange, Subscribed, Subscriptions, Unsubscribed)
-from realtime.streams import Stream, channels
-from realtime.protocol.subscriptions import Filters, Params, Some
-from realtime.structs.output_types import Head
-from realtime.structs.json_schema import (client_schema, const, enum_schema, server_schema)
 from realtime.protocol.descriptions import REQUESTS
+from realtime.protocol.frames import BatchFrame, Frame, GapFrame, SnapshotFrame
+from realtime.protocol.subscriptions import Filters, Params, Some
+from realtime.protocol.vocabulary import (
+    ClientFrame,
+    ClientMessage,
+    Connected,
+    Error,
+    Pong,
+    StreamRange,
+    Subscribed,
+    Subscriptions,
+    Unsubscribed,
+)
+from realtime.streams import Stream, channels
+from realtime.structs.json_schema import client_schema, const, enum_schema, server_schema
+from realtime.structs.output_types import Head
 
 # Of every channel; the rest of Params are a channel's own.
 COMMON = ("snapshot", "since", "epoch", "batch")
@@ -44,7 +54,9 @@ def answers() -> Iterator[MessageDoc]:
     yield _message(server_schema(Subscribed, **named))
     yield _message(server_schema(Unsubscribed, **named))
     yield _message(server_schema(Pong))
-    yield _message(server_schema(Subscriptions, **named, params=any_params(), subscriptions=of_each[name, any_params()]))
+    yield _message(
+        server_schema(Subscriptions, **named, params=any_params(), subscriptions=of_each[name, any_params()])
+    )
     yield _message(server_schema(Connected, channels=of_each[name, StreamRange], places=of_each[name, Head]))
     yield _message(server_schema(Error))
     yield _message(server_schema(GapFrame, channel=name))
@@ -56,8 +68,12 @@ def pushed(stream: Stream) -> Iterator[MessageDoc]:
     name = row.__name__
     frame = server_schema(Frame, f"{name}Frame", type=const(kind), channel=here, data=row)
     yield MessageDoc(kind, kind, frame, stream.row.__doc__ or "")
-    yield _message(server_schema(SnapshotFrame, f"{name}Snapshot", channel=here, data=GenericAlias(list, row)), f"{stream.name}_")
-    yield _message(server_schema(BatchFrame, f"{name}Batch", channel=here, data=GenericAlias(list, frame)), f"{stream.name}_")
+    yield _message(
+        server_schema(SnapshotFrame, f"{name}Snapshot", channel=here, data=GenericAlias(list, row)), f"{stream.name}_"
+    )
+    yield _message(
+        server_schema(BatchFrame, f"{name}Batch", channel=here, data=GenericAlias(list, frame)), f"{stream.name}_"
+    )
 
 
 def _message(struct: Any, prefix: str = "") -> MessageDoc:

@@ -7,9 +7,9 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from realtime.structs.input_types import (Address, Amount, Coin, decoder)
 from realtime.protocol.vocabulary import ErrorCode, ProtocolError
 from realtime.streams import Fact, Param, Stream, channels
+from realtime.structs.input_types import Address, Amount, Coin, decoder
 
 NAMES = frozenset(Param)
 SNAPSHOT_MAX = 100
@@ -111,7 +111,7 @@ _read_params = decoder(Params)
 
 
 def named_channels(names: Sequence[str]) -> list[Stream]:
-    """The streams behind channel names, in their order; raises BadFrame for one that there is not."""
+    """The streams behind channel names, in their order; raises ProtocolError for one that there is not."""
     known = channels()
     for name in names:
         if name not in known:
@@ -120,7 +120,7 @@ def named_channels(names: Sequence[str]) -> list[Stream]:
 
 
 def subscriptions(streams: Sequence[Stream], params: msgspec.Raw) -> list[Subscription]:
-    """One subscription for each stream. A param is taken by the streams that know it; raises BadFrame."""
+    """One subscription for each stream. A param is taken by the streams that know it; raises ProtocolError."""
     try:
         read = _read_params(params)
     except ValueError as error:

@@ -17,21 +17,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from hyperwatch.concurrency.after_response import after_response
 from hyperwatch.api import clock, csv_table
 from hyperwatch.api.filters import ParameterFilter, Query
-from hyperwatch.cache.response_cache import CachedResponse, CacheKey, response_cache
 from hyperwatch.api.pagination import MAX_OFFSET, HybridPagination, ReadPoint
 from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
 from hyperwatch.api.renderers import BrowsableEnvelopeRenderer, EnvelopeRenderer
 from hyperwatch.api.views import ApiViewMixin
+from hyperwatch.cache.response_cache import CachedResponse, CacheKey, response_cache
+from hyperwatch.concurrency.after_response import after_response
 from hyperwatch.metrics import RESPONSE_CACHE_HITS, RESPONSE_CACHE_MISSES
+from realtime.models import StreamHead
+from realtime.rest.csv_export import Export
+from realtime.rest.queries import fetch, fetch_among_latest, fetch_by_coin, to_structs
 from realtime.storage import sequences
 from realtime.storage.copy_format import row_reader
-from realtime.storage.rollups import (TimeRange, Totals, count, totals)
-from realtime.rest.csv_export import Export
-from realtime.rest.queries import (fetch, fetch_among_latest, fetch_by_coin, to_structs)
-from realtime.models import StreamHead
+from realtime.storage.rollups import TimeRange, Totals, count, totals
 from realtime.streams import get_stream
 
 # With several coins the newest of each are merged, up to so many rows: no index has several coins in order of time.
@@ -118,7 +118,9 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         if kept is not None:
             RESPONSE_CACHE_HITS.inc()
             self.version = cast(sequences.StreamVersion, kept.version)
-            raise ResponseReady(HttpResponse(kept.template.render(clock.now()), content_type=EnvelopeRenderer.media_type))
+            raise ResponseReady(
+                HttpResponse(kept.template.render(clock.now()), content_type=EnvelopeRenderer.media_type)
+            )
 
     def _set_etag(self, request: Request, response: Any) -> None:
         question, version, tag = self.cache_key, self.version, etag(request, self.version)
@@ -192,7 +194,9 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def _scattered(self) -> set[str]:
         """The columns that are compared by what is given of such parameters."""
         filters = self.filterset_class.base_filters if self.filterset_class else {}
-        return {str(filters[name].field_name) for name in self.selective_params if self.parameters.get(name) is not None}
+        return {
+            str(filters[name].field_name) for name in self.selective_params if self.parameters.get(name) is not None
+        }
 
     def totals(self) -> Totals:
         """How many there are of what is asked for, and how much, by coin and side, from counters."""

@@ -9,10 +9,10 @@ from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from hyperwatch.metrics import DATABASE_REGISTRY, DatabaseCollector, DatabaseState
 from hyperwatch.db.statement_timeout import set_statement_timeout
-from realtime.storage.sequences import latest_times
+from hyperwatch.metrics import DATABASE_REGISTRY, DatabaseCollector, DatabaseReading
 from realtime.models import DeadLetter
+from realtime.storage.sequences import latest_times
 
 # However often /metrics is scraped, and by however many.
 READ_INTERVAL_SECONDS = 5.0
@@ -30,10 +30,10 @@ class DatabaseReader:
         self._thread = ThreadPoolExecutor(1, "database-metrics", partial(set_statement_timeout, READ_TIMEOUT_SECONDS))
         self._lock = threading.Lock()
         self._reading: Future[None] | None = None
-        self._state: DatabaseState | None = None
+        self._state: DatabaseReading | None = None
         self._read_at = -math.inf
 
-    def state(self) -> DatabaseState | None:
+    def state(self) -> DatabaseReading | None:
         """The state as of the last READ_INTERVAL_SECONDS; None while the database does not answer."""
         if reading := self._started_reading():
             wait([reading], READ_TIMEOUT_SECONDS)
@@ -62,10 +62,10 @@ class DatabaseReader:
             connection.close()
 
 
-def read_state() -> DatabaseState:
+def read_state() -> DatabaseReading:
     times = {name: newest.timestamp() for name, newest in latest_times().items() if newest}
     outstanding = DeadLetter.objects.filter(resent_at=None).order_by()[:MAX_COUNTED_DEAD_LETTERS].count()
-    return DatabaseState(times, outstanding)
+    return DatabaseReading(times, outstanding)
 
 
 reader = DatabaseReader()

@@ -1,28 +1,8 @@
 """The newly stored rows of a stream, as the writer hands them to the publisher."""
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-import psycopg2
-from django.db import DatabaseError, OperationalError, connection
-from psycopg2.extras import execute_values
-
-from hyperwatch import metrics
-from hyperwatch.db.errors import normalize_db_errors
-from realtime.ingest import writer_sql as sql
-from realtime.ingest.failpoints import failpoint
-from realtime.storage.copy_format import columns_of, copy_in, copy_lines
-from realtime.ingest.decoder import (DecodedBatch, PendingRow, RejectedMessage, Rows, derive)
-from realtime.storage.sequences import ensure_streams
-from realtime.kafka.consumer import KafkaMessage
-from realtime.streams import Fact, Row, Stream, all_streams, get_stream
-
-
+from realtime.streams import Fact, Row, Stream
 
 
 class StoredRows(NamedTuple):

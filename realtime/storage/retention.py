@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from realtime.storage.rollup_sql import (KEY, counts, minute_rollup, period_rollups, rollup_delta)
+from realtime.storage.rollup_sql import KEY, counts, minute_rollup, period_rollups, rollup_delta
 from realtime.storage.sequences import lock
 from realtime.streams import Stream, all_streams
 
@@ -116,7 +116,7 @@ def _prune_sql(stream: Stream) -> str:
     ]
     if by := stream.rollup:
         pieces += [
-            f"by_minute AS ({minute_rollup(stream, by, 'gone')})",
+            f"minute_rollup AS ({minute_rollup(stream, by, 'gone')})",
             f"less AS ({period_rollups(stream, by)})",
             f"uncounted AS (UPDATE period_counts known SET {rollup_delta(by, '-', 'less')} "
             f"FROM less WHERE {_SAME} AND {counts(by, 'known')} <> {counts(by, 'less')})",

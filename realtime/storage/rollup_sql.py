@@ -32,7 +32,7 @@ def cells(by: RollupSpec) -> Iterator[RollupCell]:
 
 
 def columns(by: RollupSpec) -> str:
-    """In the order in which `by_period` gives them."""
+    """In the order in which `period_rollups` gives them."""
     return ", ".join([KEY, *(cell.name for cell in cells(by))])
 
 
@@ -50,12 +50,12 @@ def minute_rollup(stream: Stream, by: RollupSpec, facts: str) -> str:
 
 
 def period_rollups(stream: Stream, by: RollupSpec) -> str:
-    """Counters of every length of period, from `by_minute`."""
+    """Counters of every length of period, from `minute_rollup`."""
     periods = ", ".join(f"({seconds})" for seconds in PERIODS)
     return (
         f"SELECT '{stream.name}' AS stream, seconds, coin, "
         f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, {rollup_sum(by)} "
-        f"FROM by_minute, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4"
+        f"FROM minute_rollup, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4"
     )
 
 

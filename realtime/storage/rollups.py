@@ -48,7 +48,7 @@ class Totals(NamedTuple):
 class TimeSlice(NamedTuple):
     """A piece of a window that one kind of counter covers, by its length; None is the rows themselves.
 
-    It `is_beyond` where it lies outside of the window, and other parts have it in them.
+    It `is_subtracted` where it lies outside of the window, and other parts have it in them.
     """
 
     seconds: int | None
@@ -155,7 +155,9 @@ class _RollupQuery(NamedTuple):
 
     def parts(self) -> tuple[str, list[Any]]:
         """The columns of each part, as SQL and its values."""
-        pieces = [self._rows(part) if part.seconds is None else self._counters(part) for part in time_slices(self.window)]
+        pieces = [
+            self._rows(part) if part.seconds is None else self._counters(part) for part in time_slices(self.window)
+        ]
         return " UNION ALL ".join(text for text, _ in pieces), [value for _, values in pieces for value in values]
 
     def _rows(self, part: TimeSlice) -> tuple[str, list[Any]]:

@@ -10,14 +10,7 @@ from django.db.models import Max, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from realtime.models import Epoch, NewestOfCoin, StreamHead, new_epoch
-from realtime.streams import all_streams
-
-from collections.abc import Iterable, Sequence
-
-from hyperwatch.db.fields import JsonTextField
-from realtime.storage.copy_format import table_columns
-from realtime.storage.rollup_sql import (KEY, columns, minute_rollup, period_rollups, rollup_delta)
-from realtime.streams import Stream
+from realtime.streams import Stream, all_streams
 
 
 class StreamPosition(NamedTuple):
@@ -38,7 +31,10 @@ def read_epoch() -> str:
 
 def read_positions() -> dict[str, StreamPosition]:
     """Head and floor of every stream, by one indexed query."""
-    return {name: StreamPosition(head, floor) for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")}
+    return {
+        name: StreamPosition(head, floor)
+        for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")
+    }
 
 
 def latest_times() -> dict[str, datetime | None]:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import FieldInfo
 
 from realtime.structs.input_types import Address, Amount, Coin
-from realtime.structs.output_types import (ADDRESS_TEXT, AMOUNT_TEXT, COIN_TEXT, JsonOf)
+from realtime.structs.output_types import ADDRESS_TEXT, AMOUNT_TEXT, COIN_TEXT, JsonOf
 
 REF = "#/components/schemas/"
 # The types that are checked where they are read.

@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 
 from realtime.ingest.decoder import decode_batch
-from realtime.kafka.consumer import KafkaMessage
 from realtime.ingest.writer import BatchWriter
+from realtime.kafka.consumer import KafkaMessage
 from realtime.storage.records import StoredRows
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)

@@ -10,9 +10,9 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.protocol.frames import make_event, pack
 from realtime.delivery.channel_layer import group_name
 from realtime.delivery.publisher import group_message
+from realtime.protocol.frames import make_event, pack
 from realtime.storage.records import StoredRows
 
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from hyperwatch.harness.postgres import Database
-from realtime.sources.simulator import Market, OutgoingMessage
 from hyperwatch.soak.oracle import QUERIES, rows_of, shown
+from realtime.sources.simulator import Market, OutgoingMessage
 
 
 def market(seed: int, count: int) -> tuple[Market, list[OutgoingMessage]]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from hyperwatch.formats import isoformat
 from hyperwatch.bench import CannotMeasureError
+from hyperwatch.formats import isoformat
 from realtime.protocol.frames import Event
 from realtime.streams import Fact
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import msgspec
 from django.conf import settings
 
-from hyperwatch.formats import isoformat
 from hyperwatch.bench import CannotMeasureError
 from hyperwatch.bench.data import distributions
-from hyperwatch.bench.data.distributions import (COINS, END, FIRST_BLOCK, WALLETS)
+from hyperwatch.bench.data.distributions import COINS, END, FIRST_BLOCK, WALLETS
+from hyperwatch.formats import isoformat
 from realtime.kafka.consumer import KafkaMessage
 from realtime.kafka.producer import KafkaProducer
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.sql.cancellable_sql import CancellableSession
 from hyperwatch.bench.data.distributions import drawn
 from hyperwatch.bench.data.stream_recipes import RECIPES, StreamRecipe
+from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.bench.sql.cancellable_sql import CancellableSession
 from realtime.storage.rollup_sql import columns, minute_rollup, period_rollups
 from realtime.streams import Stream, get_stream
 
@@ -113,7 +113,7 @@ def _beside(stream: Stream) -> Iterator[str]:
     if by := stream.rollup:
         # In the order in which they would have begun: what lies together in time lies together on disk.
         yield (
-            f"WITH by_minute AS MATERIALIZED ({minute_rollup(stream, by, table)}) "
+            f"WITH minute_rollup AS MATERIALIZED ({minute_rollup(stream, by, table)}) "
             f"INSERT INTO period_counts ({columns(by)}) {period_rollups(stream, by)} ORDER BY start, seconds DESC"
         )
 

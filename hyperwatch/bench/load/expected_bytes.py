@@ -2,7 +2,7 @@
 
 import zlib
 
-from hyperwatch.bench.load.framing import (CONTROL, FINAL, PING, header)
+from hyperwatch.bench.load.framing import CONTROL, FINAL, PING, header
 
 A_PING = FINAL | PING
 

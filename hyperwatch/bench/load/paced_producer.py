@@ -9,8 +9,8 @@ from functools import partial
 import msgspec
 from django.conf import settings
 
-from hyperwatch.formats import isoformat
 from hyperwatch.bench import CannotMeasureError
+from hyperwatch.formats import isoformat
 from realtime.kafka.producer import KafkaProducer
 from realtime.sources.simulator.instruments import INSTRUMENTS
 

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable
 from typing import Protocol
 
-from hyperwatch.bench.load.framing import (PONG, TEXT, header, masked)
+from hyperwatch.bench.load.framing import PONG, TEXT, header, masked
 
 
 class FrameSink(Protocol):

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from django.conf import settings
 
-from hyperwatch.harness.process import PDEATHSIG_PREFIX
 from hyperwatch.bench import CannotMeasureError
+from hyperwatch.harness.process import PDEATHSIG_PREFIX
 
 # As many connections may wait to be accepted by Twisted; those that more would lose come again a second later.
 POLITE = 32

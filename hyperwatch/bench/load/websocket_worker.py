@@ -24,9 +24,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hyperwatch.bench.load.websocket_client import LoadConnection
 from hyperwatch.bench.load.expected_bytes import ExpectedBytes
 from hyperwatch.bench.load.framing import CLOSE, frames, handshake
+from hyperwatch.bench.load.websocket_client import LoadConnection
 
 ORDERS, ANSWERS = 0, 1
 BUFFER_BYTES = 1024 * 1024

@@ -6,9 +6,9 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.bench import CannotMeasureError
 from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.harness.app_process import AppProcess, manage
 from realtime.kafka.admin import topics
 
 PATIENCE = 60.0

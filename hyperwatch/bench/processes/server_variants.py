@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from hyperwatch.harness.app_process import AppProcess, manage
-from hyperwatch.harness.host import server_cores
 from hyperwatch.bench.data.event_payloads import CHANNEL, EventPayloads, as_stock_does
 from hyperwatch.bench.environment import BenchEnvironment
-from realtime.protocol.frames import pack, ws_frame
+from hyperwatch.harness.app_process import AppProcess, manage
+from hyperwatch.harness.host import server_cores
 from realtime.delivery.channel_layer import group_name
+from realtime.protocol.frames import pack, ws_frame
 
 # What is published, and what then must come to each client.
 Message = tuple[dict[str, Any], bytes]

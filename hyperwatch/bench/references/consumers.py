@@ -15,9 +15,9 @@ from django.db import connection, transaction
 from hyperwatch.bench.references import plain_copy
 from realtime.ingest.decoder import DecodedBatch
 from realtime.ingest.pipeline import Pipeline
-from realtime.kafka.consumer import KafkaConsumer
 from realtime.ingest.status_server import serve_status
 from realtime.ingest.writer import BatchWriter
+from realtime.kafka.consumer import KafkaConsumer
 from realtime.storage.records import StoredRows
 
 # How far the copying is: a row for each batch, in its transaction.

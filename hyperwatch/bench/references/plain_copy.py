@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from realtime.storage.copy_format import (columns_of, copy_in, copy_lines, table_columns)
 from realtime.ingest.decoder import PendingRow
+from realtime.storage.copy_format import columns_of, copy_in, copy_lines, table_columns
 from realtime.streams import get_stream
 
 CHANNEL = "liquidations"

@@ -15,8 +15,8 @@ from django.db import connection, reset_queries
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from hyperwatch.cache.response_cache import response_cache
 from hyperwatch.bench import CannotMeasureError
+from hyperwatch.cache.response_cache import response_cache
 from realtime.storage.sequences import BEGIN
 
 # Timing each node would cost more than many a node does.

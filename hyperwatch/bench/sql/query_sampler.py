@@ -4,11 +4,11 @@ import random
 from datetime import datetime, timedelta
 
 from hyperwatch.api.pagination import Cursor
-from hyperwatch.formats import isoformat
 from hyperwatch.bench.data import distributions
+from hyperwatch.bench.data.distributions import DAYS, END, RARE, RARE_COIN, RARE_WALLET, START
+from hyperwatch.bench.data.stream_recipes import FILLS, OF_MAPS, OF_RATIOS, RECIPES, WHALES
 from hyperwatch.bench.sql.cancellable_sql import CancellableSession
-from hyperwatch.bench.data.distributions import (DAYS, END, RARE, RARE_COIN, RARE_WALLET, START)
-from hyperwatch.bench.data.stream_recipes import (FILLS, OF_MAPS, OF_RATIOS, RECIPES, WHALES)
+from hyperwatch.formats import isoformat
 from realtime.streams import get_stream
 
 Parameters = dict[str, str]

@@ -12,23 +12,23 @@ from typing import Any
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from hyperwatch.bench import CannotMeasureError, cached_endpoints
+from hyperwatch.bench.bursts import Crash
+from hyperwatch.bench.churn import churn
+from hyperwatch.bench.data.queries import GROUPS
+from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.bench.fanout import MODE_NAMES, Fanout, fanout
+from hyperwatch.bench.idle import idle
+from hyperwatch.bench.ingest import PARTS, IngestOptions, ingest
+from hyperwatch.bench.latency import Latency, latency
+from hyperwatch.bench.processes.server_variants import KINDS
+from hyperwatch.bench.report import Report, show
+from hyperwatch.bench.rest import Rest, rest
+from hyperwatch.bench.slow_client import slow
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.harness import host
 from hyperwatch.harness.postgres import COMPOSE_OPTIONS
 from hyperwatch.harness.services import services
-from hyperwatch.bench import CannotMeasureError, cached_endpoints
-from hyperwatch.bench.churn import churn
-from hyperwatch.bench.fanout import MODE_NAMES, Fanout, fanout
-from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.idle import idle
-from hyperwatch.bench.ingest import PARTS, IngestOptions, ingest
-from hyperwatch.bench.latency import Latency, latency
-from hyperwatch.bench.bursts import Crash
-from hyperwatch.bench.data.queries import GROUPS
-from hyperwatch.bench.report import Report, show
-from hyperwatch.bench.rest import Rest, rest
-from hyperwatch.bench.processes.server_variants import KINDS
-from hyperwatch.bench.slow_client import slow
 from realtime.kafka.admin import KafkaUnavailable
 
 Bench = Callable[[BenchEnvironment, dict[str, Any]], Report]

@@ -10,8 +10,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from hyperwatch.management.base import DatabaseCommand
-from realtime.storage.sequences import read_epoch, rotate_epoch
 from realtime.kafka.admin import KafkaUnavailable, create_topics, topics
+from realtime.storage.sequences import read_epoch, rotate_epoch
 
 
 class Command(DatabaseCommand):

@@ -13,19 +13,19 @@ import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hyperwatch.management.base import whole_number
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.harness import host
 from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from hyperwatch.harness.process import GivenProcess
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.harness.services import Services, services
+from hyperwatch.management.base import whole_number
+from hyperwatch.soak.environment import SoakEnvironment, SoakOptions, SoakServices
+from hyperwatch.soak.faults import FAULTS, possible
+from hyperwatch.soak.report import SoakReport, show
+from hyperwatch.soak.run import soak
 from realtime.kafka.admin import KafkaUnavailable
 from realtime.kafka.bulk_producer import stopped_by_signals
-from hyperwatch.soak.faults import FAULTS, possible
-from hyperwatch.soak.environment import SoakEnvironment, SoakOptions, SoakServices
-from hyperwatch.soak.run import soak
-from hyperwatch.soak.report import SoakReport, show
 
 
 class Command(BaseCommand):

@@ -11,12 +11,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from hyperwatch.server import daphne
 from hyperwatch.embedded import CannotStartError, runtime_files
-from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
-from hyperwatch.embedded.worker_threads import WorkerThreads
-from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.embedded.banner import banner, made_password
+from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
+from hyperwatch.embedded.postgres import EmbeddedPostgres
+from hyperwatch.embedded.worker_threads import WorkerThreads
+from hyperwatch.server import daphne
 from realtime.ingest.runner import run_consumer
 from realtime.kafka.admin import topics
 from realtime.sources.simulator import run_simulator
@@ -80,11 +80,15 @@ class Command(BaseCommand):
         var = settings.DATA_DIR
         brought.enter_context(runtime_files.publish_address(runtime_files.port_file(var), str(settings.SERVER_PORT)))
         if settings.DATABASE_URL:
-            brought.enter_context(runtime_files.publish_address(runtime_files.database_file(var), settings.DATABASE_URL))
+            brought.enter_context(
+                runtime_files.publish_address(runtime_files.database_file(var), settings.DATABASE_URL)
+            )
         if settings.REDIS_URL:
             brought.enter_context(runtime_files.publish_address(runtime_files.redis_file(var), settings.REDIS_URL))
         if settings.KAFKA_IS_GIVEN:
-            brought.enter_context(runtime_files.publish_address(runtime_files.kafka_file(var), settings.KAFKA_BOOTSTRAP_SERVERS))
+            brought.enter_context(
+                runtime_files.publish_address(runtime_files.kafka_file(var), settings.KAFKA_BOOTSTRAP_SERVERS)
+            )
 
     def prepare(self) -> None:
         began = time.monotonic()

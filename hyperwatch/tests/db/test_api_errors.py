@@ -95,7 +95,7 @@ def test_a_failure_of_ours_is_logged_and_told_without_its_text(
     def fail(*_asked: Any) -> None:
         raise ValueError("the password is swordfish")
 
-    monkeypatch.setattr(sequences, "moment_of", fail)
+    monkeypatch.setattr(sequences, "stream_snapshot", fail)
     with caplog.at_level(logging.ERROR):
         told = ask("/liquidations", 500)
     assert "swordfish" not in json.dumps(told)

@@ -11,8 +11,8 @@ from django.db import connection
 
 from hyperwatch.api import pagination
 from hyperwatch.tests.api_client import ask, get, walk
-from realtime.rest import stream_viewset
 from realtime.models import Epoch
+from realtime.rest import stream_viewset
 from realtime.tests.builders import liquidation, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,7 +91,7 @@ def test_a_value_that_many_have_is_found_in_order_wherever_those_lie(
 ) -> None:
     """Among the newest, only in part, and not at all."""
     monkeypatch.setattr(stream_viewset, "DEEPEST", 19)
-    monkeypatch.setattr(stream_viewset, "LOOKED_THROUGH", looked_through)
+    monkeypatch.setattr(stream_viewset, "MAX_SCANNED_ROWS", looked_through)
     for first, coin, value in (1, "BTC", 500), (11, "ETH", 50), (21, "ETH", 500), (31, "BTC", 50):
         store_many(first, first + 9, liquidation_value_usd=str(value), coin=coin)
     dear = [*range(30, 20, -1), *range(10, 0, -1)]

@@ -97,7 +97,7 @@ def test_writes_are_counted_apart_from_reads() -> None:
 def test_while_redis_is_away_requests_pass_and_a_metric_counts_them(settings: Settings) -> None:
     settings.CACHES = {
         "default": {
-            "BACKEND": "hyperwatch.limits.rate_counter.CountingRedis",
+            "BACKEND": "hyperwatch.limits.rate_counter.RedisRateCache",
             "LOCATION": "redis://127.0.0.1:1/0",
         }
     }

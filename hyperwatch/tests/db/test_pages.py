@@ -10,9 +10,9 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch.pages import health
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.redis import RedisServer
+from hyperwatch.pages import health
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
 from realtime.tests.builders import stored
@@ -86,10 +86,10 @@ def test_one_looks_for_all_who_ask_whether_it_is_ready(monkeypatch: pytest.Monke
         return {"status": "ok"}
 
     monkeypatch.setattr(health, "CHECKS", {"database": look})
-    monkeypatch.setattr(health, "FRESH_SECONDS", 60.0)
+    monkeypatch.setattr(health, "READINESS_CACHE_SECONDS", 60.0)
     assert [is_ready() for _ in range(5)] == [200] * 5
     assert len(looks) == 1
-    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(health, "READINESS_CACHE_SECONDS", 0.0)
     with ThreadPoolExecutor(1) as other:
         looking = other.submit(is_ready)
         wait_until(lambda: len(looks) == 2, "another look")
@@ -109,7 +109,7 @@ def test_a_redis_that_is_away_is_told(
     settings.REDIS_URL = redis_server.url
     assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "ok"
     redis_server.stop()
-    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(health, "READINESS_CACHE_SECONDS", 0.0)
     assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "down"
 
 

@@ -17,11 +17,12 @@ from django.db.backends.utils import CursorWrapper
 from pytest_django.fixtures import Settings
 
 from hyperwatch.api import clock
-from hyperwatch.limits import throttling
 from hyperwatch.cache.cache_middleware import HttpReply
-from hyperwatch.server.asgi_handler import ThreadedHandler
 from hyperwatch.harness.redis import RedisServer
+from hyperwatch.limits import throttling
+from hyperwatch.server.asgi_handler import ThreadedHandler
 from hyperwatch.tests.services.waiting import wait_until
+from realtime.storage.sequences import read_versions
 from realtime.tests.builders import liquidation, liquidation_map, ratio, stored, transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,13 +43,16 @@ class HandlerUnderTest(ThreadedHandler):
 
     views_asked = 0
 
+    def __init__(self) -> None:
+        super().__init__(read_versions)
+
     def _answer(self, *asked: Any) -> None:
         self.views_asked += 1
         super()._answer(*asked)
 
     async def enter(self, path: str, method: str = "GET", **headers: str) -> HttpReply:
         scope = _scope(path, method, headers)
-        answer = await self._door.handle(scope, partial(self._by_views, scope, _receive))
+        answer = await self._cache.handle(scope, partial(self._by_views, scope, _receive))
         assert isinstance(answer, HttpReply)
         return answer
 
@@ -58,7 +62,7 @@ class HandlerUnderTest(ThreadedHandler):
         return answer
 
     def end(self) -> None:
-        for pool in (self._threads, self._door._reads, self._door._counts):
+        for pool in (self._threads, self._cache._reads, self._cache._counts):
             everyone = Barrier(max(1, len(pool._threads)))
             for _ in list(pool._threads):
                 pool.submit(_leave, everyone)
@@ -250,7 +254,7 @@ def test_where_nothing_is_kept_everybody_is_answered_all_the_same(
     async def crowd() -> list[HttpReply]:
         await handler.enter(RECENT)
         with monkeypatch.context() as patch:
-            patch.setattr("hyperwatch.cache.cache_middleware.kept_answers.find", lambda *_: None)
+            patch.setattr("hyperwatch.cache.cache_middleware.response_cache.find", lambda *_: None)
             return await asyncio.gather(*(handler.enter(RECENT) for _ in range(10)))
 
     assert [answer.status for answer in asyncio.run(crowd())] == [200] * 10
@@ -281,7 +285,7 @@ def test_whoever_is_answered_at_the_door_is_counted(handler: HandlerUnderTest, s
 def test_in_redis_they_are_counted_alike(
     handler: HandlerUnderTest, settings: Settings, redis_server: RedisServer
 ) -> None:
-    backend = "hyperwatch.limits.rate_counter.CountingRedis"
+    backend = "hyperwatch.limits.rate_counter.RedisRateCache"
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": redis_server.url, "KEY_PREFIX": "door"}}
     assert_all_are_counted(handler, settings)
 
@@ -305,8 +309,8 @@ def test_while_the_database_is_away_the_door_has_nothing_to_say(
     async def statuses() -> list[int]:
         answers = [await handler.enter(RECENT)]
         with monkeypatch.context() as away:
-            away.setattr("hyperwatch.cache.cache_middleware.read_versions", _away)
-            away.setattr("realtime.storage.sequences.moment_of", _away)
+            away.setattr(handler._cache, "_read_versions", _away)
+            away.setattr("realtime.storage.sequences.stream_snapshot", _away)
             answers.append(await handler.enter(RECENT))
         return [answer.status for answer in [*answers, await handler.enter(RECENT)]]
 

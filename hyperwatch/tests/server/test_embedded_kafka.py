@@ -11,9 +11,9 @@ from pytest_django.fixtures import Settings
 from hyperwatch.embedded import CannotStartError, runtime_files
 from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
 from hyperwatch.tests.services.environment import ROOT
+from realtime.kafka.admin import existing_topics, topics
 from realtime.kafka.consumer import KafkaConsumer
 from realtime.kafka.producer import KafkaProducer
-from realtime.kafka.admin import existing_topics, topics
 
 PRODUCE = 0
 REQUEST_TIMED_OUT = 7

@@ -12,7 +12,7 @@ from django.core.management import get_commands, load_command_class
 from django.db import connection
 from pytest_django.fixtures import Settings
 
-import manage
+from hyperwatch import __main__ as manage
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.process import free_port

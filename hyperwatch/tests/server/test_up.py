@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from hyperwatch.server import daphne
 from hyperwatch.embedded import runtime_files
 from hyperwatch.embedded.local_secrets import read_or_create, write_secret
-from hyperwatch.embedded.worker_threads import WorkerThreads
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
+from hyperwatch.embedded.worker_threads import WorkerThreads
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.process import free_port
+from hyperwatch.server import daphne
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.waiting import wait_until
 

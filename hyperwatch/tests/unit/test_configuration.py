@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -36,14 +37,18 @@ def test_invalid_settings_are_reported_all_at_once(monkeypatch: pytest.MonkeyPat
     check_report(str(refused.value))
 
 
+def run_python(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=60
+    )
+
+
 # `help` is the command for which Django ignores settings that cannot be imported.
 @pytest.mark.parametrize("command", [("manage.py", "help"), ("-m", "daphne", "hyperwatch.asgi:application")])
 def test_process_with_invalid_settings_reports_only_them(command: tuple[str, ...]) -> None:
-    ended = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env={**os.environ, **SEVERAL}, capture_output=True, text=True, timeout=60
-    )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    check_report(ended.stderr)
+    done = run_python(*command, env=SEVERAL)
+    assert (done.returncode, done.stdout) == (1, "")
+    check_report(done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,7 @@ def test_a_folder_that_cannot_keep_the_secret_is_refused(tmp_path: Path, monkeyp
 def check_with_file(folder: Path, text: str, **env: str) -> subprocess.CompletedProcess[str]:
     file = folder / ".env"
     file.write_text(text)
-    return ended("manage.py", "check", env={"ENV_FILE": str(file), **env})
+    return run_python("manage.py", "check", env={"ENV_FILE": str(file), **env})
 
 
 @pytest.mark.parametrize(
@@ -184,7 +189,7 @@ def test_names_for_docker_compose_are_known(tmp_path: Path) -> None:
 
 
 def test_names_in_the_environment_are_not_checked() -> None:
-    done = ended("manage.py", "check", env={"HTTP_WORKER_THREAD": "1", "REDSI_URL": "x"})
+    done = run_python("manage.py", "check", env={"HTTP_WORKER_THREAD": "1", "REDSI_URL": "x"})
     assert (done.returncode, done.stderr) == (0, "")
 
 

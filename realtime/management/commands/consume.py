@@ -7,12 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from hyperwatch.management.base import DatabaseCommand, whole_number
 from hyperwatch.gc_tuning import tune_gc
+from hyperwatch.management.base import DatabaseCommand, whole_number
 from realtime.ingest.runner import ConsumerRunner
+from realtime.ingest.status_server import serve_status
 from realtime.ingest.watchdog import Watchdog
 from realtime.kafka.admin import KafkaUnavailable
-from realtime.ingest.status_server import serve_status
 
 
 class Command(DatabaseCommand):

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
-from hyperwatch.management.base import DatabaseCommand, whole_number
 from hyperwatch.formats import isoformat
+from hyperwatch.management.base import DatabaseCommand, whole_number
 from realtime.ingest.dead_letters import ResendFailed, preview, resend
 from realtime.kafka.admin import KafkaUnavailable
 from realtime.models import DeadLetter, Reason

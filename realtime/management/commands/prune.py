@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from realtime.management.progress import ProgressMeter
-from realtime.storage.retention import (PRUNE_MARGIN, count_prunable, cutoffs, prune, unknown_streams)
+from realtime.storage.retention import PRUNE_MARGIN, count_prunable, cutoffs, prune, unknown_streams
 from realtime.streams import Stream, all_streams, get_stream
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from realtime.sources import recordings
 from realtime.kafka.admin import KafkaUnavailable, create_topics
+from realtime.kafka.bulk_producer import BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names
 from realtime.management.progress import ProgressMeter
-from realtime.kafka.bulk_producer import (BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names)
+from realtime.sources import recordings
 
 # As long as the brokers may take for the last of it.
 LAST_SECONDS = 30.0

@@ -15,11 +15,17 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from realtime.sources import simulator, recordings
+from realtime.kafka.bulk_producer import (
+    BoundedProducer,
+    NotAcknowledgedError,
+    stopped_by_signals,
+    topic_names,
+    wait_for_kafka,
+)
+from realtime.management.progress import ProgressMeter
+from realtime.sources import recordings, simulator
 from realtime.sources.simulator.live_runner import limited, live
 from realtime.sources.simulator.simulation import FASTEST
-from realtime.management.progress import ProgressMeter
-from realtime.kafka.bulk_producer import (BoundedProducer, NotAcknowledgedError, stopped_by_signals, topic_names, wait_for_kafka)
 from realtime.streams import watch_wallets
 
 LAST_SECONDS = 30.0

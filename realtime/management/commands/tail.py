@@ -82,7 +82,9 @@ class Command(BaseCommand):
             self.stderr.write(f"gap: {event.channel} {what} will not come")
         else:
             for fact in _facts(event):
-                self.stdout.write(_json(fact) if as_json else format_fact(fact.channel, fact.seq, fact.timestamp, fact.data))
+                self.stdout.write(
+                    _json(fact) if as_json else format_fact(fact.channel, fact.seq, fact.timestamp, fact.data)
+                )
         self.stdout.flush()
 
 

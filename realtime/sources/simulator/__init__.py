@@ -8,8 +8,8 @@ takes it to Kafka.
     for message in islice(market.messages(rate=25), 1_000): ...
 """
 
-from realtime.sources.simulator.message_builder import Kind, OutgoingMessage
 from realtime.sources.simulator.live_runner import run_simulator
+from realtime.sources.simulator.message_builder import Kind, OutgoingMessage
 from realtime.sources.simulator.simulation import DEFAULT_COINS, DEFAULT_WALLETS, Market
 
 DEFAULT_RATE = 25.0

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from itertools import islice, takewhile
 from threading import Event
 
+from realtime.kafka.bulk_producer import BoundedProducer, topic_names, wait_for_kafka
 from realtime.sources.simulator.message_builder import OutgoingMessage
 from realtime.sources.simulator.simulation import FASTEST, Market
-from realtime.kafka.bulk_producer import BoundedProducer, topic_names, wait_for_kafka
 from realtime.streams import watch_wallets
 
 
-def limited(messages: Iterator[OutgoingMessage], duration: float | None, count: int | None = None) -> Iterator[OutgoingMessage]:
+def limited(
+    messages: Iterator[OutgoingMessage], duration: float | None, count: int | None = None
+) -> Iterator[OutgoingMessage]:
     """The messages of the first `duration` seconds of the market's time, at most `count` of them."""
     if duration is not None:
         messages = takewhile(lambda message: message.time_us < duration * 1_000_000, messages)

@@ -146,7 +146,9 @@ def movement(kind: Kind, wallet: Wallet, amount: Decimal, tx_hash: str, block: B
 def _transaction(kind: Kind, fact: message_types.SimTransaction, tid: int | None, block: Block) -> OutgoingMessage:
     place = (block.timestamp, fact.coin, fact.user_address, fact.side)
     identity = (*place, fact.tx_hash, fact.size, fact.price, fact.tx_type) if tid is None else (*place, tid)
-    return OutgoingMessage(kind, TopicName.TRANSACTIONS, fact.user_address, message_types.encode(fact), identity, block.time_us)
+    return OutgoingMessage(
+        kind, TopicName.TRANSACTIONS, fact.user_address, message_types.encode(fact), identity, block.time_us
+    )
 
 
 def _direction(start: Decimal, delta: Decimal) -> str:

@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
-from realtime.sources.simulator import message_builder, derived_messages, trader_policy
+from realtime.sources.simulator import derived_messages, message_builder, trader_policy
 from realtime.sources.simulator.coin_market import MOST_POSITIONS, Book
 from realtime.sources.simulator.instruments import INSTRUMENTS
-from realtime.sources.simulator.message_builder import Block, Kind, OutgoingMessage
 from realtime.sources.simulator.matching import Exchange
+from realtime.sources.simulator.message_builder import Block, Kind, OutgoingMessage
 from realtime.sources.simulator.positions import SimPosition
 from realtime.sources.simulator.prices import Path, Sky
 from realtime.sources.simulator.schedule import Schedule
-from realtime.sources.simulator.wallets import (WHALES, Wallet, make_vault, make_wallets)
+from realtime.sources.simulator.wallets import WHALES, Wallet, make_vault, make_wallets
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Messages for each simulated second where the generator shall go as fast as it can: more than it manages, so
@@ -124,7 +124,9 @@ class Market:
             value = float(taken.size * taken.price)
             self._paths[book].push(-value if taken.side == "LONG" else value)
             by_transaction = self._rng.random() < 0.3
-            yield (message_builder.liquidation_transaction if by_transaction else message_builder.liquidation)(taken, block)
+            yield (message_builder.liquidation_transaction if by_transaction else message_builder.liquidation)(
+                taken, block
+            )
             for fill in fills:
                 yield message_builder.order(fill, block)
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
+from hyperwatch.bench import CannotMeasureError
+from hyperwatch.bench.data.event_payloads import EventPayloads, as_stock_does
+from hyperwatch.bench.load.expected_bytes import ExpectedBytes
+from hyperwatch.bench.load.framing import frames
+from hyperwatch.bench.report import AtLeast, AtMost, ratio
 from hyperwatch.harness.kafka import KafkaBroker
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.data.event_payloads import EventPayloads, as_stock_does
-from hyperwatch.bench.report import AtLeast, AtMost, ratio
-from hyperwatch.bench.load.expected_bytes import ExpectedBytes
-from hyperwatch.bench.load.framing import frames
-from realtime.protocol.frames import ws_frame
 from realtime.kafka.admin import existing_topics
+from realtime.protocol.frames import ws_frame
 from realtime.tests.bench.bench_command import bench, left_in
 
 pytestmark = pytest.mark.timeout(900)

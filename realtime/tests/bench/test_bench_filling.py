@@ -2,10 +2,10 @@
 
 import pytest
 
-from hyperwatch.harness.postgres import Database
 from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.data import table_fill, distributions
+from hyperwatch.bench.data import distributions, table_fill
 from hyperwatch.bench.data.stream_recipes import RECIPES
+from hyperwatch.harness.postgres import Database
 from realtime.streams import get_stream
 
 SIZE, SEED = 3_000, 7

@@ -1,9 +1,9 @@
 """The benchmark of reading works and counts right. What it measures is for a quiet machine to say."""
 
-from hyperwatch.harness.postgres import Database
-from hyperwatch.harness.redis import RedisServer
 from hyperwatch.bench.cached_endpoints import HOT
 from hyperwatch.bench.data.queries import GROUPS, QUERIES
+from hyperwatch.harness.postgres import Database
+from hyperwatch.harness.redis import RedisServer
 from realtime.tests.bench.bench_command import bench, left_in
 
 

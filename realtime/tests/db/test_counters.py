@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 
 from hyperwatch.tests.api_client import get
-from realtime.storage.rollups import EPOCH, TimeRange, time_slices
 from realtime.storage.retention import prune
+from realtime.storage.rollups import EPOCH, TimeRange, time_slices
 from realtime.streams import get_stream
 from realtime.tests.builders import liquidation, stored, transaction
 

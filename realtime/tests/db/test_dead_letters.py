@@ -13,8 +13,8 @@ from django.core.management.base import CommandError
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.storage.sequences import read_positions
 from realtime.models import DeadLetter, Reason
+from realtime.storage.sequences import read_positions
 from realtime.tests.builders import message, stored, transaction
 from realtime.tests.ingest_helpers import Told, ingesting, refusing_coin, send
 from realtime.tests.invalid_messages import refusals

@@ -11,14 +11,14 @@ from django.db import DatabaseError, OperationalError, connection
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime import kafka
 from realtime.ingest import data_loss
 from realtime.ingest.decoder import DecodedBatch, decode_batch
-from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker, Read
 from realtime.ingest.pipeline import Pipeline
-from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
-from realtime.models import DeadLetter, LostMessages
 from realtime.ingest.writer import BatchRejected, BatchWriter
+from realtime.kafka import consumer as kafka
+from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
+from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker, Read
+from realtime.models import DeadLetter, LostMessages
 from realtime.storage.records import StoredRows
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import Told, ingesting, send
@@ -259,8 +259,8 @@ def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka:
 
 
 def test_a_batch_of_large_messages_is_cut_by_its_bytes(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "BATCH_BYTES", 100_000)
-    monkeypatch.setattr(kafka, "READ_AT_ONCE", 10)
+    monkeypatch.setattr(kafka, "MAX_BATCH_BYTES", 100_000)
+    monkeypatch.setattr(kafka, "CONSUME_MESSAGES", 10)
     send([transaction(raw_data={"tid": tid, "text": "x" * 9_000}) for tid in range(60)])
     consumer = KafkaConsumer()
     batches: list[int] = []

@@ -14,13 +14,13 @@ from pytest_django.fixtures import Settings
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.api_client import ask, get
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.storage import retention
 from realtime.ingest.decoder import DecodedBatch
-from realtime.storage.sequences import read_positions
-from realtime.models import DeadLetter
-from realtime.storage.retention import PRUNE_MARGIN, cutoffs, prune
 from realtime.ingest.writer import BatchWriter
+from realtime.models import DeadLetter
+from realtime.storage import retention
 from realtime.storage.records import StoredRows
+from realtime.storage.retention import PRUNE_MARGIN, cutoffs, prune
+from realtime.storage.sequences import read_positions
 from realtime.streams import get_stream
 from realtime.tests.builders import liquidation, liquidation_map, position_summary, ratio, stored
 from realtime.tests.ingest_helpers import Told, ingesting, send
@@ -114,7 +114,9 @@ def test_what_was_removed_while_its_batch_waited_for_the_database_does_not_come_
     liquidate(29.95)
     clock, store = [BEGAN], BatchWriter.write
 
-    def away_for_hours(self: BatchWriter, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
+    def away_for_hours(
+        self: BatchWriter, batch: DecodedBatch, texts: Mapping[str, str] | None = None
+    ) -> list[StoredRows]:
         if clock[0] > BEGAN:
             return store(self, batch, texts)
         clock[0] += timedelta(hours=3)

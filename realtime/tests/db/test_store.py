@@ -14,12 +14,12 @@ from prometheus_client import REGISTRY
 
 from realtime.delivery.backfill import read_events
 from realtime.ingest.decoder import decode_batch
-from realtime.protocol.frames import make_event
-from realtime.storage.sequences import read_positions
+from realtime.ingest.writer import BatchRejected, BatchWriter
 from realtime.kafka.consumer import KafkaMessage
 from realtime.models import DeadLetter, NewestOfCoin, StreamHead
-from realtime.ingest.writer import BatchRejected, BatchWriter
+from realtime.protocol.frames import make_event
 from realtime.storage.records import StoredRows
+from realtime.storage.sequences import read_positions
 from realtime.streams import all_streams, channels
 from realtime.tests.builders import (
     NOW,

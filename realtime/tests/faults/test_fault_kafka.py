@@ -15,9 +15,9 @@ from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.fixtures import Folders
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker
-from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
 from realtime.kafka.admin import topics
+from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
+from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker
 from realtime.models import DeadLetter
 from realtime.tests.builders import message, transaction
 from realtime.tests.cluster import Cluster, apache, running_cluster

@@ -13,9 +13,9 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.ingest.decoder import DecodedBatch
+from realtime.ingest.writer import BatchRejected, BatchWriter
 from realtime.kafka.consumer import KafkaMessage
 from realtime.models import DeadLetter, Reason
-from realtime.ingest.writer import BatchRejected, BatchWriter
 from realtime.storage.records import StoredRows
 from realtime.tests.builders import message, stored, transaction
 from realtime.tests.ingest_helpers import Told, ingesting, refusing_coin, send

@@ -16,9 +16,9 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.ingest.decoder import decode_batch
-from realtime.storage.sequences import StreamPosition, read_positions
 from realtime.kafka.consumer import KafkaMessage
 from realtime.models import DeadLetter
+from realtime.storage.sequences import StreamPosition, read_positions
 from realtime.streams import all_streams
 from realtime.tests.builders import liquidation, message, position_summary, ratio, transaction
 from realtime.tests.ingest_helpers import Told, ingesting, send

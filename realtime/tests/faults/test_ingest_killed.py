@@ -15,9 +15,9 @@ from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.ingest.failpoints import STEPS
+from realtime.kafka.bulk_producer import topic_names
 from realtime.kafka.producer import KafkaProducer
 from realtime.sources.simulator import Market, OutgoingMessage
-from realtime.kafka.bulk_producer import topic_names
 from realtime.tests.expected_rows import Truth, assert_database_holds, is_complete, market
 from realtime.tests.ingest_helpers import health
 from realtime.tests.websocket_client import client, metric

@@ -23,19 +23,19 @@ from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.process import free_port
-from hyperwatch.metrics import DatabaseState
+from hyperwatch.metrics import DatabaseReading
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.storage import database_metrics
-from realtime.storage.database_metrics import DatabaseReader, read_state
-from realtime.kafka.offset_tracker import Read
 from realtime.ingest.pipeline import Pipeline
-from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
-from realtime.kafka.admin import topics
-from realtime.models import DeadLetter
 from realtime.ingest.status_server import serve_status
 from realtime.ingest.writer import BatchWriter
+from realtime.kafka.admin import topics
+from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
+from realtime.kafka.offset_tracker import OffsetGap, Read
+from realtime.models import DeadLetter
+from realtime.storage import database_metrics
+from realtime.storage.database_metrics import DatabaseReader, read_state
 from realtime.tests import builders
 from realtime.tests.builders import NOW, liquidation, stored, transaction
 from realtime.tests.ingest_helpers import Told, send
@@ -171,9 +171,9 @@ def test_dead_letters_sent_again_are_not_outstanding() -> None:
 
 
 def test_scrapes_share_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads, seconds = list[DatabaseState](), [0.0]
+    reads, seconds = list[DatabaseReading](), [0.0]
 
-    def counted() -> DatabaseState:
+    def counted() -> DatabaseReading:
         reads.append(read_state())
         return reads[-1]
 
@@ -185,7 +185,7 @@ def test_scrapes_share_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unavailable_database_leaves_its_series_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing() -> DatabaseState:
+    def failing() -> DatabaseReading:
         raise OperationalError
 
     stored(liquidation())
@@ -198,7 +198,7 @@ def test_unavailable_database_leaves_its_series_out(monkeypatch: pytest.MonkeyPa
 def test_hanging_database_delays_a_scrape_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on, state = threading.Event(), read_state()
 
-    def hanging() -> DatabaseState:
+    def hanging() -> DatabaseReading:
         goes_on.wait(20)
         return state
 
@@ -222,7 +222,7 @@ class OneBatch(KafkaConsumer):
         self._messages, self._stop = messages, stop
 
     @property
-    def lost(self) -> list[object]:  # type: ignore[override]
+    def gaps(self) -> list[OffsetGap]:
         return []
 
     def read(self, limit: int, wait: float) -> list[KafkaMessage]:

@@ -9,12 +9,24 @@ import msgspec
 import pytest
 from django.test import Client
 
-from realtime.protocol import descriptions
 from realtime.ingest.decoder import decode_batch
-from realtime.protocol.frames import (BatchFrame, SnapshotFrame, batch_frame, gap_frame, make_event, snapshot_frame)
-from realtime.protocol.vocabulary import (ClientFrame, CloseCode, Connected, Error, ErrorCode, Limits, Pong, ServerFrame, StreamRange, Subscribed, Subscriptions)
-from realtime.streams import Row, channels, get_stream
+from realtime.protocol import descriptions
+from realtime.protocol.frames import BatchFrame, SnapshotFrame, batch_frame, gap_frame, make_event, snapshot_frame
 from realtime.protocol.subscriptions import named_channels, subscriptions
+from realtime.protocol.vocabulary import (
+    ClientFrame,
+    CloseCode,
+    Connected,
+    Error,
+    ErrorCode,
+    Limits,
+    Pong,
+    ServerFrame,
+    StreamRange,
+    Subscribed,
+    Subscriptions,
+)
+from realtime.streams import Row, channels, get_stream
 from realtime.tests import schema_validation
 from realtime.tests.builders import NOW, liquidation
 

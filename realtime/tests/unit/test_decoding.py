@@ -12,8 +12,8 @@ from hypothesis import strategies as some
 
 from realtime.ingest.decoder import MAX_CLOCK_SKEW, DecodedBatch, decode_batch
 from realtime.kafka.consumer import KafkaMessage
-from realtime.structs.input_types import CANONICAL, CHECKS, decoder
 from realtime.streams import Row
+from realtime.structs.input_types import CANONICAL, CHECKS, decoder
 from realtime.tests.builders import NOW, liquidation, message, position_summary, ratio, transaction
 from realtime.tests.invalid_messages import BARE, Refusal, bare, refusals
 

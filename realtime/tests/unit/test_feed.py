@@ -10,16 +10,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.delivery.channel_layer import GroupSubscription, channel_layer
 from realtime.delivery.feed import EventFeed, Feed, StateFeed
 from realtime.delivery.filter_groups import Encoding, FrameBatch
-from realtime.protocol.frames import Event
-from realtime.delivery.channel_layer import GroupSubscription, channel_layer
-from realtime.storage.sequences import StreamPosition
 from realtime.delivery.history import FrameHistory
-from realtime.protocol.vocabulary import CloseCode
-from realtime.streams import Fact, get_stream
 from realtime.delivery.subscribers import Transport
+from realtime.protocol.frames import Event
 from realtime.protocol.subscriptions import Filter
+from realtime.protocol.vocabulary import CloseCode
+from realtime.storage.sequences import StreamPosition
+from realtime.streams import Fact, get_stream
 
 START = datetime(2026, 1, 10, tzinfo=UTC)
 

@@ -15,8 +15,8 @@ import pytest
 
 from hyperwatch.tests.services.environment import ROOT
 from realtime.sources.simulator import Kind, Market, OutgoingMessage
-from realtime.sources.simulator.instruments import INSTRUMENTS
 from realtime.sources.simulator.derived_messages import bucket
+from realtime.sources.simulator.instruments import INSTRUMENTS
 
 START = datetime(2026, 3, 14, 15, 9, 26, 535_897, tzinfo=UTC)
 MAX_LEVERAGE = {coin.name: coin.max_leverage for coin in INSTRUMENTS}

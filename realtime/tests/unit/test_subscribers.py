@@ -6,11 +6,11 @@ import pytest
 
 from realtime.delivery.feed import EventFeed, Feed, StateFeed
 from realtime.delivery.filter_groups import Encoding, FrameBatch
-from realtime.storage.sequences import StreamPosition
-from realtime.protocol.vocabulary import CloseCode
-from realtime.streams import get_stream
 from realtime.delivery.subscribers import Subscriber, SubscriberState, Transport
 from realtime.protocol.subscriptions import Filter
+from realtime.protocol.vocabulary import CloseCode
+from realtime.storage.sequences import StreamPosition
+from realtime.streams import get_stream
 from realtime.tests.unit.test_feed import event
 
 

@@ -10,10 +10,10 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from realtime.kafka.bulk_producer import topic_names
 from realtime.kafka.consumer import KafkaConsumer
 from realtime.sources.simulator import Market, run_simulator
 from realtime.sources.simulator.live_runner import live
-from realtime.kafka.bulk_producer import topic_names
 
 START = datetime(2026, 1, 10, 10, 30, tzinfo=UTC)
 SMALL: dict[str, Any] = {"seed": 11, "coins": 3, "wallets": 20}

@@ -95,7 +95,7 @@ def test_without_a_database_the_watch_list_can_be_left_out(
     def away(_wallets: object) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr("realtime.management.commands.simulate.follow_wallets", away)
+    monkeypatch.setattr("realtime.management.commands.simulate.watch_wallets", away)
     with pytest.raises(CommandError, match=r"connection refused.*--no-watch"):
         simulate(count=1)
 

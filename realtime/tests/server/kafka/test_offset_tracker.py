@@ -8,8 +8,8 @@ import confluent_kafka
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker
 from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
+from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker
 from realtime.tests.builders import transaction
 from realtime.tests.ingest_helpers import send
 

@@ -13,8 +13,8 @@ from pytest_django.fixtures import Settings
 
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.tests.services.environment import ROOT
-from realtime.sources import recordings
 from realtime.kafka.producer import KafkaProducer
+from realtime.sources import recordings
 from realtime.tests.server.kafka.test_market_feed import read
 
 T, C = "hyperliquid.transactions", "hyperliquid.computed_data"
