@@ -1,50 +1,28 @@
 """PostgreSQL away, slow, full and contrary: what is not stored does not count as read, and all goes on by itself."""
 
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
 import pytest
 
-from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.fixtures import Folders
-from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.tests.cluster import Cluster, embedded_kafka, waits
+from realtime.tests.cluster import Cluster, waits
+from realtime.tests.cluster_on_postgres import Place, check_away, check_back, cluster_on_own_postgres
 
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND now() - query_start > %s::interval"
 OF_THE_BLOCKED = "FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
-class Place(NamedTuple):
-    """A server that may be stopped (all other tests share one), and all parts on it; the last consumer runs."""
-
-    server: EmbeddedPostgres
-    cluster: Cluster
-    consumers: list[Command]
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: Folders) -> Iterator[Place]:
-    folder = Path(tempfile.mkdtemp(prefix="hyperwatch-test-"))
-    folder.chmod(0o711)
-    server = EmbeddedPostgres(folder)
-    database = Database(server.start())
-    database.migrate()
-    with (
-        embedded_kafka(folder / "kafka") as kafka,
-        Cluster(database, kafka.env, tmp_path_factory.mktemp("cluster")) as cluster,
-    ):
-        yield Place(server, cluster, [cluster.working()])
-    server.remove()
-    shutil.rmtree(folder)
+    with cluster_on_own_postgres(tmp_path_factory.mktemp("cluster")) as place:
+        yield place
 
 
 @pytest.fixture
@@ -59,38 +37,6 @@ def cluster(place: Place) -> Cluster:
 @pytest.fixture
 def consumer(place: Place) -> Command:
     return place.consumers[-1]
-
-
-def check_away(cluster: Cluster, consumer: Command) -> None:
-    """The API says so, readiness says so, the socket stays, the consumer tries again, and no offset moves on."""
-    before = waits(consumer)
-    cluster.send(10)
-    wait_until(lambda: waits(consumer) >= before + 3, "the consumer to try again and again")
-    cluster.check_reads(503)
-    assert cluster.ready("database") == (503, "down", "down")
-    cluster.check_socket()
-    assert cluster.committed() == cluster.sent - 10
-
-
-def check_back(cluster: Cluster, consumer: Command) -> None:
-    """By itself: nobody was started anew."""
-    cluster.check()
-    cluster.check_counts_as_read()
-    cluster.check_reads()
-    assert cluster.ready("database") == (200, "ok", "ok")
-    assert consumer.running
-    cluster.check_silent()
-
-
-def test_while_postgresql_is_stopped_nothing_counts_as_read_and_all_goes_on_once_it_is_back(
-    place: Place, cluster: Cluster, consumer: Command
-) -> None:
-    place.server.stop()
-    try:
-        check_away(cluster, consumer)
-    finally:
-        place.server.start()
-    check_back(cluster, consumer)
 
 
 def test_out_of_connections_is_waited_for_as_well(cluster: Cluster, consumer: Command) -> None:
