@@ -39,7 +39,7 @@ def test_the_document_is_valid_and_without_a_warning(capsys: pytest.CaptureFixtu
     assert "openapi: 3" in capsys.readouterr().out
 
 
-def test_every_endpoint_of_the_contract_is_in_the_document_and_no_other(document: Any) -> None:
+def test_openapi_paths_equal_contract_endpoints(document: Any) -> None:
     told = {path: set(operations) for path, operations in document["paths"].items()}
     assert told == PATHS
 
@@ -70,7 +70,7 @@ LISTS = [
 ]
 
 
-def test_every_list_is_told_to_come_as_csv_and_nothing_else(document: Any) -> None:
+def test_openapi_lists_offer_csv_and_others_do_not(document: Any) -> None:
     told = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -105,7 +105,7 @@ def test_reads_need_no_key_and_writes_need_one(document: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_what_the_document_does_not_tell_of_is_refused_with_all_that_it_tells_of(document: Any) -> None:
+def test_undocumented_parameter_is_rejected_with_documented_names(document: Any) -> None:
     for path, operations in document["paths"].items():
         told = [
             parameter["name"] for parameter in operations["get"].get("parameters", []) if parameter["in"] == "query"
@@ -118,13 +118,13 @@ def test_what_the_document_does_not_tell_of_is_refused_with_all_that_it_tells_of
 
 
 @pytest.mark.django_db
-def test_a_write_from_the_page_of_a_filtered_list_is_taken_and_another_parameter_refused() -> None:
+def test_browsable_write_accepts_list_filters_and_rejects_others() -> None:
     write("POST", "/whales?format=json&is_active=true", {"wallet_address": WALLET})
     assert write("POST", "/whales?alias=x", {"wallet_address": WALLET}, 400)["details"].keys() == {"alias"}
 
 
 @pytest.mark.django_db
-def test_an_answer_repeats_only_so_much_of_what_a_client_makes_up() -> None:
+def test_error_text_truncates_client_input() -> None:
     told = ask("/coins?" + "&".join(f"{number}{'x' * 300}=1" for number in range(30)), 400)
     assert len(told["details"]) == 10
     assert all(len(name) + len(reason) < 200 for name, (reason,) in told["details"].items())
@@ -148,7 +148,7 @@ def test_a_page_needs_nothing_from_elsewhere(path: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_browser_sees_the_same_envelope_with_filters_and_pages() -> None:
+def test_browsable_page_shows_envelope_filters_and_pages() -> None:
     stored(*(liquidation(raw_data={"tid": tid}) for tid in range(30)))
     page = Client().get("/api/v1/liquidations?coin=btc", HTTP_ACCEPT="text/html").content.decode()
     assert "&quot;message&quot;: &quot;success&quot;" in page
@@ -160,7 +160,7 @@ def test_a_browser_sees_the_same_envelope_with_filters_and_pages() -> None:
 
 
 @pytest.mark.django_db
-def test_a_browser_with_a_key_is_shown_a_form_for_a_whale() -> None:
+def test_browsable_page_with_key_shows_whale_form() -> None:
     whale = WhaleWatch.objects.create(wallet_address=WALLET)
     for path in ("/api/v1/whales", f"/api/v1/whales/{whale.pk}"):
         page = Client().get(path, HTTP_ACCEPT="text/html", **bearer())  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ def test_every_write_needs_a_key(method: str) -> None:
     write(method, f"/whales/{whale.pk}", {})
 
 
-def test_a_key_that_was_revoked_or_has_expired_is_refused_even_to_read() -> None:
+def test_revoked_or_expired_key_is_rejected_for_reads() -> None:
     key, text = APIKey.objects.create_key(name="test")
     headers = {"HTTP_AUTHORIZATION": f"Api-Key {text}"}
     ask("/whales", 200, **headers)
@@ -79,7 +79,7 @@ def admin_at_the_door() -> Client:
     return client
 
 
-def test_an_admin_writes_by_session_with_the_csrf_token_only() -> None:
+def test_admin_session_write_needs_csrf_token() -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("admin"))
     refused = client.post("/api/v1/whales", WHALE, "application/json")
@@ -89,14 +89,14 @@ def test_an_admin_writes_by_session_with_the_csrf_token_only() -> None:
     assert client.post("/api/v1/whales", WHALE, "application/json", headers={"X-CSRFToken": token}).status_code == 200
 
 
-def test_a_user_who_is_no_admin_is_forbidden_to_write() -> None:
+def test_user_without_admin_rights_cannot_write() -> None:
     client = Client()
     client.force_login(User.objects.create_user("guest"))
     response = client.post("/api/v1/whales", WHALE, "application/json")
     assert (response.status_code, response.json()["code"]) == (403, 403)
 
 
-def test_an_admin_writes_what_the_admin_pages_would_let_be_written() -> None:
+def test_admin_write_needs_model_permission() -> None:
     client, admin = Client(), User.objects.create_user("clerk", is_staff=True)
     client.force_login(admin)
     assert client.post("/api/v1/whales", WHALE, "application/json").status_code == 403

@@ -78,7 +78,7 @@ def test_transactions_are_told_as_they_were_recorded() -> None:
     assert get("/transactions")["pagination"]["total"] == COUNTS["transactions"]
 
 
-def test_liquidations_are_told_as_they_were_recorded_and_sum_up_exactly() -> None:
+def test_recorded_liquidations_read_back_unchanged_with_exact_sums() -> None:
     sent = [value["data"] for value in recorded("liquidations")]
     check(walk("/liquidations"), sent)
     stats = get("/liquidations/stats")

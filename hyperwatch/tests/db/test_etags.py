@@ -40,7 +40,7 @@ def body(answer: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", [*KEPT, f"{API}/liquidations?page=1", f"{API}/long-short-ratios/history?coin=BTC"])
-def test_who_has_the_answer_is_not_sent_it_again_until_the_stream_moves_on(path: str) -> None:
+def test_matching_etag_gets_304_until_stream_advances(path: str) -> None:
     store(1)
     first = Client().get(path)
     again = Client().get(path, headers={"If-None-Match": first["ETag"]})
@@ -52,7 +52,7 @@ def test_who_has_the_answer_is_not_sent_it_again_until_the_stream_moves_on(path:
 
 
 @pytest.mark.parametrize("path", KEPT)
-def test_what_is_asked_for_often_is_made_once_and_is_the_same(path: str) -> None:
+def test_frequent_response_is_built_once_and_identical(path: str) -> None:
     store(1)
     made = Client().get(path)
     assert queries(path) == 1
@@ -63,7 +63,7 @@ def test_what_is_asked_for_often_is_made_once_and_is_the_same(path: str) -> None
     assert queries(path) == 1
 
 
-def test_a_kept_answer_tells_the_time_and_the_ages_at_which_it_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_response_has_current_time_and_ages(monkeypatch: pytest.MonkeyPatch) -> None:
     stored(ratio(timestamp="2026-01-10T10:30:00Z"), ratio(coin="ETH", timestamp="2026-01-10T10:29:59.5Z"))
     for later in (10, 70):
         moment = datetime(2026, 1, 10, 10, 30, tzinfo=UTC) + timedelta(seconds=later)
@@ -90,7 +90,7 @@ def test_what_was_pruned_is_in_no_kept_answer() -> None:
     assert body(Client().get(RECENT))["data"]["liquidations"] == []
 
 
-def test_the_activities_of_a_whale_that_is_gone_are_not_found_though_they_were_kept() -> None:
+def test_deleted_whales_activities_are_not_served_from_cache() -> None:
     whale = WhaleWatch.objects.create(wallet_address=WALLET)
     path = f"{API}/whales/{whale.pk}/activities"
     tag = Client().get(path)["ETag"]
@@ -101,7 +101,7 @@ def test_the_activities_of_a_whale_that_is_gone_are_not_found_though_they_were_k
     assert len(body(Client().get(f"{API}/whales/{other.pk}/activities"))["data"]["items"]) == 1
 
 
-def test_a_page_for_a_browser_has_no_version_for_it_shows_who_looks_at_it(admin_client: Client) -> None:
+def test_browsable_page_has_no_etag(admin_client: Client) -> None:
     store(1)
     for client in (Client(), admin_client):
         assert client.get(RECENT)["ETag"]

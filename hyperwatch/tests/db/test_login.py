@@ -26,7 +26,7 @@ def attempt(password: str, address: str = "10.0.0.1") -> str:
     return answer.content.decode() if answer.status_code == 200 else ""
 
 
-def test_who_tried_too_often_is_not_let_in_with_the_right_one_either() -> None:
+def test_throttled_login_rejects_valid_password() -> None:
     for _ in range(3):
         assert "Please enter the correct username and password" in attempt(WRONG)
     for password in (WRONG, RIGHT):

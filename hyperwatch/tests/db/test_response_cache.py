@@ -126,7 +126,7 @@ WAYS: dict[str, tuple[dict[str, str], bool]] = {
 }
 
 
-def test_nobody_waits_for_the_end_of_a_transaction_that_only_read(
+def test_lookup_does_not_wait_for_read_only_transaction(
     handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(1)
@@ -188,7 +188,7 @@ def _stop_the_clocks(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Non
 
 
 @pytest.mark.parametrize("path", KEPT)
-def test_who_has_the_answer_is_told_so_at_the_door(
+def test_cache_answers_matching_etag_with_304(
     handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch, settings: Settings, path: str
 ) -> None:
     _stop_the_clocks(monkeypatch, settings)
@@ -210,7 +210,7 @@ def test_who_has_the_answer_is_told_so_at_the_door(
 
 
 @pytest.mark.parametrize("path", KEPT)
-def test_an_answer_of_the_door_is_never_older_than_the_stream(handler: HandlerUnderTest, path: str) -> None:
+def test_cached_response_is_never_older_than_stream(handler: HandlerUnderTest, path: str) -> None:
     async def heads() -> list[int]:
         found = []
         for tid in range(1, 4):
@@ -241,9 +241,7 @@ def test_what_many_ask_at_one_moment_is_made_once(handler: HandlerUnderTest, pat
     assert handler.views_asked == 2
 
 
-def test_where_nothing_is_kept_everybody_is_answered_all_the_same(
-    handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disabled_cache_still_answers_requests(handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     store(1)
 
     async def crowd() -> list[Answer]:
@@ -285,7 +283,7 @@ def test_in_redis_they_are_counted_alike(
     assert_all_are_counted(handler, settings)
 
 
-def test_where_reads_need_a_key_nothing_is_given_out_at_the_door(handler: HandlerUnderTest, settings: Settings) -> None:
+def test_cache_answers_nothing_where_reads_need_key(handler: HandlerUnderTest, settings: Settings) -> None:
     store(1)
 
     async def statuses() -> list[int]:
@@ -296,7 +294,7 @@ def test_where_reads_need_a_key_nothing_is_given_out_at_the_door(handler: Handle
     assert asyncio.run(statuses()) == [401, 401]
 
 
-def test_while_the_database_is_away_the_door_has_nothing_to_say(
+def test_cache_answers_nothing_while_database_is_unavailable(
     handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(1)
@@ -318,7 +316,7 @@ def _away(*_args: Any) -> None:
     raise OperationalError("no more")
 
 
-def test_a_longer_answer_is_compressed_though_the_last_was_too_short(handler: HandlerUnderTest) -> None:
+def test_longer_response_is_compressed_after_a_short_one(handler: HandlerUnderTest) -> None:
     async def answers() -> list[Answer]:
         path = f"{RECENT}?limit=1&side=SHORT"
         found = [await handler.enter(path, accept_encoding="gzip")]

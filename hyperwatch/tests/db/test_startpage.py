@@ -9,7 +9,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("is_open", [True, False])
-def test_where_reading_needs_a_key_the_page_says_so_and_asks_for_nothing(settings: Settings, is_open: bool) -> None:
+def test_start_page_without_open_reads_names_key(settings: Settings, is_open: bool) -> None:
     settings.READS_OPEN = is_open
     text = Client().get("/", headers=BROWSER).content.decode()
     assert ("Reading needs a key here" in text) is not is_open

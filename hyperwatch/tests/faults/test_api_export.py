@@ -112,9 +112,7 @@ def settled(database: Database) -> int:
     return counts[-1]
 
 
-def test_a_slow_client_costs_no_memory_and_gets_what_was_there_when_it_asked(
-    server: Command, database: Database
-) -> None:
+def test_slow_export_client_gets_snapshot_in_bounded_memory(server: Command, database: Database) -> None:
     before, read_before = rss(server), settled(database)
     answer = ask(server)
     body = answer.read(1_000)
@@ -156,7 +154,7 @@ def test_a_client_that_leaves_ends_its_export(server: Command, database: Databas
     assert (database.value(READ), database.value(BUSY)) == (left, 0)
 
 
-def test_an_export_that_cannot_go_on_is_cut_off_and_not_ended(server: Command, database: Database) -> None:
+def test_failing_export_aborts_connection(server: Command, database: Database) -> None:
     server.may_complain = True
     answer = ask(server)
     answer.read(1_000)
@@ -179,9 +177,7 @@ def key_for(database: Database) -> str:
     return key
 
 
-def test_a_table_that_is_locked_cuts_exports_off_and_holds_up_nobody_who_comes_by_a_key(
-    database: Database, tmp_path: Path
-) -> None:
+def test_locked_table_aborts_exports_and_spares_keyed_clients(database: Database, tmp_path: Path) -> None:
     key = key_for(database)
     with commands.running("serve", "PORT", tmp_path, **database.env) as start:
         server = start(READS_OPEN="false", HTTP_STATEMENT_SECONDS="3")

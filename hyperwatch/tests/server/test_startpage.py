@@ -48,7 +48,7 @@ def test_amounts_are_rounded_half_even_and_never_cut(value: str, told: str) -> N
 
 
 @pytest.mark.node
-def test_the_newest_by_its_own_time_stands_first_and_ties_go_by_seq() -> None:
+def test_start_page_sorts_by_time_then_seq() -> None:
     late = liquidation(9, "2026-01-10T10:29:59Z")
     recent = [liquidation(7, "2026-01-10T10:30:00.500000Z"), liquidation(6), liquidation(5)]
     rows = shown(late, liquidation(8), recent=recent)["rows"]
@@ -59,12 +59,12 @@ def test_the_newest_by_its_own_time_stands_first_and_ties_go_by_seq() -> None:
 
 
 @pytest.mark.node
-def test_what_the_api_refuses_is_told_in_its_own_words() -> None:
+def test_start_page_shows_error_of_the_api() -> None:
     told = shown(ok=False, json={"error": "slow down"})
     assert told["state"] == "slow down"
     assert "none" not in told
 
 
 @pytest.mark.node
-def test_that_there_is_none_is_said_once_it_is_known() -> None:
+def test_start_page_says_none_once_loaded() -> None:
     assert shown()["none"] == "None yet."

@@ -147,7 +147,7 @@ def pins(name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
-def test_what_was_chosen_is_locked_with_a_hash_of_every_file(name: str) -> None:
+def test_chosen_packages_are_locked_with_hashes(name: str) -> None:
     assert pins(f"{name}.in").items() <= pins(f"{name}.txt").items()
     for package, _, rest in PIN.findall((ROOT / f"{name}.txt").read_text()):
         assert "--hash=sha256:" in rest, package

@@ -119,9 +119,7 @@ def test_what_can_be_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value:
     settings_with(monkeypatch, {name: value})
 
 
-def test_a_copied_example_is_refused_for_its_secret_and_says_what_makes_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copied_example_is_rejected_for_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = tmp_path / ".env"
     copied.write_text((ROOT / ".env.example").read_text())
     monkeypatch.delenv("SECRET_KEY")

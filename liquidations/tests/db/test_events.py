@@ -24,7 +24,7 @@ def on_the_other_topic(**fields: Any) -> Message:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_liquidation_on_both_topics_is_stored_once_and_every_digit_of_it() -> None:
+def test_liquidation_on_both_topics_is_stored_once_exactly() -> None:
     exact = {
         "size": "123456789.12345678",
         "price": "0.00000001",

@@ -67,14 +67,14 @@ def test_a_transaction_of_another_type_is_no_liquidation() -> None:
     assert rows(transaction(), transaction(tx_type="TRANSFER", raw_data=None)) == []
 
 
-def test_size_and_price_stand_for_the_longer_names_which_come_first() -> None:
+def test_longer_field_names_precede_size_and_price() -> None:
     short = {"liquidated_size": ..., "liquidation_price": ..., "size": 0.5, "price": "45000.5"}
     assert rows(liquidation(**short)) == rows(liquidation())
     assert rows(liquidation(size="9", price="9")) == rows(liquidation())
 
 
 @pytest.mark.parametrize("missing", [None, ...])
-def test_what_may_be_missing_is_null_and_the_value_is_size_times_price(missing: Any) -> None:
+def test_missing_fields_are_null_and_value_is_computed(missing: Any) -> None:
     optional = ("block_number", "leverage", "margin", "liquidator_address", "raw_data", "liquidation_value_usd")
     (row,) = rows(liquidation(**dict.fromkeys(optional, missing)))
     assert {getattr(row, name) for name in optional[:-1]} == {None}
@@ -92,7 +92,7 @@ def test_what_may_be_missing_is_null_and_the_value_is_size_times_price(missing: 
         ("123456789.12345678", "98765.4321", "12193263123456.78912237"),
     ],
 )
-def test_a_value_that_is_not_told_is_rounded_half_to_even(size: str, price: str, value: str) -> None:
+def test_missing_value_is_rounded_half_even(size: str, price: str, value: str) -> None:
     (row,) = rows(liquidation(liquidated_size=size, liquidation_price=price, liquidation_value_usd=None))
     assert row.liquidation_value_usd == value
 
@@ -101,7 +101,7 @@ def test_a_value_of_zero_is_a_value() -> None:
     assert rows(liquidation(liquidation_value_usd="0"))[0].liquidation_value_usd == "0.00000000"
 
 
-def test_the_levels_of_a_map_ascend_by_price_whatever_they_were_written_like() -> None:
+def test_map_levels_are_sorted_by_price() -> None:
     (row,) = rows(liquidation_map(levels=[level("1e5"), level(9000), level("44000.5")]), stream="liquidation_map")
     assert [one["price"] for one in json.loads(bytes(row.price_levels))] == [
         "9000.00000000",

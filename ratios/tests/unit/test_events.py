@@ -33,5 +33,5 @@ def test_coin_and_time_make_it_another() -> None:
         (5e-1, "50e-2", ("0.5000", "0.5000")),
     ],
 )
-def test_a_pair_is_rounded_half_to_even_and_makes_one(long: Any, short: Any, stored_as: tuple[str, str]) -> None:
+def test_ratio_pair_is_rounded_half_even_to_one(long: Any, short: Any, stored_as: tuple[str, str]) -> None:
     assert pairs(ratio(long_ratio=long, short_ratio=short)) == [stored_as]

@@ -20,7 +20,7 @@ def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_s
     assert left_in(fresh_database) == []
 
 
-def test_hot_answers_are_asked_for_while_the_stream_goes_on(
+def test_cached_endpoints_are_measured_while_stream_advances(
     fresh_database: Database, redis_server: RedisServer
 ) -> None:
     words = ("rest", "--only", "hot,filtered")

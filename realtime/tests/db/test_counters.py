@@ -130,7 +130,7 @@ def test_values_have_eight_decimals_wherever_they_come_from(seconds: int) -> Non
 
 
 @pytest.mark.parametrize("path", ["/liquidations/stats", "/liquidations", "/transactions"])
-def test_a_window_may_reach_from_the_first_to_the_last_time_there_is(path: str) -> None:
+def test_window_accepts_first_and_last_time(path: str) -> None:
     stored(liquidation(), transaction())
     for first, last, found in (
         ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", 1),
@@ -150,7 +150,7 @@ def cut(begin: str, end: str) -> set[tuple[Any, ...]]:
     }
 
 
-def test_a_window_is_cut_into_rows_at_its_ends_and_ever_longer_periods() -> None:
+def test_window_splits_into_rows_and_longer_periods() -> None:
     assert cut("01 22:58:40", "04 01:01:20") == {
         (None, "01 22:58:40", "01 22:59:00", False),
         (60, "01 22:59:00", "01 23:00:00", False),
@@ -186,7 +186,7 @@ def test_what_is_nearer_from_beyond_the_window_is_subtracted() -> None:
     }
 
 
-def test_a_window_shorter_than_its_ways_to_longer_periods_is_not_cut() -> None:
+def test_short_window_is_not_split() -> None:
     assert cut("01 02:10:10", "01 02:10:30") == {(None, "01 02:10:10", "01 02:10:30", False)}
     assert cut("01 02:20:00", "01 02:50:00") == {(60, "01 02:20:00", "01 02:50:00", False)}
     assert cut("01 02:40:00", "01 03:20:00") == {(60, "01 02:40:00", "01 03:20:00", False)}
@@ -203,7 +203,7 @@ def test_a_window_shorter_than_its_ways_to_longer_periods_is_not_cut() -> None:
     "migration",
     ["liquidations.migrations.0008_counters_of_all_sides", "transactions.migrations.0006_counters_of_all_sides"],
 )
-def test_what_was_stored_before_is_counted_as_it_would_be_now(migration: str) -> None:
+def test_earlier_rows_are_counted_by_migration(migration: str) -> None:
     store_some(random.Random(5), 40)
     ask = f"SELECT * FROM period_counts WHERE stream = '{migration.partition('.')[0]}' ORDER BY seconds, coin, start"
     with connection.cursor() as cursor:

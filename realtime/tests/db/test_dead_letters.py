@@ -29,9 +29,7 @@ def manage(*args: Any) -> str:
     return output.getvalue()
 
 
-def test_a_batch_of_refusals_is_one_line_with_the_reasons_and_the_first_place(
-    mock_kafka: MockKafka, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_rejected_batch_is_logged_in_one_line(mock_kafka: MockKafka, caplog: pytest.LogCaptureFixture) -> None:
     refused = [message("hyperliquid.transactions", b"no json") for _ in range(300)]
     send([transaction(raw_data={"tid": 1}), *refused, message("hyperliquid.transactions", b"[]")])
     with refusing_coin("BAD"):
@@ -50,7 +48,7 @@ def test_a_batch_of_refusals_is_one_line_with_the_reasons_and_the_first_place(
     assert " NOT_JSON" in reasons
 
 
-def test_every_refusal_is_kept_with_its_bytes_and_its_reason_and_the_messages_around_it_are_stored(
+def test_rejected_message_is_stored_and_neighbours_too(
     mock_kafka: MockKafka,
 ) -> None:
     refused = refusals()
@@ -70,7 +68,7 @@ def test_every_refusal_is_kept_with_its_bytes_and_its_reason_and_the_messages_ar
     assert told.seqs == {"transactions": list(range(1, len(good) + 1))}
 
 
-def test_what_only_the_database_refuses_is_found_among_its_neighbours_and_sent_again_once_that_is_mended(
+def test_database_rejection_is_isolated_and_resent_after_fix(
     mock_kafka: MockKafka,
 ) -> None:
     bad = {0, 17, 18, 63, 99}
@@ -93,7 +91,7 @@ def test_what_only_the_database_refuses_is_found_among_its_neighbours_and_sent_a
     assert manage("send", "--all") == "0 letters sent again\n"
 
 
-def test_what_is_refused_again_is_a_letter_of_its_own(mock_kafka: MockKafka) -> None:
+def test_resent_message_rejected_again_is_a_new_letter(mock_kafka: MockKafka) -> None:
     stored(transaction(side="UP"))
     letter = DeadLetter.objects.get()
     with ingesting(Told()):
@@ -104,9 +102,7 @@ def test_what_is_refused_again_is_a_letter_of_its_own(mock_kafka: MockKafka) -> 
     assert again.reason == letter.reason
 
 
-def test_letters_that_kafka_does_not_take_are_not_marked_as_sent(
-    mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_letters_not_accepted_by_kafka_stay_unsent(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(transaction(side="UP"))
     mock_kafka.go_away()
     monkeypatch.setattr("realtime.kafka.Producer.flush.__defaults__", (0.5,))
@@ -115,7 +111,7 @@ def test_letters_that_kafka_does_not_take_are_not_marked_as_sent(
     assert DeadLetter.objects.get().resent_at is None
 
 
-def test_the_letters_are_listed_by_a_line_each_and_one_is_shown_whole() -> None:
+def test_letters_are_listed_by_line_and_shown_whole() -> None:
     assert manage("list") == "0 letters\n"
     stored(
         message(settings.KAFKA_TOPIC_TRANSACTIONS, b"h\xffllo\0", key="the key", timestamp_ms=1_768_041_000_000),

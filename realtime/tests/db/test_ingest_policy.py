@@ -33,7 +33,7 @@ def rows_for_a_stranger() -> int:
     return int(count)
 
 
-def test_what_is_told_can_be_read_by_anyone_at_that_moment(mock_kafka: MockKafka) -> None:
+def test_published_events_are_already_readable(mock_kafka: MockKafka) -> None:
     seen = []
 
     def publish(stored: Sequence[Stored]) -> None:
@@ -45,7 +45,7 @@ def test_what_is_told_can_be_read_by_anyone_at_that_moment(mock_kafka: MockKafka
     assert all(told <= visible for told, visible in seen)
 
 
-def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
+def test_unexpected_error_stops_consumer_and_batch_returns(
     mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_: Sequence[Stored]) -> None:
@@ -112,7 +112,7 @@ class Holed(Standing):
         self.done.append(f"committed {read[-1].offset}")
 
 
-def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_is_told(
+def test_gap_is_skipped_after_storing_and_reporting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stop, consumer, keep = threading.Event(), Holed(), losses._keep
@@ -137,7 +137,7 @@ def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_i
     assert [(lost.first, lost.last) for lost in LostMessages.objects.all()] == [(11, 19)]
 
 
-def test_a_batch_is_stored_while_the_one_before_is_told_and_no_further_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_batch_is_stored_during_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, consumer, stored, seen = threading.Event(), Standing(), list[Batch](), list[int]()
 
     def store(_self: Store, batch: Batch, _texts: object) -> list[Stored]:
@@ -171,7 +171,7 @@ def test_nothing_is_stored_behind_a_batch_that_was_not(monkeypatch: pytest.Monke
     assert (len(offered), consumer.committed) == (1, [])
 
 
-def test_a_consumer_that_fails_ends_though_its_next_batch_waits_for_the_database(
+def test_failing_consumer_stops_while_next_batch_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stop, consumer, offered, errors = threading.Event(), Standing(), list[Batch](), list[Exception]()
@@ -203,9 +203,7 @@ def test_a_consumer_that_fails_ends_though_its_next_batch_waits_for_the_database
 
 
 @pytest.mark.parametrize("refusals", [1, 3])
-def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that_is_not_stored(
-    monkeypatch: pytest.MonkeyPatch, refusals: int
-) -> None:
+def test_stop_during_bisection_commits_only_stored_offsets(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
     """With three refusals what waits is the letter of a single message."""
     stop, consumer, calls = threading.Event(), Standing(), []
 
@@ -242,7 +240,7 @@ def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.M
     assert not DeadLetter.objects.exists()
 
 
-def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka: MockKafka) -> None:
+def test_commit_is_asynchronous_and_reported_when_done(mock_kafka: MockKafka) -> None:
     send([transaction()])
     consumer = Consumer()
     batch = wait_until(lambda: consumer.read(10, 0.2), "the message", 10)
@@ -256,7 +254,7 @@ def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka:
     consumer.close()
 
 
-def test_a_batch_of_large_messages_is_cut_by_its_bytes(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_of_large_messages_is_limited_by_bytes(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka, "BATCH_BYTES", 100_000)
     monkeypatch.setattr(kafka, "READ_AT_ONCE", 10)
     send([transaction(raw_data={"tid": tid, "text": "x" * 9_000}) for tid in range(60)])

@@ -64,7 +64,7 @@ def test_a_prefix_goes_and_the_floor_tells_of_it(settings: Settings) -> None:
     assert "nothing to go: the oldest seq is not older than" in run()
 
 
-def test_a_coin_whose_newest_went_before_an_older_one_that_came_late_is_still_there(settings: Settings) -> None:
+def test_coin_remains_after_its_latest_row_is_pruned(settings: Settings) -> None:
     stored(ratio("LATE", ago(1.2)), ratio("BTC", ago(0.1)), ratio("LATE", ago(1.3)), now=datetime.now(UTC))
     settings.STREAM_RETENTION_DAYS = {"long_short_ratios": 1}
     run()
@@ -73,7 +73,7 @@ def test_a_coin_whose_newest_went_before_an_older_one_that_came_late_is_still_th
     assert datetime.fromisoformat(seen["LATE"]) == BEGAN - timedelta(days=1.3)
 
 
-def test_a_coin_of_which_nothing_is_left_is_not_among_the_coins(settings: Settings) -> None:
+def test_coin_without_rows_is_not_listed(settings: Settings) -> None:
     now = datetime.now(UTC)
     stored(ratio("OLD", ago(2)), ratio("BTC", ago(3)), ratio("BTC", ago(0.1)), now=now)
     stored(position_summary("OLD", ago(2)), liquidation_map("OLD", ago(2)), now=now)
@@ -96,7 +96,7 @@ def test_what_was_removed_does_not_come_back(settings: Settings) -> None:
     ]
 
 
-def test_what_has_just_become_too_old_is_refused_and_not_removed_for_an_hour(settings: Settings) -> None:
+def test_expired_fact_is_rejected_before_it_is_pruned(settings: Settings) -> None:
     hour = 1 / 24
     liquidate(30 + 1.5 * hour, 30 + 0.5 * hour, 1)
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
@@ -106,7 +106,7 @@ def test_what_has_just_become_too_old_is_refused_and_not_removed_for_an_hour(set
     assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
 
 
-def test_what_was_removed_while_its_batch_waited_for_the_database_does_not_come_back(
+def test_fact_pruned_while_batch_waited_is_not_stored(
     mock_kafka: MockKafka, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}

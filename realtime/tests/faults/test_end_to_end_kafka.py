@@ -45,7 +45,7 @@ def check_replay(database: Database, web: Command, consumer: Command) -> None:
     assert database.query("SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_recorded_messages_are_stored_and_told_once_over_kafka_and_redis(
+def test_recorded_messages_arrive_once_over_kafka_and_redis(
     apache_kafka: KafkaBroker,
     redis_server: RedisServer,
     fresh_database: Database,

@@ -35,9 +35,7 @@ def at(offset: timedelta, tid: int) -> Message:
     return transaction(block_timestamp=isoformat(NOW + offset), raw_data={"tid": tid})
 
 
-def test_an_event_of_any_time_is_told_in_the_order_in_which_it_came_and_impossible_ones_are_put_aside(
-    mock_kafka: MockKafka, server: Command
-) -> None:
+def test_valid_times_arrive_in_order_and_impossible_are_rejected(mock_kafka: MockKafka, server: Command) -> None:
     refused = [(reason, offset) for reason, offsets in REFUSED.items() for offset in offsets]
     messages = [at(offset, tid) for tid, offset in enumerate([*ACCEPTED.values(), *(late for _, late in refused)])]
     with client(server.ws_url) as ws:
@@ -55,9 +53,7 @@ def test_an_event_of_any_time_is_told_in_the_order_in_which_it_came_and_impossib
     assert told == [isoformat(NOW + offset) for offset in by_time]
 
 
-def test_a_state_that_comes_hours_late_is_stored_and_not_told_and_the_newest_stays_the_newest(
-    mock_kafka: MockKafka, server: Command
-) -> None:
+def test_late_state_is_stored_and_not_published(mock_kafka: MockKafka, server: Command) -> None:
     minutes = [0, -420, 5, 4, 30, -29_467_440]
     with client(server.ws_url) as ws:
         ws.subscribe("long_short_ratios")

@@ -48,9 +48,7 @@ def forget_all() -> None:
 
 
 @pytest.mark.kafka
-def test_a_kafka_that_dies_and_one_that_freezes_are_waited_for_and_told_of(
-    cluster: Cluster, _kafka: KafkaBroker
-) -> None:
+def test_dead_or_frozen_kafka_is_reported_and_recovers(cluster: Cluster, _kafka: KafkaBroker) -> None:
     consumer = cluster.working()
     cluster.send(50)
     cluster.check()
@@ -83,7 +81,7 @@ def check_away(cluster: Cluster) -> None:
 
 
 @pytest.mark.kafka
-def test_what_retention_removed_before_it_was_read_is_told_by_partition(cluster: Cluster) -> None:
+def test_retention_loss_is_reported_by_partition(cluster: Cluster) -> None:
     """By the log, the metric and readiness; what is still there is stored, and a second consumer tells no more."""
     first = cluster.working()
     cluster.send(30)
@@ -114,7 +112,7 @@ def test_what_retention_removed_before_it_was_read_is_told_by_partition(cluster:
 
 
 @pytest.mark.kafka
-def test_what_is_removed_while_a_consumer_waits_for_the_database_is_told_too(apache_kafka: KafkaBroker) -> None:
+def test_retention_loss_during_database_wait_is_reported(apache_kafka: KafkaBroker) -> None:
     consumer, read, one = Consumer(), list[Message](), transaction()
 
     def has(count: int) -> bool:
@@ -133,7 +131,7 @@ def test_what_is_removed_while_a_consumer_waits_for_the_database_is_told_too(apa
     consumer.close()
 
 
-def test_a_hole_that_removing_did_not_make_is_no_loss() -> None:
+def test_gap_not_made_by_retention_is_no_loss() -> None:
     """A transaction's markers have offsets, too."""
     due = Due(lambda _partition: 0)
     due.begin({("transactions", 0): 5})
@@ -142,7 +140,7 @@ def test_a_hole_that_removing_did_not_make_is_no_loss() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_errors_that_a_broker_answers_lose_nothing_and_repeat_nothing(mock_kafka: MockKafka) -> None:
+def test_broker_errors_lose_and_repeat_nothing(mock_kafka: MockKafka) -> None:
     told = Told()
     mock_kafka.fail(FIND_COORDINATOR, NOT_COORDINATOR, LOADING)
     mock_kafka.fail(JOIN_GROUP, LOADING, NOT_COORDINATOR)
@@ -161,7 +159,7 @@ def test_errors_that_a_broker_answers_lose_nothing_and_repeat_nothing(mock_kafka
     assert not DeadLetter.objects.exists()
 
 
-def test_what_a_rebalance_took_while_it_was_paused_is_read_once_it_comes_back(mock_kafka: MockKafka) -> None:
+def test_partition_paused_during_rebalance_is_read_again(mock_kafka: MockKafka) -> None:
     first = Consumer()
     wait_until(lambda: read(first) == [] and len(first.lag()) == 15, "every partition", 20)
     first.stay()

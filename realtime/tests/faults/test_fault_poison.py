@@ -76,9 +76,7 @@ def wait_for(consumer: threading.Thread, rows: int, letters: int, ws: Client | N
     wait_until(settled, f"{rows} rows and {letters} letters", 60)
 
 
-def test_one_bad_message_and_one_that_only_the_database_refuses_among_ten_thousand_cost_a_few_transactions(
-    mock_kafka: MockKafka, ws: Client, tried: list[Tried]
-) -> None:
+def test_single_bad_messages_cost_few_transactions(mock_kafka: MockKafka, ws: Client, tried: list[Tried]) -> None:
     good = facts(range(MANY - 2))
     poison = [message(good[0].topic, b'{"tx_hash": "0x'), *facts(range(MANY, MANY + 1), coin="BAD")]
     told = Told()
@@ -107,7 +105,7 @@ def check_told(ws: Client, told: Told, count: int) -> None:
     assert ws.seqs("transactions") == list(range(1, count + 1))
 
 
-def test_ten_thousand_bad_messages_are_put_aside_in_as_many_batches_as_good_ones_would_take(
+def test_ten_thousand_bad_messages_need_no_extra_batches(
     mock_kafka: MockKafka, ws: Client, tried: list[Tried], caplog: pytest.LogCaptureFixture
 ) -> None:
     good, told = facts(range(20)), Told()
@@ -122,7 +120,7 @@ def test_ten_thousand_bad_messages_are_put_aside_in_as_many_batches_as_good_ones
     assert len(lines) <= len(tried)
 
 
-def test_a_letter_larger_than_the_producer_takes_stays_and_the_others_are_sent_again(mock_kafka: MockKafka) -> None:
+def test_oversized_letter_stays_and_others_are_resent(mock_kafka: MockKafka) -> None:
     large = message(transaction().topic, b'"' + b"x" * 2_000_000 + b'"')
     with refusing_coin("BAD"):
         told = Told()

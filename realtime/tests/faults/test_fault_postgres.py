@@ -46,9 +46,7 @@ def test_out_of_connections_is_waited_for_as_well(cluster: Cluster, consumer: Co
     check_back(cluster, consumer)
 
 
-def test_a_consumer_that_waits_for_the_database_ends_in_order_and_the_next_one_stores_its_batch(
-    place: Place, cluster: Cluster, consumer: Command
-) -> None:
+def test_consumer_stopped_during_wait_leaves_batch_to_next(place: Place, cluster: Cluster, consumer: Command) -> None:
     with cluster.out_of_connections():
         check_away(cluster, consumer)
         consumer.signal(signal.SIGTERM)
@@ -72,9 +70,7 @@ def waiting(cluster: Cluster, seconds: float = 0) -> bool:
     return bool(cluster.database.value(BLOCKED, f"{seconds} s"))
 
 
-def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_membership(
-    cluster: Cluster, consumer: Command
-) -> None:
+def test_slow_database_costs_no_group_membership(cluster: Cluster, consumer: Command) -> None:
     before = waits(consumer)
     with held(cluster):
         cluster.send(10)
@@ -87,9 +83,7 @@ def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_memb
     assert "offsets not committed" not in consumer.output()
 
 
-def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ever(
-    cluster: Cluster, consumer: Command
-) -> None:
+def test_locked_tables_bound_requests_and_threads(cluster: Cluster, consumer: Command) -> None:
     """By a migration, say. More requests come than there are threads: the last one is to be answered, too."""
     with closing(psycopg2.connect(cluster.database.url)) as other, other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE transactions, newest_of_coin IN ACCESS EXCLUSIVE MODE")
@@ -105,9 +99,7 @@ def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ev
     check_back(cluster, consumer)
 
 
-def test_a_statement_that_is_cancelled_and_a_connection_that_is_cut_off_under_it_are_tried_again(
-    cluster: Cluster, consumer: Command
-) -> None:
+def test_cancelled_statement_and_lost_connection_are_retried(cluster: Cluster, consumer: Command) -> None:
     before = waits(consumer)
     with held(cluster):
         cluster.send(1)

@@ -57,7 +57,7 @@ def full(redis: RedisServer) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("fault", "word"), [(dead, "down"), (frozen, "down"), (full, "ok")])
-def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_again(
+def test_redis_fault_stops_nothing_and_recovers(
     cluster: Cluster, consumer: Command, redis_server: RedisServer, fault: Fault, word: str
 ) -> None:
     cluster.send(20)

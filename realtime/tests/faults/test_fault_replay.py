@@ -107,7 +107,7 @@ def again(settings: Settings, read: list[Message]) -> Told:
     return told
 
 
-def test_everything_again_from_offset_0_stores_nothing_and_tells_nobody_also_after_pruning(
+def test_full_replay_after_pruning_stores_and_publishes_nothing(
     mock_kafka: MockKafka, ws: Client, settings: Settings, read: list[Message]
 ) -> None:
     WhaleWatch.objects.create(wallet_address=WALLET, alias="whale")

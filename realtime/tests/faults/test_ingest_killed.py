@@ -45,7 +45,7 @@ def send(messages: Sequence[Message], rng: random.Random | None = None) -> None:
     assert producer.failures == []
 
 
-def test_killed_again_and_again_the_consumer_loses_nothing_and_repeats_nothing(
+def test_consumer_killed_repeatedly_loses_and_repeats_nothing(
     apache_kafka: KafkaBroker,
     redis_server: RedisServer,
     fresh_database: Database,
@@ -103,7 +103,7 @@ def polling(database: Database, tables: Sequence[str]) -> Iterator[dict[str, lis
         connection.close()
 
 
-def test_two_consumers_of_overlapping_and_repeated_input_make_no_hole_and_no_repeat(
+def test_two_consumers_of_repeated_input_store_once(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
     rng = random.Random(42)

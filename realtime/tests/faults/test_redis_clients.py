@@ -275,9 +275,7 @@ def test_clients_that_move_between_two_servers_miss_nothing(serve: Serve, publis
         storm([first.ws_url, second.ws_url], count=12, times=6, tell=publish)
 
 
-def test_a_redis_that_restarts_under_load_costs_no_event_and_no_connection(
-    serve: Serve, publish: Publish, redis_server: RedisServer
-) -> None:
+def test_redis_restart_under_load_loses_no_event(serve: Serve, publish: Publish, redis_server: RedisServer) -> None:
     async def follow(one: Member, last: asyncio.Future[int]) -> list[int]:
         got: list[int] = []
         while not last.done() or len(got) < last.result():

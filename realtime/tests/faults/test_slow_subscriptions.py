@@ -36,9 +36,7 @@ def rate() -> None:
         stored(*(builders.ratio(coin=("BTC", "ETH")[n % 2], timestamp=time) for n, time in enumerate(times)))
 
 
-def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_was(
-    test_database_url: str, tmp_path: Path
-) -> None:
+def test_renewed_subscription_of_slow_client_continues_in_order(test_database_url: str, tmp_path: Path) -> None:
     """While it is read from the database, and while it waits for room."""
     liquidate()
     env = {"DATABASE_URL": test_database_url, "STREAM_RING_BYTES": "65536"}
@@ -56,7 +54,7 @@ def test_a_subscription_made_anew_while_the_client_is_behind_goes_on_where_it_wa
                 assert slow.seqs("liquidations") == list(range(1, COUNT + 1))
 
 
-def test_a_client_that_does_not_read_states_skips_to_the_newest_of_each_coin(server: Command) -> None:
+def test_slow_state_client_skips_to_latest_per_coin(server: Command) -> None:
     with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
         slow.subscribe("long_short_ratios")
         quick.subscribe("long_short_ratios", coins=["ETH"])

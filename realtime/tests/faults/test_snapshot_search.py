@@ -57,7 +57,7 @@ def found(ws: Client) -> list[int]:
     return [data["seq"] for data in ws.snapshot()["data"]]
 
 
-def test_who_comes_back_does_not_wait_for_a_search_that_takes_long(web_server: Start, filled: Database) -> None:
+def test_resume_does_not_wait_for_slow_search(web_server: Start, filled: Database) -> None:
     server = web_server(HTTP_STATEMENT_SECONDS="300")
     with ExitStack() as stack:
         back, *searching = (stack.enter_context(client(server.ws_url)) for _ in range(4))
@@ -70,9 +70,7 @@ def test_who_comes_back_does_not_wait_for_a_search_that_takes_long(web_server: S
         assert [found(ws) for ws in searching] == [[COUNT - 1, COUNT]] * len(searching)
 
 
-def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(
-    web_server: Start, filled: Database
-) -> None:
+def test_resume_does_not_wait_for_full_searches(web_server: Start, filled: Database) -> None:
     server = web_server()
     with ExitStack() as stack:
         searching = [stack.enter_context(client(server.ws_url)) for _ in range(SEARCHERS)]
@@ -89,9 +87,7 @@ def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(
     wait_until(lambda: filled.value(CONNECTED) == 0, "the hub's connections to be closed")
 
 
-def test_a_table_that_is_locked_is_told_of_and_the_connection_stays_and_nobody_else_waits(
-    web_server: Start, filled: Database
-) -> None:
+def test_locked_table_is_reported_and_others_continue(web_server: Start, filled: Database) -> None:
     server = web_server(HTTP_STATEMENT_SECONDS="2")
     with ExitStack() as stack:
         ws, back, *others = (stack.enter_context(client(server.ws_url)) for _ in range(8))

@@ -83,9 +83,7 @@ def consumer(mock_kafka: MockKafka, fresh_database: Database, consumer_process: 
     return consumer_process(**mock_kafka.env)
 
 
-def test_every_message_is_stored_or_a_dead_letter_and_the_consumer_lives(
-    consumer: Command, fresh_database: Database
-) -> None:
+def test_mutated_message_is_stored_or_dead_letter(consumer: Command, fresh_database: Database) -> None:
     numbers = itertools.count()
     sent: list[Message] = []
 

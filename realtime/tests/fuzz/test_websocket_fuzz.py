@@ -97,7 +97,7 @@ raw_frames = some.builds(
 
 @GENERATED
 @given(some.lists(raw_frames | some.binary(max_size=30), max_size=8))
-def test_whatever_bytes_come_the_connection_ends_with_a_code_that_is_told(server: Command, sent: list[bytes]) -> None:
+def test_mutated_bytes_end_with_documented_close_code(server: Command, sent: list[bytes]) -> None:
     with client(server.ws_url) as neighbour:
         with opened(server.port) as raw:
             # Who was cut off cannot go on.

@@ -40,9 +40,7 @@ def test_message_from_kafka_reaches_rest_and_websocket(cluster: Cluster) -> None
     assert (status, body["data"]["items"]) == (200, [cluster.listener.facts[-1]["data"]])
 
 
-def test_while_postgresql_is_stopped_nothing_counts_as_read_and_all_goes_on_once_it_is_back(
-    place: Place, cluster: Cluster, consumer: Command
-) -> None:
+def test_stopped_postgresql_commits_no_offset_and_recovers(place: Place, cluster: Cluster, consumer: Command) -> None:
     place.server.stop()
     try:
         check_away(cluster, consumer)

@@ -44,7 +44,7 @@ def check_replay(database: Database, web: Command, consumer: Command) -> None:
     assert database.query("SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_recorded_messages_are_stored_and_told_once_over_the_embedded_parts(
+def test_recorded_messages_arrive_once_over_embedded_parts(
     mock_kafka: MockKafka, fresh_database: Database, web_server: Start, consumer_process: Start
 ) -> None:
     check_replay(fresh_database, web_server(), consumer_process(**mock_kafka.env))

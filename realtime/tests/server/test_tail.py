@@ -50,7 +50,7 @@ def tailing(server: Command, folder: Path, *arguments: str) -> Iterator[Tail]:
         tail.stop()
 
 
-def test_tail_prints_a_line_for_each_event_and_ends_quietly(server: Command, tmp_path: Path) -> None:
+def test_tail_prints_line_per_event_and_exits_cleanly(server: Command, tmp_path: Path) -> None:
     liquidate(1, 1, coin="ETH")
     stored(builders.ratio())
     follow_to(server, "long_short_ratios", 1)
@@ -115,7 +115,7 @@ def test_tail_says_what_is_wrong(server: Command) -> None:
         tail_here("liquidations", "--url", f"{server.ws_url}/elsewhere")
 
 
-def test_a_channel_that_there_is_not_ends_tail_with_an_error(server: Command, tmp_path: Path) -> None:
+def test_tail_of_unknown_channel_exits_with_error(server: Command, tmp_path: Path) -> None:
     with tailing(server, tmp_path, "nothing") as tail:
         assert tail.wait() == 1
     assert tail.output().splitlines() == ["CommandError: Channel 'nothing' is not supported"]
@@ -182,5 +182,5 @@ def test_tail_into_a_closed_pipe_ends_quietly(server: Command) -> None:
         ),
     ],
 )
-def test_every_kind_has_its_line_and_an_unknown_one_too(channel: str, data: dict[str, Any], told: str) -> None:
+def test_tail_formats_every_and_unknown_kind(channel: str, data: dict[str, Any], told: str) -> None:
     assert line(channel, 7, "2026-01-10T10:30:00.123456Z", data) == f"2026-01-10 10:30:00  {channel} #7  {told}"

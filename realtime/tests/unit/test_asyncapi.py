@@ -57,7 +57,7 @@ def at(told: Any, path: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("path", OBJECTS)
-def test_an_object_has_what_asyncapi_asks_for_and_nothing_that_it_does_not_know(told: Any, path: str) -> None:
+def test_asyncapi_objects_have_required_and_known_fields(told: Any, path: str) -> None:
     needed, known = OBJECTS[path]
     for place in at(told, path):
         names = {name for name in place if not name.startswith("x-")}
@@ -75,13 +75,13 @@ def references(part: Any) -> Iterator[str]:
                 yield from references(item)
 
 
-def test_the_document_is_of_version_3_and_every_reference_leads_somewhere(told: Any) -> None:
+def test_document_is_version_3_and_references_resolve(told: Any) -> None:
     assert told["asyncapi"] == "3.0.0"
     for reference in set(references(told)):
         assert at(told, reference.removeprefix("#/")), reference
 
 
-def test_operations_send_or_receive_messages_of_their_channel_and_leave_none_out(told: Any) -> None:
+def test_operations_cover_all_messages_of_their_channel(told: Any) -> None:
     used = set()
     for operation in told["operations"].values():
         assert operation["action"] in ("send", "receive")
@@ -137,7 +137,7 @@ UNTOLD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("frame", "why"), UNTOLD)
-def test_a_frame_that_the_document_does_not_tell_of_is_noticed(frame: dict[str, Any], why: str) -> None:
+def test_undocumented_frame_fails_validation(frame: dict[str, Any], why: str) -> None:
     with pytest.raises((AssertionError, jsonschema_rs.ValidationError), match=why):
         schema_validation.check_sent(frame)
 
@@ -150,7 +150,7 @@ def test_a_fact_that_is_not_as_told_is_noticed(told: Any, wrong: dict[str, Any])
         schema_validation.check_sent({**frame, "data": {**frame["data"], **wrong}})
 
 
-def test_what_is_joined_from_finished_bytes_has_the_bytes_of_its_struct() -> None:
+def test_joined_frame_bytes_equal_struct_encoding() -> None:
     rows = [row.numbered(seq) for seq, row in enumerate(liquidations(3), start=1)]
     events = [make_event(get_stream("liquidations"), row) for row in rows]
     frames = [msgspec.Raw(event.frame) for event in events]
@@ -166,7 +166,7 @@ def liquidations(count: int) -> list[Row]:
     return [incoming.row for incoming in batch.rows["liquidations"].values()]
 
 
-def test_what_is_not_made_of_facts_has_its_fields_in_their_order() -> None:
+def test_frames_without_facts_have_fields_in_order() -> None:
     time = "2026-01-10T10:30:00Z"
     connected = Connected(
         "bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": Reach(5, 2)}, {"transactions": 4}, time

@@ -77,7 +77,7 @@ def test_another_process_gives_the_same_bytes(hash_seed: str) -> None:
     assert answer.stdout == fingerprint(market(), 3_000)
 
 
-def test_the_wallets_come_back_with_the_seed_whatever_the_start() -> None:
+def test_wallets_depend_on_seed_and_not_on_start() -> None:
     assert market().whales == market(start=START + timedelta(days=3)).whales
     assert market().whales != market(seed=8).whales
 
@@ -106,7 +106,7 @@ def test_time_never_goes_back() -> None:
     assert times[0] == 0 and all(earlier <= later for earlier, later in pairwise(times))
 
 
-def test_every_position_is_taken_away_when_the_mark_crosses_and_only_then() -> None:
+def test_positions_are_liquidated_exactly_below_maintenance() -> None:
     simulated = market(coins=3)
     seen = 0
     for block in islice(simulated.blocks(25), 4_000):
@@ -151,7 +151,7 @@ def value_of_all(simulated: Market, coin: str) -> Decimal:
     return followed + book.crowd_size * book.mark - book.crowd_cost
 
 
-def test_fills_and_liquidations_lead_from_the_first_position_to_the_last() -> None:
+def test_fills_and_liquidations_explain_every_position() -> None:
     simulated = market()
     sizes = defaultdict(Decimal, {place: held.size for place, held in simulated.positions().items()})
     for message in run(simulated, 10_000):
@@ -186,7 +186,7 @@ def direction(before: Decimal, after: Decimal) -> tuple[str, str]:
     return (f"{verb} Long", "LONG") if is_long else (f"{verb} Short", "SHORT")
 
 
-def test_both_parties_of_a_trade_share_its_number_and_hash() -> None:
+def test_trade_parties_share_number_and_hash() -> None:
     trades = defaultdict(list)
     for message in recorded()[:10_000]:
         if message.kind is Kind.ORDER or message.kind in LIQUIDATIONS:

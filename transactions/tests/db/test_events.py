@@ -29,7 +29,7 @@ def test_every_digit_arrives_in_the_table() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_summary_is_recorded_with_its_positions_and_without_any() -> None:
+def test_summary_is_stored_with_and_without_positions() -> None:
     both = [position(), position(side="SHORT", leverage=None, margin=None, unrealized_pnl="-0.00000001")]
     stored(position_summary(positions=both), position_summary(coin="ETH", positions=[]))
     assert [(row.coin, row.id) for row in PositionSummary.objects.order_by("id")] == [("BTC", 1), ("ETH", 2)]

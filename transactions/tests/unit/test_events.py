@@ -47,24 +47,24 @@ WITHOUT_TID = WITH_TID | {"tx_hash", "size", "price", "tx_type"}
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_with_a_tid_time_coin_wallet_and_side_make_it_another(field: str) -> None:
+def test_identity_with_tid_includes_time_coin_wallet_side(field: str) -> None:
     other = transaction(**{field: OTHER[field]})
     assert facts(transaction(), other) == 1 + (field in WITH_TID)
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_without_a_tid_hash_size_price_and_type_count_too(field: str) -> None:
+def test_identity_without_tid_includes_hash_size_price_type(field: str) -> None:
     other = transaction(raw_data=None, **{field: OTHER[field]})
     assert facts(transaction(raw_data=None), other) == 1 + (field in WITHOUT_TID)
 
 
-def test_one_hash_covers_many_fills_and_so_does_the_all_zero_one() -> None:
+def test_one_hash_covers_many_fills() -> None:
     for tx_hash in (HASH, ZERO):
         assert facts(*[transaction(tx_hash=tx_hash, raw_data={"tid": tid}) for tid in range(5)]) == 5
         assert facts(*[transaction(tx_hash=tx_hash, raw_data=None, size=size) for size in range(1, 6)]) == 5
 
 
-def test_a_tid_is_the_same_as_a_number_and_as_a_text_and_another_than_none() -> None:
+def test_tid_as_number_and_text_is_equal() -> None:
     assert facts(transaction(raw_data={"tid": 7}), transaction(raw_data={"tid": "7", "dir": "x"})) == 1
     assert facts(*[transaction(raw_data=raw) for raw in ({"tid": 7}, {"tid": None}, {}, None, ...)]) == 2
     assert facts(transaction(raw_data={"tid": 2**80}), transaction(raw_data={"tid": 2**80 + 1})) == 2

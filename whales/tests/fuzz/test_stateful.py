@@ -85,7 +85,7 @@ class Whales(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whatever_was_done_in_whatever_order_is_what_is_read(settings: Settings) -> None:
+def test_random_operations_match_a_dict_model(settings: Settings) -> None:
     settings.THROTTLE_READS = settings.THROTTLE_WRITES = "100000000/second"
     Whales.key = bearer()
     run_state_machine_as_test(Whales, settings=GENERATED)

@@ -189,7 +189,7 @@ async def all_of(*doing: Awaitable[Any]) -> list[Any]:
 # Coming and going
 
 
-def test_clients_that_come_and_go_in_any_order_leave_nothing(server: Command) -> None:
+def test_clients_joining_and_leaving_leave_nothing(server: Command) -> None:
     rng = Random(6455)
     params: list[dict[str, Any]] = [{}, {"coins": ["BTC"]}, {"snapshot": 5}]
 
@@ -388,7 +388,7 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
-def test_each_of_fifty_gets_of_two_thousand_exactly_its_own_in_order(server: Command) -> None:
+def test_fifty_clients_get_their_own_events_in_order(server: Command) -> None:
     async def follow(number: int, stored_all: asyncio.Event) -> None:
         params = KINDS[number % len(KINDS)]
         channels = ["transactions"] if "tx_types" in params else [[*ROWS], ["liquidations"]][number % 2]
@@ -431,7 +431,7 @@ def rate(number: int) -> list[Message]:
     ]
 
 
-def test_a_snapshot_and_what_comes_behind_it_are_the_table(server: Command) -> None:
+def test_snapshot_and_following_events_equal_table(server: Command) -> None:
     async def follow(delay: float) -> tuple[dict[int, str], dict[str, int]]:
         """The user-visible state: every liquidation by its number, and the accounts of each coin's newest ratio."""
         liquidations: dict[int, str] = {}
@@ -507,7 +507,7 @@ def storm(urls: Sequence[str], count: int, times: int, tell: Publish = lambda ne
     asyncio.run(swarm())
 
 
-def test_a_storm_of_clients_that_come_back_costs_none_an_event_and_repeats_none(server: Command) -> None:
+def test_reconnecting_clients_lose_and_repeat_no_event(server: Command) -> None:
     storm([server.ws_url], count=50, times=5)
 
 

@@ -44,7 +44,7 @@ def test_who_has_left_is_gone_without_the_collector(server: Command) -> None:
         assert collected(server) < 200
 
 
-def test_an_answer_that_was_taken_leaves_no_task_whatever_its_size(server: Command) -> None:
+def test_complete_response_of_any_size_leaves_no_task(server: Command) -> None:
     """The transport may have been full when the last piece was given to it."""
     sizes = {f"COIN{count}": count for count in range(300, 900, 100)}
     stored(*(position_summary(coin, positions=held(count)) for coin, count in sizes.items()))

@@ -55,7 +55,7 @@ def fetch(web: Command, path: str, **headers: str) -> tuple[int, str]:
 WRONG = ["", "wrong", "a.b", "NoSuchKy.Of32SignsWhichNobodyWasEverGiven", "a\0.b", "é", "x" * 5_000]
 
 
-def test_only_the_bearer_of_a_key_that_counts_listens_and_no_key_is_ever_written_down(web: Command) -> None:
+def test_only_usable_key_connects_and_is_never_logged(web: Command) -> None:
     key, text = APIKey.objects.create_key(name="reader")
     for wrong in WRONG:
         assert refused(f"{web.ws_url}?token={quote(wrong)}") == 4401
@@ -74,7 +74,7 @@ def test_only_the_bearer_of_a_key_that_counts_listens_and_no_key_is_ever_written
         assert "NobodyWasEverGiven" not in place
 
 
-def test_who_listens_by_a_key_is_sent_away_once_it_does_not_count_any_more(web: Command) -> None:
+def test_unusable_key_disconnects_its_websocket(web: Command) -> None:
     (revoked, first), (expired, second), (_, third) = [APIKey.objects.create_key(name=name) for name in "abc"]
     with (
         client(f"{web.ws_url}?token={first}") as one,
@@ -104,7 +104,7 @@ class Listening:
         self.gone.set()
 
 
-def test_a_look_at_the_keys_that_a_crash_of_the_database_ends_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_check_survives_a_database_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [DatabaseError("server closed the connection unexpectedly"), InterfaceError("connection already closed")]
 
     def that_count(prefixes: Collection[str]) -> set[str]:
@@ -142,7 +142,7 @@ def said_of_bad_requests(web: Command, key: str) -> str:
     return "".join(said)
 
 
-def test_while_the_database_is_away_one_is_sent_away_to_come_again(web_server: Start, fresh_database: Database) -> None:
+def test_unavailable_database_closes_handshake_with_1001(web_server: Start, fresh_database: Database) -> None:
     web = web_server(READS_OPEN="false")
     postgres = fresh_database.beside("postgres")
     postgres.query(f'ALTER DATABASE "{fresh_database.name}" ALLOW_CONNECTIONS false')

@@ -39,7 +39,7 @@ def closed_with(ws: Client) -> tuple[int, str]:
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
 
-def test_frames_beyond_the_limit_are_refused_until_the_window_ends(serve: Serve) -> None:
+def test_frames_beyond_limit_are_rejected_until_window_ends(serve: Serve) -> None:
     with client(serve(THROTTLE_FRAMES="5/second").ws_url) as ws:
         ws.subscribe("liquidations")
         answers = [ws.ask(type="ping") for _ in range(6)]
@@ -52,7 +52,7 @@ def test_frames_beyond_the_limit_are_refused_until_the_window_ends(serve: Serve)
         assert ws.ask(type="ping")["type"] == "pong"
 
 
-def test_too_many_refused_frames_close_with_4400_and_the_neighbour_goes_on(serve: Serve) -> None:
+def test_invalid_frames_beyond_limit_close_with_4400(serve: Serve) -> None:
     web = serve(THROTTLE_REFUSED_FRAMES="3/minute")
     with client(web.ws_url) as bad, client(web.ws_url) as good:
         for _ in range(3):
@@ -75,7 +75,7 @@ def test_params_may_name_so_many_values_together(serve: Serve) -> None:
         ws.subscribe("whale_activities", coins=["A", "B"])
 
 
-def test_connections_beyond_the_limit_of_an_address_close_with_4429(serve: Serve) -> None:
+def test_connections_beyond_address_limit_close_with_4429(serve: Serve) -> None:
     web = serve(WEBSOCKET_CONNECTIONS_PER_ADDRESS="2")
     with client(web.ws_url) as first, client(web.ws_url):
         with client(web.ws_url) as third:
@@ -95,7 +95,7 @@ def gets_in(web: Command) -> bool:
             return False
 
 
-def test_behind_a_proxy_of_ours_each_forwarded_address_has_its_own_connections(serve: Serve) -> None:
+def test_proxied_addresses_have_separate_connection_limits(serve: Serve) -> None:
     web = serve(WEBSOCKET_CONNECTIONS_PER_ADDRESS="1", NUM_PROXIES="1")
     with ExitStack() as stack:
         for address in ("192.0.2.1", "192.0.2.2"):
@@ -106,7 +106,7 @@ def test_behind_a_proxy_of_ours_each_forwarded_address_has_its_own_connections(s
         assert closed_with(again)[0] == 4429
 
 
-def test_connections_beyond_the_limit_of_the_process_close_with_4429(serve: Serve) -> None:
+def test_connections_beyond_process_limit_close_with_4429(serve: Serve) -> None:
     web = serve(WEBSOCKET_CONNECTIONS="1", WEBSOCKET_CONNECTIONS_PER_ADDRESS="0")
     with client(web.ws_url), client(web.ws_url) as second:
         assert closed_with(second)[0] == 4429
@@ -124,7 +124,7 @@ def test_one_who_answers_no_ping_is_cut_off(serve: Serve) -> None:
         assert good.ask(type="ping")["type"] == "pong"
 
 
-def test_a_flood_of_frames_is_answered_one_by_one_and_none_is_lost(serve: Serve) -> None:
+def test_flooding_frames_are_each_answered_once(serve: Serve) -> None:
     """What waits is bounded: the server stops reading where it has not answered yet, and goes on when it has."""
     count = 20_000
     with client(serve(THROTTLE_FRAMES="1000000/minute").ws_url, max_queue=None) as ws:

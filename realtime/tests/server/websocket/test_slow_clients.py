@@ -41,7 +41,7 @@ def closing_code(ws: Client) -> int | None:
         return closed.rcvd.code if closed.rcvd else None
 
 
-def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_get_everything(server: Command) -> None:
+def test_slow_event_client_closes_with_4408_alone(server: Command) -> None:
     with client(server.ws_url, max_queue=1) as slow, client(server.ws_url) as quick:
         slow.subscribe("liquidations")
         quick.subscribe("liquidations")
@@ -61,7 +61,7 @@ def test_a_client_that_does_not_read_events_is_closed_with_4408_and_the_others_g
             assert back.seqs("liquidations") == list(range(len(slow.facts) + 1, COUNT + 1))
 
 
-def test_a_server_that_ends_says_1001_behind_what_it_has_sent(server: Command) -> None:
+def test_stopping_server_closes_with_1001_after_sent_frames(server: Command) -> None:
     with client(server.ws_url) as ws:
         ws.subscribe("liquidations", snapshot=1)
         ws.snapshot()
