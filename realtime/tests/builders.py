@@ -125,7 +125,7 @@ def position_summary(coin: str = "BTC", timestamp: str = TIME, positions: Any = 
 
 
 def stored(*messages: Message, now: datetime = NOW) -> list[Stored]:
-    """Stores messages as the consumer does, and returns what was new; it commits by itself."""
+    """Stores messages as the consumer does, commits, and returns the new rows."""
     return Store().store(decode_batch(messages, now))
 
 

@@ -1,6 +1,6 @@
 """All the parts as processes, with a client that listens, for tests that break one of them.
 
-What was sent is known by its numbers: in the end each is stored once, and the client has seen each event once and
+Every message has a number: in the end each is stored once, and the client has seen each event once and
 in order, whatever happened in between.
 """
 
@@ -34,7 +34,7 @@ READY = "/health/ready"
 
 Answer = tuple[int, dict[str, Any]]
 
-# A look at the heads is what mends where nothing is heard; a session is what a dead member is missed by.
+# A poll of the heads starts the backfill without Redis; a session timeout detects a dead member.
 QUICK = {"STREAM_HEADS_SECONDS": "0.2", "KAFKA_SESSION_TIMEOUT_MS": "1000", "HTTP_STATEMENT_SECONDS": "1"}
 
 
@@ -115,7 +115,7 @@ class Cluster:
         self.sent += count
 
     def check(self, seconds: float = 30) -> None:
-        """Waits for what was sent: all of it stored once and told once, in order."""
+        """Waits until every sent message is stored once and published once, in order."""
         wait_until(lambda: self.stored >= self.sent, f"{self.sent} transactions", seconds)
         self.listener.wait_for(self.sent)
         assert sorted(self._tids()) == list(range(self.sent))
@@ -158,7 +158,7 @@ class Cluster:
         return [tid for (tid,) in self.database.query("SELECT (raw_data->>'tid')::int FROM transactions")]
 
     def get(self, path: str) -> Answer:
-        """Status and body of what the web process answers; readiness as it is now, and not as it was just told."""
+        """Status and body of a response; readiness is read after its cache expired."""
         if path.startswith(READY):
             time.sleep(max(0.0, self._looked_at + 1.1 * FRESH_SECONDS - time.monotonic()))
         try:

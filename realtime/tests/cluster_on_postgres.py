@@ -47,7 +47,7 @@ def check_away(cluster: Cluster, consumer: Command) -> None:
 
 
 def check_back(cluster: Cluster, consumer: Command) -> None:
-    """By itself: nobody was started anew."""
+    """Without a restart of any process."""
     cluster.check()
     cluster.check_counts_as_read()
     cluster.check_reads()

@@ -33,7 +33,7 @@ def nobody_reads(transactional_db: None) -> Iterator[None]:
     quiet: list[bool] = []
 
     def is_quiet() -> bool:
-        # Several times in a row: a hub that has just been told to start may be about to connect.
+        # Several times in a row: a hub that was just started may be about to connect.
         with connection.cursor() as cursor:
             cursor.execute(BUSY)
             quiet.append(cursor.fetchone() == (0,))
@@ -58,7 +58,7 @@ def server(web_process: Command) -> Command:
 
 @pytest.fixture
 def publish(redis_server: RedisServer) -> Callable[[list[Stored]], None]:
-    """Tells the hubs as the consumer does."""
+    """Publishes to the hubs as the consumer does."""
 
     async def send(new: list[Stored]) -> None:
         layer = RedisPubSubChannelLayer(hosts=[{"address": redis_server.url}], prefix="hyperwatch")

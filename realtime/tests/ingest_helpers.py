@@ -18,7 +18,7 @@ from realtime.tests.builders import NOW
 
 
 class Told:
-    """What was published, by stream."""
+    """The published events by stream."""
 
     def __init__(self) -> None:
         self.seqs: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""A WebSocket client that sends any bytes in any pieces, also such as no client should, and reads what comes back."""
+"""A WebSocket client that sends any bytes in any pieces, valid or not, and reads the response."""
 
 import base64
 import hashlib
@@ -49,7 +49,7 @@ def frame(
     width: int | None = None,
     length: int | None = None,
 ) -> bytes:
-    """A frame's bytes; `length` is told in place of the payload's own, in `width` bytes (1, 2 or 8)."""
+    """A frame's bytes; `length` replaces the payload's own, in `width` bytes (1, 2 or 8)."""
     length = len(payload) if length is None else length
     width = width or (1 if length < 126 else 2 if length < 65536 else 8)
     first = fin << 7 | rsv << 4 | opcode

@@ -1,6 +1,6 @@
 """Holds frames to the AsyncAPI document: what it does not tell of may not be there.
 
-By jsonschema_rs: one in pure Python takes so long for a frame that a client of a fast stream falls behind.
+By jsonschema_rs: with a validator in pure Python a client of a fast stream falls behind.
 """
 
 from functools import cache

@@ -1,4 +1,4 @@
-"""Lists as CSV: the texts of the JSON, and the whole of what is asked for."""
+"""Lists as CSV: the texts of the JSON, and every matching row."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""gzip for JSON and CSV: to whoever takes it, where it is worth it, and piece by piece."""
+"""gzip for JSON and CSV: negotiated, above a minimum size, and in chunks."""
 
 import gzip
 import zlib

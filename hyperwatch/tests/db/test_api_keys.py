@@ -1,4 +1,4 @@
-"""Who may write, and who may read where reads are closed."""
+"""Permissions to write, and to read where reads need a key."""
 
 import re
 from datetime import timedelta
@@ -69,7 +69,7 @@ def test_a_key_is_made_and_revoked_in_the_admin() -> None:
 
 
 def admin_at_the_door() -> Client:
-    """One who has come by name and password."""
+    """A user with a name, a password and a session."""
     User.objects.create_superuser("admin", password="a long enough one")
     client = Client()
     assert client.post("/admin/login/", {"username": "admin", "password": "a wrong one"}).status_code == 200
@@ -109,7 +109,7 @@ def test_admin_write_needs_model_permission() -> None:
 
 
 def test_reads_can_be_closed(settings: Settings) -> None:
-    # An answer that is kept is nobody's without a key either, nor the word that it is the same.
+    # A cached response needs a key too, and so does a 304.
     tag = Client().get("/api/v1/liquidations")["ETag"]
     settings.READS_OPEN = False
     ask("/liquidations", 401, HTTP_IF_NONE_MATCH=tag)

@@ -104,7 +104,7 @@ def test_frequent_value_is_found_in_order_anywhere(monkeypatch: pytest.MonkeyPat
 def test_a_walk_gives_every_row_once_whatever_arrives_meanwhile() -> None:
     store_many(1, 30)
     first = get(f"{PATH}?cursor=&page_size=20")
-    # Newer and older ones by their own time: neither may move what is still to come.
+    # Newer and older rows by their own time: neither may move the following pages.
     store_many(31, 40)
     store_many(41, 50, block_timestamp="2026-01-09T00:00:00Z")
     second = get(f"{PATH}?page_size=20&cursor={first['pagination']['next_cursor']}")

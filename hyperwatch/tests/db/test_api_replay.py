@@ -50,7 +50,7 @@ def recorded(name: str) -> list[dict[str, Any]]:
 
 
 def alike(told: Any, sent: Any, name: str = "") -> bool:
-    """Whether what is told is what was sent; a number in whatever notation, an unknown block as null."""
+    """Whether the response equals the message; numbers in any notation, an unknown block as null."""
     if isinstance(sent, dict) and name != "raw_data":
         return all(alike(told[key], value, key) for key, value in sent.items())
     if isinstance(sent, list) and name != "raw_data":
@@ -65,7 +65,7 @@ def alike(told: Any, sent: Any, name: str = "") -> bool:
 
 
 def check(told: list[dict[str, Any]], sent: list[dict[str, Any]]) -> None:
-    """That what is told is what was sent, each once, numbered from 1 in that order."""
+    """Each message is returned once, numbered from 1 in the order of sending."""
     in_order = sorted(told, key=lambda row: int(row["seq"]))
     for number, (row, value) in enumerate(zip(in_order, sent, strict=True), 1):
         assert row["seq"] == number

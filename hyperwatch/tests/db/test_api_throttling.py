@@ -1,4 +1,4 @@
-"""How often a client may come, and what it is told of that."""
+"""Rate limits, and the response beyond them."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How CSV is asked for, by whom, and what is refused: as everywhere, and enveloped."""
+"""How CSV is requested, and which parameters it rejects, in the envelope."""
 
 import pytest
 from django.core.cache import cache
@@ -31,7 +31,7 @@ def test_csv_of_non_list_is_rejected_with_alternatives() -> None:
         ("/liquidations?format=xml", "format", "json, api or csv"),
     )
     ask("/whales?format=csv", 400, "POST", **bearer())
-    # Who only says what they would like gets what there is.
+    # A client that only states a preference gets the available format.
     ask("/liquidations/stats", 200, HTTP_ACCEPT="text/csv")
 
 

@@ -1,4 +1,4 @@
-"""An answer tells its version: who has it is not sent it again, and what is asked for often is made once."""
+"""ETags: a matching one gets a 304, and a frequent response is built once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What stands beside the API: start page, health, readiness, metrics, log lines."""
+"""Pages beside the API: start page, health, readiness, metrics, log lines."""
 
 import json
 import logging
@@ -77,7 +77,7 @@ def test_readiness_without_kafka_is_degraded_and_strictly_503() -> None:
 
 
 def test_concurrent_readiness_requests_share_one_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nobody waits for that one, where there is something to be told."""
+    """No request waits for the check while there is an earlier result."""
     looks, goes_on = list[int](), Event()
 
     def look() -> health.Check:

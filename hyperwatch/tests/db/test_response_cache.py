@@ -1,4 +1,4 @@
-"""What is kept is answered at the door, before any view: by the same bytes, as fresh, and counted as any."""
+"""Cached responses: the same bytes, as fresh as the stream, and counted by the throttle."""
 
 import asyncio
 import gzip
@@ -37,7 +37,7 @@ def store(tid: int) -> None:
 
 
 class HandlerUnderTest(ThreadedHandler):
-    """The handler, which tells how often its views were asked."""
+    """The handler with a count of the requests that reached its views."""
 
     views_asked = 0
 
@@ -65,7 +65,7 @@ class HandlerUnderTest(ThreadedHandler):
 
 
 def _leave(everyone: Barrier) -> None:
-    # None is let go before each has come: otherwise one could come twice, and another with its connection never.
+    # The barrier ensures one task per thread: otherwise a connection could stay open.
     everyone.wait(10)
     connections.close_all()
 
@@ -109,7 +109,7 @@ def data(answer: Answer) -> Any:
     return json.loads(answer.body)["data"]
 
 
-# How it is asked, and whether the door can answer once the views have answered the same.
+# The request, and whether the cache can answer it after the views did.
 WAYS: dict[str, tuple[dict[str, str], bool]] = {
     "as a program asks": ({}, True),
     "for its headers": ({"method": "HEAD"}, True),
@@ -254,7 +254,7 @@ def test_disabled_cache_still_answers_requests(handler: HandlerUnderTest, monkey
 
 
 def assert_all_are_counted(handler: HandlerUnderTest, settings: Settings) -> None:
-    """Ten may come a day: of thirty who come at once ten are let in, each with another number."""
+    """Ten requests a day are allowed: of thirty at once ten pass, each with another count."""
     settings.THROTTLE_READS = "10/day"
     store(1)
 

@@ -67,7 +67,7 @@ def database(filled: Database) -> Iterator[Database]:
 def server(database: Database, tmp_path: Path) -> Iterator[Command]:
     with commands.running("serve", "PORT", tmp_path, **database.env) as start:
         process = start()
-        # What is imported and cached with the first answer counts for nobody.
+        # Imports and caches of the first response do not count.
         assert ask(process, "/liquidations?format=csv&end_time=2026-01-01T00:05:00Z").read().count(b"\n") == 3_000
         yield process
 
@@ -138,7 +138,7 @@ def test_many_clients_that_do_not_read_cost_little(server: Command, database: Da
     settled(database)
     assert rss(server) - before < 20 * 4 * MEGABYTE
     assert database.value(BUSY) == 0
-    # Nobody else waits for them.
+    # No other request waits for them.
     assert len(ask(server, "/liquidations/recent?format=csv").read().splitlines()) == 21
     assert {answer.read(10) for answer in answers} == {b"seq,tx_has"}
 

@@ -1,29 +1,13 @@
-import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-import psycopg2
 import pytest
 from pytest_django.fixtures import Settings
 
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run it as somebody else")
-
-
-@contextmanager
-def folder_for_data() -> Iterator[Path]:
-    """A folder like a clone's `var`, which every account may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="hyperwatch-test-"))
-    folder.chmod(0o711)
-    yield folder
-    EmbeddedPostgres(folder).remove()
-    shutil.rmtree(folder)
+from hyperwatch.tests.server.test_embedded_postgres import as_root, folder_for_data, postmaster, write, written
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +29,6 @@ def var(made: Path, new_var: Path) -> Path:
     """One with data in it: a copy, for making it takes two seconds."""
     subprocess.run(["cp", "-a", made / "postgres", new_var], check=True)
     return new_var
-
-
-def execute(url: str, sql: str) -> list[tuple[object, ...]]:
-    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchall() if cursor.description else []
-
-
-def write(url: str) -> None:
-    execute(url, "CREATE TABLE facts (fact text)")
-    execute(url, "INSERT INTO facts VALUES ('Überweisung')")
-
-
-def written(url: str) -> list[tuple[object, ...]]:
-    return execute(url, "SELECT fact FROM facts")
-
-
-def postmaster(var: Path) -> int:
-    return int((var / "postgres/data/postmaster.pid").read_text().split()[0])
 
 
 def test_the_wheels_binaries_serve_as_well(new_var: Path, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What a stranger may send over HTTP, byte by byte, and what is answered where it is too much or does not come."""
+"""Limits of HTTP requests, byte by byte, and the responses beyond them."""
 
 import socket
 import time
@@ -54,7 +54,7 @@ def whale(size: int) -> bytes:
 
 CHUNKED = request(POST, "Content-Type: application/json", "Transfer-Encoding: chunked")
 
-# What is sent, and the status of what is said to it. Just what may be comes as far as the API, which asks for a key.
+# The bytes, and the status of the response. A request at the limit reaches the API, which demands a key.
 CASES = {
     "a body of all that may be": (request(POST, f"Content-Length: {BODY}", body=whale(BODY)), 401),
     "a body that says it is longer": (request(POST, f"Content-Length: {BODY + 1}"), 413),

@@ -1,4 +1,4 @@
-"""What is told to browsers in every answer, and what stands between a stranger and an installation in production."""
+"""Security headers of every response, and the settings of an installation in production."""
 
 import os
 import re
@@ -77,11 +77,11 @@ def test_plain_http_behind_tls_proxy_is_redirected(web_server: Start) -> None:
     status, headers = fetch(web, "/api/v1/coins", **by_tls)
     assert (status, headers["Strict-Transport-Security"]) == (200, "max-age=31536000")
     assert "; Secure" in fetch(web, "/admin/login/", **by_tls)[1]["Set-Cookie"]
-    # What is kept for those who come by TLS is for nobody else.
+    # A response cached for TLS is not served over plain HTTP.
     kept = "/api/v1/liquidations/recent?limit=2"
     assert [fetch(web, kept, **by_tls)[0] for _ in range(3)] == [200, 200, 200]
     assert fetch(web, kept)[0] == 301
-    # Whoever asks for these comes past the proxy.
+    # Health checks do not pass the proxy.
     assert [fetch(web, path)[0] for path in ("/health", "/health/ready", "/metrics")] == [200, 200, 200]
 
 

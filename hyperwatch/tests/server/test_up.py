@@ -95,7 +95,7 @@ def up(var: Path, tmp_path: Path) -> Iterator[Command]:
 
 
 def open_connections(port: int) -> list[object]:
-    """One of each kind that could keep a server from ending: fresh, kept alive, a WebSocket."""
+    """One connection of each kind that could delay a shutdown: fresh, idle keep-alive, WebSocket."""
     fresh = socket.create_connection(("127.0.0.1", port))
     alive = http.client.HTTPConnection("127.0.0.1", port)
     alive.request("GET", "/health")

@@ -1,4 +1,4 @@
-"""The house keeps its order: rooms, their files, and who may import whom (README, "The rooms")."""
+"""Import rules and required files of each package (README, "The rooms")."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What cannot be is refused before anything starts: all at once, by name, for whoever reads the settings."""
+"""Invalid settings are rejected before anything starts: all at once, by name."""
 
 import os
 import subprocess

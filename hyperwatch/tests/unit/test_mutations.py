@@ -1,4 +1,4 @@
-"""What `make mutate` takes out is there, and the README tells of it."""
+"""The code that `make mutate` removes exists, and the README lists it."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The liquidations and their map as rest.md tells them."""
+"""The liquidations and their map as rest.md documents them."""
 
 from datetime import datetime, timedelta
 

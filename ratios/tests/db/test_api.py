@@ -1,4 +1,4 @@
-"""The ratios as rest.md tells them."""
+"""The ratios as rest.md documents them."""
 
 import random
 from collections.abc import Sequence

@@ -58,7 +58,7 @@ def random_query(chance: random.Random) -> dict[str, str]:
 
 
 def rows(table: str, asked: dict[str, str]) -> list[tuple[Any, ...]]:
-    """The slow query: each row that is asked for, with its coin, side and value."""
+    """The slow query: each matching row with its coin, side and value."""
     conditions = {
         "block_timestamp >= %s": asked.get("start_time"),
         "block_timestamp < %s": asked.get("end_time"),

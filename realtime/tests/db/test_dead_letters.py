@@ -1,4 +1,4 @@
-"""What is refused, over Kafka: kept with its bytes, its neighbours stored, sent again once the cause is mended."""
+"""Rejected messages over Kafka: stored with their bytes, and resent once the cause is fixed."""
 
 import io
 import itertools

@@ -49,7 +49,7 @@ def test_every_stream_index_is_used_by_a_query() -> None:
     defined = "SELECT tablename, substring(indexdef FROM 'USING.*') FROM pg_indexes WHERE tablename = ANY(%s)"
     found = query(defined, tables)
     assert len(found) == len(set(found)) > 20
-    # What comes newest last comes first where it is asked for: an index that descends fills its pages by half.
+    # Lists return the latest rows first; a descending index would fill its pages by half.
     assert [one for one in found if "pattern_ops" in one[1] or "DESC" in one[1]] == []
 
 
@@ -96,7 +96,7 @@ def test_rows_stored_before_new_keys_are_recognised() -> None:
     assert {one.stream.name: len(one.rows) for one in stored(*facts)} == COUNTS
     keys = [query(f"SELECT id, event_key FROM {table(stream)} ORDER BY id") for stream in all_streams()]
     for stream in all_streams():
-        # Of what came first then, so much is in what comes last now.
+        # The share of the first half's rows in the second half.
         query(f"UPDATE {table(stream)} SET event_key = substr(event_key, 5) || 'then'")
     for name in MIGRATIONS:
         for operation in import_module(name).Migration.operations:

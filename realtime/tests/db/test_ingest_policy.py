@@ -1,4 +1,4 @@
-"""Stored before it is told, told before it counts as read; and what happens to each kind of failure."""
+"""The order store, publish, commit; and the policy of each kind of failure."""
 
 import threading
 import time
@@ -71,7 +71,7 @@ def test_unexpected_error_stops_consumer_and_batch_returns(
 
 
 class Standing(Consumer):
-    """A member whose messages are handed to it, and which keeps what it was told to commit."""
+    """A consumer that receives given messages and records its commits."""
 
     def __init__(self) -> None:
         self.committed: list[Read] = []
@@ -124,7 +124,7 @@ def test_gap_is_skipped_after_storing_and_reporting(
     def keep_at_last(lost: Sequence[Lost]) -> None:
         consumer.done.append("tried to tell")
         if consumer.done.count("tried to tell") == 1:
-            # As a crash of the server is told of.
+            # The error that psycopg2 raises after a crash of the server.
             raise DatabaseError("server closed the connection unexpectedly")
         keep(lost)
         stop.set()
@@ -235,7 +235,7 @@ def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.M
     monkeypatch.setattr(Store, "store", store)
     Ingest(consumer, lambda _: None, stop).run(4)
     assert consumer.stayed
-    # What was read meanwhile is stored too.
+    # Messages read meanwhile are stored too.
     assert len(consumer.committed) == 12
     assert not DeadLetter.objects.exists()
 

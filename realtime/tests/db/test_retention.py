@@ -1,4 +1,4 @@
-"""What is older than its stream's retention goes, the oldest `seq` first, and is known to be gone."""
+"""Rows older than the retention are pruned, the lowest `seq` first, and the floor rises."""
 
 import threading
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ def count(table: str) -> int:
 
 
 def test_a_prefix_goes_and_the_floor_tells_of_it(settings: Settings) -> None:
-    # The fourth is old and came late: it stays with what came before it.
+    # The fourth is old and arrived late: it stays with the rows before it.
     liquidate(50, 40, 5, 45, 1)
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
     assert "2 rows older than" in run(dry_run=True)

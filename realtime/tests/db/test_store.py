@@ -1,4 +1,4 @@
-"""What the store promises: once, in order, without holes, whoever else stores at the same time."""
+"""Guarantees of the store: once, in order, without gaps, with concurrent writers."""
 
 import json
 import random
@@ -74,7 +74,7 @@ def on_own_connection(work: Work) -> None:
 
 
 class Reader:
-    """Polls a table for what is newer than the last it saw, as a client without a socket would."""
+    """Polls a table for rows after the last one, as a REST client would."""
 
     def __init__(self, table: str) -> None:
         self.table = table
@@ -287,7 +287,7 @@ def test_taken_seq_raises_error_and_is_no_rejection() -> None:
     assert Transaction.objects.count() == 1
 
 
-# ---- what comes back ----
+# ---- return values ----
 
 
 def test_frame_from_row_equals_published_frame() -> None:

@@ -1,4 +1,4 @@
-"""Kafka dead, frozen, answering errors, and Kafka that has thrown away what nobody had read."""
+"""Kafka dead, frozen, answering errors, and retention of unread messages."""
 
 import threading
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ def check_away(cluster: Cluster) -> None:
 
 @pytest.mark.kafka
 def test_retention_loss_is_reported_by_partition(cluster: Cluster) -> None:
-    """By the log, the metric and readiness; what is still there is stored, and a second consumer tells no more."""
+    """In the log, the metric and readiness; the rest is stored, and a second consumer reports nothing."""
     first = cluster.working()
     cluster.send(30)
     cluster.check()

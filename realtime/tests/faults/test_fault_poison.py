@@ -68,7 +68,7 @@ def facts(tids: range, coin: str = "BTC") -> list[Message]:
 def wait_for(consumer: threading.Thread, rows: int, letters: int, ws: Client | None = None) -> None:
     def settled() -> bool:
         assert consumer.is_alive(), "the consumer died of it"
-        # One who reads nothing meanwhile answers no ping either.
+        # A client that does not read answers no ping either.
         while ws and not ws.silent_for(0):
             pass
         return (Transaction.objects.count(), DeadLetter.objects.count()) == (rows, letters)

@@ -1,4 +1,4 @@
-"""PostgreSQL away, slow, full and contrary: what is not stored does not count as read, and all goes on by itself."""
+"""PostgreSQL stopped, slow, full and failing: no offset of an unstored message is committed."""
 
 import signal
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_consumer_stopped_during_wait_leaves_batch_to_next(place: Place, cluster
 
 @contextmanager
 def held(cluster: Cluster) -> Iterator[Any]:
-    """Another session holds the stream's row, as a slow one would; what is sent meanwhile waits in the store."""
+    """Another session holds the stream's row, as a slow one would; the store waits for it."""
     with closing(psycopg2.connect(cluster.database.url)) as other, other, other.cursor() as cursor:
         cursor.execute("SET deadlock_timeout = '60s'")
         cursor.execute("SELECT 1 FROM streams WHERE name = 'transactions' FOR UPDATE")
@@ -66,7 +66,7 @@ def held(cluster: Cluster) -> Iterator[Any]:
 
 
 def waiting(cluster: Cluster, seconds: float = 0) -> bool:
-    """Whether the store has waited for a lock for so long."""
+    """Whether the store has waited that long for a lock."""
     return bool(cluster.database.value(BLOCKED, f"{seconds} s"))
 
 
@@ -84,7 +84,7 @@ def test_slow_database_costs_no_group_membership(cluster: Cluster, consumer: Com
 
 
 def test_locked_tables_bound_requests_and_threads(cluster: Cluster, consumer: Command) -> None:
-    """By a migration, say. More requests come than there are threads: the last one is to be answered, too."""
+    """As by a migration. More requests than threads: the last one is answered, too."""
     with closing(psycopg2.connect(cluster.database.url)) as other, other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE transactions, newest_of_coin IN ACCESS EXCLUSIVE MODE")
         cluster.send(10)

@@ -1,4 +1,4 @@
-"""Everything again, from offset 0: nothing new is stored, and nobody is told anything, also after `prune`."""
+"""A full replay from offset 0 stores and publishes nothing, also after `prune`."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Consumers that die and consumers that meet, as processes: the database equals what was sent."""
+"""Killed and concurrent consumers, as processes: the database equals the messages."""
 
 import random
 import signal
@@ -76,7 +76,7 @@ def test_consumer_killed_repeatedly_loses_and_repeats_nothing(
 
 @contextmanager
 def polling(database: Database, tables: Sequence[str]) -> Iterator[dict[str, list[int]]]:
-    """Asks each table for what is newer than the last it saw, all the time, on a connection of its own."""
+    """Polls each table for rows after the last one, on a connection of its own."""
     seen: dict[str, list[int]] = {table: [] for table in tables}
     done = threading.Event()
     connection = psycopg2.connect(database.url)

@@ -10,12 +10,10 @@ from hyperwatch.tests.services.commands import Command
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
 from realtime.tests.builders import stored
+from realtime.tests.server.websocket.test_slow_clients import COUNT, STEP, liquidate
 from realtime.tests.websocket_client import client
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
-
-COUNT = 12_000
-STEP = 1_000
 
 
 @pytest.fixture
@@ -23,11 +21,6 @@ def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
     env = {"DATABASE_URL": test_database_url, "STREAM_HEADS_SECONDS": "0.1", "STREAM_RING_BYTES": str(2**21)}
     with commands.running("serve", "PORT", tmp_path, **env) as start:
         yield start()
-
-
-def liquidate() -> None:
-    for low in range(0, COUNT, STEP):
-        stored(*(builders.liquidation(raw_data={"tid": tid}) for tid in range(low, low + STEP)))
 
 
 def rate() -> None:

@@ -1,4 +1,4 @@
-"""What a snapshot shows may be rare, and long to find: nobody else waits for it, and it ends."""
+"""Slow searches for snapshots: other clients do not wait, and a search ends."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager

@@ -1,4 +1,4 @@
-"""Whatever comes on Kafka is stored or kept as a dead letter, one of the two, and the consumer lives.
+"""Every Kafka message is stored or becomes a dead letter, and the consumer continues.
 
 Messages of every kind are changed here and there, as values and as bytes, and go the whole way: a topic, a consumer's
 process, the database.

@@ -1,4 +1,4 @@
-"""Whatever a client sends is answered as the document says, or closes its connection with a code that it tells of."""
+"""Any bytes of a client get a documented response or a documented close code."""
 
 import json
 from contextlib import suppress
@@ -100,7 +100,7 @@ raw_frames = some.builds(
 def test_mutated_bytes_end_with_documented_close_code(server: Command, sent: list[bytes]) -> None:
     with client(server.ws_url) as neighbour:
         with opened(server.port) as raw:
-            # Who was cut off cannot go on.
+            # A disconnected client cannot continue.
             with suppress(ConnectionError):
                 raw.send(*sent)
                 raw.finish()

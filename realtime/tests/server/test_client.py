@@ -48,7 +48,7 @@ def test_reconnect_after_1001_is_immediate_once() -> None:
 
 
 def test_the_first_place_is_the_head_that_hello_told() -> None:
-    """A connection that is lost before the first event must not lose what came in between."""
+    """A connection that is lost before the first event must not lose the events in between."""
     asked = []
 
     async def drops(line: Line) -> None:
@@ -178,7 +178,7 @@ def test_a_closed_connection_is_taken_up_where_it_was(code: int | None) -> None:
         await line.stay()
 
     async def check() -> None:
-        # A minute is not waited for by who is told to come back.
+        # A client that received 1001 does not wait for a minute.
         pauses = Pauses(60.0, 60.0) if code in (1001, 4408) else quick()
         async with scripted(closes, goes_on) as url, Client(url, pauses=pauses) as client:
             await client.subscribe("liquidations")

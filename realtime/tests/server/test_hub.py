@@ -39,7 +39,7 @@ def one(tid: int) -> list[Stored]:
 
 
 def check_live(ws: Client, publish: Publish, tid: int) -> None:
-    """That the hub hears at all: within half of the ten seconds after which it would look at the heads."""
+    """The event comes over Redis: within half of the ten seconds between two polls of the heads."""
     known = len(ws.facts)
     publish(one(tid))
     ws.wait_for(known + 1, timeout=5)
@@ -207,7 +207,7 @@ def test_the_metrics_tell_of_the_stream(serve: Serve, publish: Publish) -> None:
         assert of_stream == {
             "subscriptions": 1,
             "events_total": 3,
-            # The hole and what came behind it, which was heard already.
+            # The gap, and the events behind it, which had arrived already.
             "mended_total": 2,
             "frame_seconds_count": 1,
             "ring_bytes": sum(map(len, ws.raw)),

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: valid, whole, and of the same shape as what is sent (schema_validation.py)."""
+"""The AsyncAPI document: valid, complete, and equal to the sent frames (schema_validation.py)."""
 
 import json
 from collections.abc import Iterator

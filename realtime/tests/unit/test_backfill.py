@@ -1,4 +1,4 @@
-"""A hub reads what it did not hear: all of it, and no page twice."""
+"""Backfill: a hub reads every missed event, and no page twice."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Answer = Callable[[int], Sequence[Event]]
 
 
 class Database:
-    """Answers what is behind a number, and counts how often it was asked."""
+    """Returns the events after a number, and counts the queries."""
 
     def __init__(self, answer: Answer) -> None:
         self.asked = 0
@@ -32,7 +32,7 @@ class Database:
 
 
 def mended(answer: Answer, feed: EventFeed, hear: Sequence[Event], then: Callable[[Hub], None] | None = None) -> int:
-    """Hears, mends until all is quiet, and returns how often the database was asked."""
+    """Publishes, backfills until nothing is missing, and returns the number of queries."""
 
     async def run() -> int:
         hub: Any = object.__new__(Hub)
@@ -53,7 +53,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_page_behind_what_was_pruned_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look at the heads tells what was pruned."""
+    """The poll of the heads reports the pruned rows."""
     monkeypatch.setattr(hub_module, "MEND_ROWS", 3)
     feed = EventFeed(get_stream("liquidations"), Place(0, 0), 1_000)
     assert mended(lambda _after: [event(seq) for seq in (5, 6, 7)], feed, [event(9)]) == 1
@@ -67,7 +67,7 @@ def test_gap_opened_during_backfill_is_backfilled() -> None:
     def grow(hub: Hub) -> None:
         nonlocal stored
         if stored == 3:
-            # Read is what was stored before; heard meanwhile is what was stored since.
+            # Events stored before are read; later ones arrive meanwhile.
             stored = 6
             hub._offer(feed, [event(6)])
             hub._mend_soon(feed, "hole")

@@ -1,4 +1,4 @@
-"""The transactions and positions as rest.md tells them."""
+"""The transactions and positions as rest.md documents them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When two messages tell of one transaction, what is kept of it, and what a summary of positions comes to."""
+"""Identity of transactions, their stored fields, and summaries of positions."""
 
 from typing import Any
 

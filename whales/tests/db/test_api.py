@@ -1,4 +1,4 @@
-"""The whales and their activities as rest.md tells them."""
+"""The whales and their activities as rest.md documents them."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

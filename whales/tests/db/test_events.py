@@ -1,4 +1,4 @@
-"""What watched wallets do becomes activities: which, once, and of nobody else."""
+"""Activities of watched wallets: each once, and of no other wallet."""
 
 from typing import Any
 

@@ -55,7 +55,7 @@ def read_one(consumer: Consumer) -> list[Message]:
 
 
 def test_nothing_is_read_before_group_offsets_are_known(mock_kafka: MockKafka) -> None:
-    """Else what was removed meanwhile would be a beginning, and no loss."""
+    """Otherwise a loss would look like the start of the partition."""
     one = transaction()
     send([one])
     first = Consumer()

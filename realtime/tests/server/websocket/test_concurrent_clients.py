@@ -60,7 +60,7 @@ def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> Iterator[Serve]:
-    """Web processes behind one Redis, which look at the heads so seldom that they have to hear."""
+    """Web processes behind one Redis, which poll the heads so rarely that they depend on it."""
     env = {"DATABASE_URL": test_database_url, "REDIS_URL": redis_server.url, "STREAM_HEADS_SECONDS": "2"}
     with commands.running("serve", "PORT", tmp_path, **env) as start:
         yield start
@@ -70,7 +70,7 @@ def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> 
 
 
 def fact(number: int, coin: str = "") -> list[Message]:
-    """A liquidation and a transaction, told apart from others by the number."""
+    """A liquidation and a transaction with this number."""
     coin, side = coin or COINS[number % len(COINS)], ("LONG", "SHORT")[number % 3 == 0]
     value, tid = str(number % 50 * 100), {"tid": number}
     return [
@@ -161,7 +161,7 @@ class Member:
         assert (await self.receive())["type"] == "subscribed"
 
     async def facts(self) -> list[tuple[int, str]]:
-        """Number and channel of what comes next, which may be a batch."""
+        """Number and channel of the next event, which may be in a batch."""
         frame = await self.receive()
         frames = frame["data"] if frame["type"] == "batch" else [frame]
         return [(one["seq"], one["channel"]) for one in frames]
@@ -271,7 +271,7 @@ FORMS: list[dict[str, Any]] = [{}, {"batch": True}]
 
 
 class Asker(Member):
-    """Asks at random, and keeps what comes by what it was answered last."""
+    """Sends random requests, and sorts events by the latest confirmed subscription."""
 
     def __init__(self, socket: ClientConnection, rng: Random) -> None:
         super().__init__(socket)
@@ -290,7 +290,7 @@ class Asker(Member):
         await self._answered()
 
     async def read_to(self, lasts: dict[str, int]) -> None:
-        """Until each channel has come to what is known to be its last."""
+        """Until each channel has reached its known last event."""
         for channel, last in lasts.items():
             while (self.current[channel].seqs or [0])[-1] < last:
                 self._take(await self.receive())

@@ -1,4 +1,4 @@
-"""What is left in the server of those who have left."""
+"""Resources of a server after its clients have disconnected."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def server(test_database_url: str, tmp_path: Path) -> Iterator[Command]:
 
 
 def test_who_has_left_is_gone_without_the_collector(server: Command) -> None:
-    """It looks at those who stayed a while so seldom that all who ever came would add up."""
+    """The collector runs so rarely for old objects that closed connections would add up."""
     with client(server.ws_url) as staying:
         staying.subscribe("liquidations")
         visits(server, 2)

@@ -1,4 +1,4 @@
-"""Where reading needs a key: who gets in, and that no key is ever written down."""
+"""Keys where reads need one: access, and that no key is logged."""
 
 import asyncio
 import urllib.error
@@ -69,7 +69,7 @@ def test_only_usable_key_connects_and_is_never_logged(web: Command) -> None:
     log = web.output()
     assert "hyperwatch.requests" in log
     for place in [*told, log]:
-        # By its second half: the first, a prefix, tells which key it is and opens nothing.
+        # By its second half: the first half is a public prefix.
         assert text.partition(".")[2] not in place
         assert "NobodyWasEverGiven" not in place
 

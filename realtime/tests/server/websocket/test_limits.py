@@ -1,4 +1,4 @@
-"""What one client may have of the WebSocket, and what it is told where it wants more."""
+"""Limits of a WebSocket client, and the errors beyond them."""
 
 import json
 import time
@@ -114,7 +114,7 @@ def test_connections_beyond_process_limit_close_with_4429(serve: Serve) -> None:
 
 def test_one_who_answers_no_ping_is_cut_off(serve: Serve) -> None:
     web = serve(WEBSOCKET_PING_SECONDS="1", WEBSOCKET_PONG_SECONDS="1")
-    # Its library answers pings by itself; nobody answers for the raw one.
+    # Its library answers pings by itself; the raw client does not.
     with client(web.ws_url) as good, opened(web.port) as silent:
         wait_until(lambda: metric(web, "hyperwatch_connections") == 2, "both connections")
         frame = silent.next()

@@ -1,4 +1,4 @@
-"""Where a subscription begins: with a snapshot, behind a `since`, or with the gap that is told first."""
+"""Start of a subscription: a snapshot, a `since`, or a gap."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The WebSocket protocol itself, byte by byte (RFC 6455): what is allowed works, the rest ends with the right code.
+"""The WebSocket protocol, byte by byte (RFC 6455): valid input works, the rest gets the right close code.
 
 Beside each case a neighbour is subscribed on the same server, and goes on.
 """
@@ -79,7 +79,7 @@ def lasting_neighbour(server: Command) -> Iterator[Client]:
 
 @pytest.fixture(autouse=True)
 def _neighbour(lasting_neighbour: Client) -> Iterator[None]:
-    """Whom nothing concerns that a case does."""
+    """A client that no case may affect."""
     yield
     assert lasting_neighbour.ask(type="ping")["type"] == "pong"
     assert lasting_neighbour.ask(type="get_subscriptions")["channels"] == ["liquidations"]
@@ -98,12 +98,12 @@ def padded(size: int) -> bytes:
 
 
 def saying(what: bytes) -> bytes:
-    """A `ping` request with bytes that nobody asks for."""
+    """A `ping` request with extra bytes."""
     return b'{"type": "ping", "what": "' + what + b'"}'
 
 
 def check_answer(raw: RawSocket) -> None:
-    """That what comes next is the answer to a `ping` request."""
+    """Checks that the next message is the answer to a `ping` request."""
     assert raw.json()["type"] == "pong"
 
 
@@ -572,7 +572,7 @@ def test_control_frames_do_not_count_for_the_limit(raw: RawSocket) -> None:
         check_answer(raw)
 
 
-# 10 Those who vanish
+# 10 Clients that disconnect without a close
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_slow_event_client_closes_with_4408_alone(server: Command) -> None:
         reading.join()
         assert quick.seqs("liquidations") == list(range(1, COUNT + 1))
         wait_until(lambda: metric(server, 'hyperwatch_closed_total{code="4408"}') == 1, "the slow one's close", 10)
-        # Told so, and cut off where it took longer than the close's time limit to read that.
+        # It gets the close code, or is disconnected after the close timeout.
         assert closing_code(slow) in (4408, None)
         assert slow.seqs("liquidations") == list(range(1, len(slow.facts) + 1))
         assert len(slow.facts) < COUNT
@@ -72,7 +72,7 @@ def test_stopping_server_closes_with_1001_after_sent_frames(server: Command) -> 
 
 
 def test_a_connection_has_an_outlet(server: Command) -> None:
-    """It hangs on insides of Autobahn and Twisted: a version that changes them is to be noticed here."""
+    """It depends on internals of Autobahn and Twisted: this test notices a version that changes them."""
     with client(server.ws_url) as ws:
         ws.subscribe("liquidations")
         assert metric(server, 'hyperwatch_connections{way="outlet"}') == 1
