@@ -31,7 +31,7 @@ class Guard(NamedTuple):
 
 def _read() -> list[Guard]:
     with Path(__file__).with_name("mutations.toml").open("rb") as file:
-        return [Guard(**told) for told in tomllib.load(file)["guard"]]
+        return [Guard(**answer) for answer in tomllib.load(file)["guard"]]
 
 
 GUARDS = _read()

@@ -36,15 +36,15 @@ class Verdict(NamedTuple):
 
 
 def main(arguments: Sequence[str]) -> int:
-    asked = _asked(arguments)
-    if asked.table:
+    params = _asked(arguments)
+    if params.table:
         say(table())
         return 0
-    chosen = [guard for guard in GUARDS if _is_meant(guard, asked.words)]
+    chosen = [guard for guard in GUARDS if _is_meant(guard, params.words)]
     if not chosen:
-        say(f"no guard has one of these words: {' '.join(asked.words)}", file=sys.stderr)
+        say(f"no guard has one of these words: {' '.join(params.words)}", file=sys.stderr)
         return 2
-    with ThreadPoolExecutor(asked.jobs) as pool:
+    with ThreadPoolExecutor(params.jobs) as pool:
         seen = [_told(verdict) for verdict in pool.map(_taken_out, chosen)]
     say(f"{sum(seen)} of {len(seen)} guards are missed by their tests when they are gone")
     return 0 if all(seen) else 1

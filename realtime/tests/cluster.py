@@ -172,13 +172,13 @@ class Cluster:
 
     def ready(self, part: str) -> tuple[int, str, str]:
         """The status of `/health/ready`, its word for the whole, and for a part."""
-        status, told = self.get(READY)
-        return status, told["status"], told["checks"][part]["status"]
+        status, returned = self.get(READY)
+        return status, returned["status"], returned["checks"][part]["status"]
 
     def check_reads(self, status: int = 200) -> None:
         """That the API answers with this status, enveloped."""
-        got, told = self.get("/api/v1/transactions?page_size=1")
-        assert (got, told["code"]) == (status, status)
+        got, returned = self.get("/api/v1/transactions?page_size=1")
+        assert (got, returned["code"]) == (status, status)
 
     def check_socket(self) -> None:
         """That the listener's connection is the one it was."""

@@ -26,7 +26,7 @@ def test_database_url(django_db_setup: None) -> str:
 
 
 @pytest.fixture
-def nobody_reads(transactional_db: None) -> Iterator[None]:
+def no_hub_connections(transactional_db: None) -> Iterator[None]:
     """At the test's end no hub reads any more: it would be in a deadlock with what empties the tables."""
     yield
 

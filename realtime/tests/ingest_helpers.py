@@ -17,7 +17,7 @@ from realtime.store import Stored
 from realtime.tests.builders import NOW
 
 
-class Told:
+class PublishedEvents:
     """The published events by stream."""
 
     def __init__(self) -> None:

@@ -137,8 +137,8 @@ def test_csv_export_streams_chunks_of_one_snapshot(small_chunks: int, count: int
     path = "/liquidations"
     with CaptureQueriesContext(connection) as queries:
         found = rows(path)
-    asked = sum("LIMIT 25" in query["sql"] for query in queries.captured_queries)
-    assert asked == (count + 40) // small_chunks + 1
+    params = sum("LIMIT 25" in query["sql"] for query in queries.captured_queries)
+    assert params == (count + 40) // small_chunks + 1
     assert [int(row["seq"]) for row in found] == [*range(count, 0, -1), *range(count + 40, count, -1)]
     assert [int(row["seq"]) for row in found] == [row["seq"] for row in walk(path)]
 

@@ -26,9 +26,9 @@ def post(body: str | bytes, status: int, content_type: str = "application/json")
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_path_that_leads_nowhere_is_not_found(settings: Settings, debug: bool, path: str, method: str) -> None:
     settings.DEBUG = debug
-    told = ask(path, 404, method)
-    assert told["message"] == "Not Found"
-    assert told["error"] == f"there is nothing at /api/v1{path}"
+    returned = ask(path, 404, method)
+    assert returned["message"] == "Not Found"
+    assert returned["error"] == f"there is nothing at /api/v1{path}"
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/v2/liquidations"])
@@ -78,9 +78,9 @@ def test_a_body_that_is_too_large_is_refused(settings: Settings) -> None:
     "path", ["/liquidations/stats?format=xml", "/nothing?format=xml", "/whales/1?format=csv&page=0"]
 )
 def test_unknown_format_is_rejected_by_name(path: str) -> None:
-    told = ask(path, 400)
-    assert told["error"] == "format takes json or api"
-    assert list(told["details"]) == ["format"]
+    returned = ask(path, 400)
+    assert returned["error"] == "format takes json or api"
+    assert list(returned["details"]) == ["format"]
 
 
 @pytest.mark.parametrize("accept", ["application/xml", "image/png", "nonsense", "*/*", "application/json", ""])
@@ -97,8 +97,8 @@ def test_server_error_is_logged_and_answered_without_details(
 
     monkeypatch.setattr(heads, "moment_of", fail)
     with caplog.at_level(logging.ERROR):
-        told = ask("/liquidations", 500)
-    assert "swordfish" not in json.dumps(told)
+        returned = ask("/liquidations", 500)
+    assert "swordfish" not in json.dumps(returned)
     assert "GET /api/v1/liquidations" in caplog.text
     assert "swordfish" in caplog.text
 
@@ -108,11 +108,11 @@ def test_unavailable_database_returns_503_with_retry_after(path: str, monkeypatc
     connection.close()
     with monkeypatch.context() as away:
         away.setitem(connection.settings_dict, "HOST", "/nowhere")
-        told = ask(path, 503)
+        returned = ask(path, 503)
         write("POST", "/whales", {}, 503, HTTP_AUTHORIZATION="Api-Key a.b")
         ask("/nothing", 404)
     connection.close()
-    assert told["error"] == "the database does not answer; try again in a moment"
+    assert returned["error"] == "the database does not answer; try again in a moment"
     ask("/whales")
 
 

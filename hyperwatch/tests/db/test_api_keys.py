@@ -23,8 +23,8 @@ WHALE = {"wallet_address": "0x" + "a" * 40}
     "authorization", ["", "Api-Key", "Api-Key wrong", "Api-Key a.b", "Api-Key a\0.b", "Bearer x", "Api-Key é"]
 )
 def test_without_a_key_that_is_known_nothing_is_written(authorization: str) -> None:
-    told = write("POST", "/whales", WHALE, 401, HTTP_AUTHORIZATION=authorization)
-    assert told["message"] == "Unauthorized"
+    answer = write("POST", "/whales", WHALE, 401, HTTP_AUTHORIZATION=authorization)
+    assert answer["message"] == "Unauthorized"
     response = Client().post("/api/v1/whales", WHALE, "application/json")
     assert response["WWW-Authenticate"] == "Api-Key"
     assert not WhaleWatch.objects.exists()

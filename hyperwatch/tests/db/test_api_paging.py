@@ -33,8 +33,8 @@ def test_pages_are_consecutive_and_last_may_be_short() -> None:
     assert seqs(get(PATH)) == list(range(45, 25, -1))
     assert seqs(get(f"{PATH}?page=3")) == list(range(5, 0, -1))
     assert seqs(get(f"{PATH}?page=2&page_size=40")) == [5, 4, 3, 2, 1]
-    told = {"page": 3, "page_size": 20, "total": 45, "total_pages": 3, "total_exact": True}
-    assert get(f"{PATH}?page=3")["pagination"] == told
+    returned = {"page": 3, "page_size": 20, "total": 45, "total_pages": 3, "total_exact": True}
+    assert get(f"{PATH}?page=3")["pagination"] == returned
 
 
 def test_a_page_past_the_end_is_not_found() -> None:
@@ -93,10 +93,10 @@ def test_frequent_value_is_found_in_order_anywhere(monkeypatch: pytest.MonkeyPat
     for first, coin, value in (1, "BTC", 500), (11, "ETH", 50), (21, "ETH", 500), (31, "BTC", 50):
         store_many(first, first + 9, liquidation_value_usd=str(value), coin=coin)
     dear = [*range(30, 20, -1), *range(10, 0, -1)]
-    asked = f"{PATH}?min_value_usd=100&max_value_usd=1000"
-    assert [seqs(get(f"{asked}&page_size=8&page={page}")) for page in (1, 2, 3)] == [dear[:8], dear[8:16], dear[16:]]
-    assert [row["seq"] for row in walk(asked)] == dear
-    assert [row["seq"] for row in walk(f"{asked}&coin=ETH")] == dear[:10]
+    params = f"{PATH}?min_value_usd=100&max_value_usd=1000"
+    assert [seqs(get(f"{params}&page_size=8&page={page}")) for page in (1, 2, 3)] == [dear[:8], dear[8:16], dear[16:]]
+    assert [row["seq"] for row in walk(params)] == dear
+    assert [row["seq"] for row in walk(f"{params}&coin=ETH")] == dear[:10]
     recent = get(f"{PATH}/recent?min_value_usd=100&limit=12")["liquidations"]
     assert [row["seq"] for row in recent] == dear[:12]
 

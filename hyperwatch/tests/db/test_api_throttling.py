@@ -29,8 +29,8 @@ def get(path: str = "/coins", **options: str) -> HttpResponse:
 
 
 def test_every_answer_tells_what_is_left() -> None:
-    told = [(answer["X-RateLimit-Limit"], answer["X-RateLimit-Remaining"]) for answer in (get(), get("/nothing"))]
-    assert told == [("3", "2"), ("3", "1")]
+    returned = [(answer["X-RateLimit-Limit"], answer["X-RateLimit-Remaining"]) for answer in (get(), get("/nothing"))]
+    assert returned == [("3", "2"), ("3", "1")]
     assert 0 < int(get()["X-RateLimit-Reset"]) <= 86_400
 
 

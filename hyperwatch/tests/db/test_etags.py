@@ -34,9 +34,9 @@ def queries(path: str) -> int:
 
 
 def body(answer: Any) -> dict[str, Any]:
-    told: dict[str, Any] = answer.json()
-    assert told.pop("timestamp")
-    return told
+    returned: dict[str, Any] = answer.json()
+    assert returned.pop("timestamp")
+    return returned
 
 
 @pytest.mark.parametrize("path", [*KEPT, f"{API}/liquidations?page=1", f"{API}/long-short-ratios/history?coin=BTC"])
@@ -68,9 +68,9 @@ def test_cached_response_has_current_time_and_ages(monkeypatch: pytest.MonkeyPat
     for later in (10, 70):
         moment = datetime(2026, 1, 10, 10, 30, tzinfo=UTC) + timedelta(seconds=later)
         monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
-        told = Client().get(f"{API}/long-short-ratios/current").json()
-        assert told["timestamp"] == moment.isoformat().replace("+00:00", "Z")
-        assert [ratio["age_seconds"] for ratio in told["data"]["ratios"]] == [later, later + 0.5]
+        returned = Client().get(f"{API}/long-short-ratios/current").json()
+        assert returned["timestamp"] == moment.isoformat().replace("+00:00", "Z")
+        assert [ratio["age_seconds"] for ratio in returned["data"]["ratios"]] == [later, later + 0.5]
 
 
 def test_another_question_and_another_life_have_other_versions() -> None:

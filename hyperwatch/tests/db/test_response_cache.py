@@ -41,9 +41,9 @@ class HandlerUnderTest(ThreadedHandler):
 
     views_asked = 0
 
-    def _answer(self, *asked: Any) -> None:
+    def _answer(self, *requested: Any) -> None:
         self.views_asked += 1
-        super()._answer(*asked)
+        super()._answer(*requested)
 
     async def enter(self, path: str, method: str = "GET", **headers: str) -> Answer:
         scope = _scope(path, method, headers)

@@ -61,9 +61,9 @@ def test_row_is_equal_in_stream_and_serializer(stream: str) -> None:
     rows = [reader(stream).row(values) for values in reader(stream).select(facts)]
     assert len(rows) >= 2
     for row, fact in zip(rows, facts, strict=True):
-        told = decoded(row)
-        assert told == decoded(SERIALIZERS[stream](fact).data)
-        assert list(told) == SERIALIZERS[stream].Meta.fields
+        answer = decoded(row)
+        assert answer == decoded(SERIALIZERS[stream](fact).data)
+        assert list(answer) == SERIALIZERS[stream].Meta.fields
 
 
 def test_position_is_equal_in_list_and_serializer() -> None:

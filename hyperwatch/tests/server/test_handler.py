@@ -60,8 +60,8 @@ def no_connection_left(database: Database) -> Iterator[None]:
 def test_exhausted_postgres_returns_503_and_recovers(web_server: Start, fresh_database: Database) -> None:
     web = web_server(HTTP_THREADS=str(THREADS))
     with no_connection_left(fresh_database):
-        status, told = ask(web)
-        assert (status, told["code"], told["error"]) == (
+        status, returned = ask(web)
+        assert (status, returned["code"], returned["error"]) == (
             503,
             503,
             "the database does not answer; try again in a moment",

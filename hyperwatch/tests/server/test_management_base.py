@@ -80,9 +80,9 @@ def start_manage(*command: str, url: str, **given: str) -> subprocess.CompletedP
     ids=" ".join,
 )
 def test_command_without_database_says_what_to_do(command: tuple[str, ...], run_manage: Manage) -> None:
-    told = run_manage(*command, url=f"postgresql://user:hunter2@127.0.0.1:{free_port()}/hyperwatch")
-    assert (told.code, told.stdout) == (1, "")
-    (line,) = told.stderr.strip().splitlines()
+    answer = run_manage(*command, url=f"postgresql://user:hunter2@127.0.0.1:{free_port()}/hyperwatch")
+    assert (answer.code, answer.stdout) == (1, "")
+    (line,) = answer.stderr.strip().splitlines()
     assert "set DATABASE_URL, or start `make run`" in line
     assert "Connection refused" in line
     assert "hunter2" not in line
@@ -127,16 +127,18 @@ def test_serve_without_database_starts_and_reports_it(web_server: Start) -> None
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "answer"),
     [
         (("consume", "--port=99999"), "--port: takes a whole number from 0 to 65535, not '99999'"),
         (("dead_letters", "list", "--limit=-1"), "--limit: takes a whole number from 1"),
     ],
 )
-def test_invalid_number_is_rejected_with_allowed_range(command: tuple[str, ...], told: str, run_manage: Manage) -> None:
+def test_invalid_number_is_rejected_with_allowed_range(
+    command: tuple[str, ...], answer: str, run_manage: Manage
+) -> None:
     refused = run_manage(*command, url="")
     assert refused.code == 2
-    assert told in refused.stderr
+    assert answer in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

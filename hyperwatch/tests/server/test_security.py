@@ -38,19 +38,19 @@ def production(folder: Path, **more: str) -> dict[str, str]:
 
 def checked(env: dict[str, str]) -> tuple[int, str]:
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
-    told = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
-    return told.returncode, told.stdout + told.stderr
+    returned = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    return returned.returncode, returned.stdout + returned.stderr
 
 
 def test_production_behind_tls_proxy_has_no_deploy_warning(tmp_path: Path) -> None:
-    code, told = checked(production(tmp_path, HTTPS="true", NUM_PROXIES="1"))
-    assert (code, "no issues" in told) == (0, True), told
+    code, returned = checked(production(tmp_path, HTTPS="true", NUM_PROXIES="1"))
+    assert (code, "no issues" in returned) == (0, True), returned
 
 
 def test_production_without_tls_has_one_deploy_notice(tmp_path: Path) -> None:
-    code, told = checked(production(tmp_path))
-    assert (code, re.findall(r"\((\S+\.\S+)\)", told)) == (0, ["hyperwatch.I001"]), told
-    assert "can be read by whoever stands between" in told
+    code, returned = checked(production(tmp_path))
+    assert (code, re.findall(r"\((\S+\.\S+)\)", returned)) == (0, ["hyperwatch.I001"]), returned
+    assert "can be read by whoever stands between" in returned
 
 
 def fetch(web: Command, path: str, **headers: str) -> tuple[int, Message]:
@@ -136,6 +136,6 @@ def test_what_a_middleware_refuses_tells_them_too(settings: Settings) -> None:
 
 def test_cors_allows_origins_of_the_settings(web_server: Start) -> None:
     web = web_server(CORS_ALLOWED_ORIGINS="https://a.example")
-    told = [fetch(web, "/api/v1/coins", Origin=f"https://{name}.example")[1] for name in "ab"]
-    assert [headers["Access-Control-Allow-Origin"] for headers in told] == ["https://a.example", None]
-    assert [headers["Access-Control-Allow-Credentials"] for headers in told] == [None, None]
+    returned = [fetch(web, "/api/v1/coins", Origin=f"https://{name}.example")[1] for name in "ab"]
+    assert [headers["Access-Control-Allow-Origin"] for headers in returned] == ["https://a.example", None]
+    assert [headers["Access-Control-Allow-Credentials"] for headers in returned] == [None, None]

@@ -26,13 +26,13 @@ def shown(*live: dict[str, Any], recent: list[dict[str, Any]] | None = None, **a
     answered = {"ok": True, "json": {"data": {"liquidations": recent or []}}, **answer}
     command = [program("node"), str(RUNNER), str(SCRIPT), json.dumps(frames), json.dumps(answered)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    told: dict[str, Any] = json.loads(ran.stdout)
-    return told
+    returned: dict[str, Any] = json.loads(ran.stdout)
+    return returned
 
 
 @pytest.mark.node
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "returned"),
     [
         ("0.00500000", "0.00"),
         ("0.01500000", "0.02"),
@@ -43,8 +43,8 @@ def shown(*live: dict[str, Any], recent: list[dict[str, Any]] | None = None, **a
         ("9007199254740993.12500000", "9,007,199,254,740,993.12"),
     ],
 )
-def test_amounts_are_rounded_half_even_and_never_cut(value: str, told: str) -> None:
-    assert shown(liquidation(1, value=value))["rows"][0][3] == told
+def test_amounts_are_rounded_half_even_and_never_cut(value: str, returned: str) -> None:
+    assert shown(liquidation(1, value=value))["rows"][0][3] == returned
 
 
 @pytest.mark.node
@@ -60,9 +60,9 @@ def test_start_page_sorts_by_time_then_seq() -> None:
 
 @pytest.mark.node
 def test_start_page_shows_error_of_the_api() -> None:
-    told = shown(ok=False, json={"error": "slow down"})
-    assert told["state"] == "slow down"
-    assert "none" not in told
+    returned = shown(ok=False, json={"error": "slow down"})
+    assert returned["state"] == "slow down"
+    assert "none" not in returned
 
 
 @pytest.mark.node

@@ -46,7 +46,7 @@ def test_process_with_invalid_settings_reports_only_them(command: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "answer"),
     [
         ("DATABASE_URL", "localhost:5432/hyperwatch", "begins otherwise"),
         ("DATABASE_URL", "postgresql://host:99999/hyperwatch", "port"),
@@ -92,11 +92,11 @@ def test_process_with_invalid_settings_reports_only_them(command: tuple[str, ...
         ("ENV_FILE", "/", "'/'"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+def test_what_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, answer: str) -> None:
     with pytest.raises(SettingsRefused) as refused:
         settings_with(monkeypatch, {name: value})
     assert set(refused.value.wrong) == {name}
-    assert told in refused.value.wrong[name]
+    assert answer in refused.value.wrong[name]
     assert f"\n  {name} " in str(refused.value)
 
 

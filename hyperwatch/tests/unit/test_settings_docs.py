@@ -47,10 +47,10 @@ def test_every_setting_stands_in_the_example_and_no_other() -> None:
 
 
 def test_example_defaults_equal_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.+)$", EXAMPLE, re.MULTILINE))
-    told = {name: value for name, value in told.items() if name not in NO_DEFAULT}
-    assert len(told) > 20
-    assert settings_with(monkeypatch, told) == settings_with(monkeypatch, {})
+    answer = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.+)$", EXAMPLE, re.MULTILINE))
+    answer = {name: value for name, value in answer.items() if name not in NO_DEFAULT}
+    assert len(answer) > 20
+    assert settings_with(monkeypatch, answer) == settings_with(monkeypatch, {})
 
 
 @pytest.mark.parametrize("service", ["init", "web", "consumer", "simulate", "prune"])

@@ -19,8 +19,8 @@ from transactions.models import Transaction
 
 
 def on_the_other_topic(**fields: Any) -> Message:
-    told = {"tx_type": "LIQUIDATION", "liquidator_address": OTHER_WALLET, "liquidation_value_usd": "22500.25"}
-    return transaction(**{**told, **fields})
+    answer = {"tx_type": "LIQUIDATION", "liquidator_address": OTHER_WALLET, "liquidation_value_usd": "22500.25"}
+    return transaction(**{**answer, **fields})
 
 
 @pytest.mark.django_db(transaction=True)

@@ -107,8 +107,8 @@ def test_a_value_that_cannot_be_is_refused_by_name() -> None:
 
 @pytest.mark.django_db
 def test_a_window_that_ends_before_it_starts_is_refused() -> None:
-    told = ask(f"/liquidations?start_time={TEN}&end_time={NINE}", 400)
-    assert told["error"] == "start_time must not be after end_time"
+    answer = ask(f"/liquidations?start_time={TEN}&end_time={NINE}", 400)
+    assert answer["error"] == "start_time must not be after end_time"
 
 
 @pytest.mark.django_db
@@ -124,8 +124,8 @@ def test_repeated_parameter_is_rejected_and_empty_ignored() -> None:
 
 @pytest.mark.django_db
 def test_minimum_above_maximum_is_rejected_naming_both() -> None:
-    told = ask("/liquidations?min_value_usd=10.5&max_value_usd=9.75", 400)
-    assert told["error"] == "min_value_usd must not be above max_value_usd"
+    answer = ask("/liquidations?min_value_usd=10.5&max_value_usd=9.75", 400)
+    assert answer["error"] == "min_value_usd must not be above max_value_usd"
     assert get("/liquidations?min_value_usd=0&max_value_usd=0")["items"] == []
 
 

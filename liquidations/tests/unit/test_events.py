@@ -51,8 +51,8 @@ def test_what_makes_it_another_liquidation(field: str, raw: Any, counting: set[s
 
 
 def on_the_other_topic(**fields: Any) -> Message:
-    told = {"tx_type": "LIQUIDATION", "liquidator_address": OTHER_WALLET, "liquidation_value_usd": "22500.25"}
-    return transaction(**{**told, **fields})
+    answer = {"tx_type": "LIQUIDATION", "liquidator_address": OTHER_WALLET, "liquidation_value_usd": "22500.25"}
+    return transaction(**{**answer, **fields})
 
 
 @pytest.mark.parametrize("raw", [{"tid": 1}, None])

@@ -31,7 +31,7 @@ def test_current_ratio_is_latest_of_each_coin(monkeypatch: pytest.MonkeyPatch) -
     data = get("/long-short-ratios/current")
     assert [(row["coin"], row["age_seconds"]) for row in data["ratios"]] == [("BTC", 300), ("ETH", 300)]
     assert data["head"] == 3
-    told = {
+    answer = {
         "seq": 1,
         "coin": "BTC",
         "timestamp": TIME,
@@ -44,7 +44,7 @@ def test_current_ratio_is_latest_of_each_coin(monkeypatch: pytest.MonkeyPatch) -
         "short_accounts": 6,
         "age_seconds": 300,
     }
-    assert data["ratios"][0] == told
+    assert data["ratios"][0] == answer
 
 
 def test_history_returns_newest_thousand_nonempty_intervals() -> None:
@@ -64,9 +64,9 @@ def test_history_query_reads_only_the_coins_index() -> None:
     stored(*(ratio(coin=coin, timestamp=minute) for minute in minutes for coin in ("BTC", *"ABCDEFGHI")))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE long_short_ratios")
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as params:
             data = get(f"{HISTORY}&interval=1m&page=2&page_size=80")
-        (statement,) = [query["sql"] for query in asked if "RECURSIVE" in query["sql"]]
+        (statement,) = [query["sql"] for query in params if "RECURSIVE" in query["sql"]]
         with transaction.atomic():
             # As where a coin has more ratios than would be read for it.
             cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
@@ -95,11 +95,11 @@ def test_history_returns_last_ratio_of_each_interval(
     length = timedelta(seconds=INTERVALS[interval])
     last = {(time - EPOCH) // length: time for time in times}
     expected = [last[number] for number in sorted(last, reverse=True)]
-    asked = f"{HISTORY}&interval={interval}"
-    assert moments(walk(asked)) == expected
-    assert get(asked)["pagination"]["total"] == len(expected)
+    params = f"{HISTORY}&interval={interval}"
+    assert moments(walk(params)) == expected
+    assert get(params)["pagination"]["total"] == len(expected)
     start, end = times[50], times[-20]
-    window = f"{asked}&start_time={start:%FT%TZ}&end_time={end:%FT%TZ}"
+    window = f"{params}&start_time={start:%FT%TZ}&end_time={end:%FT%TZ}"
     last = {(time - EPOCH) // length: time for time in times if start <= time < end}
     assert moments(get(f"{window}&page_size=100")["items"]) == sorted(last.values(), reverse=True)[:100]
 

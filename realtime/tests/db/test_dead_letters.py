@@ -16,7 +16,7 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.heads import read_places
 from realtime.models import DeadLetter, Reason
 from realtime.tests.builders import message, stored, transaction
-from realtime.tests.ingest_helpers import Told, ingesting, refusing_coin, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, refusing_coin, send
 from realtime.tests.invalid_messages import refusals
 from transactions.models import Transaction
 
@@ -34,15 +34,15 @@ def test_rejected_batch_is_logged_in_one_line(mock_kafka: MockKafka, caplog: pyt
     send([transaction(raw_data={"tid": 1}), *refused, message("hyperliquid.transactions", b"[]")])
     with refusing_coin("BAD"):
         send([transaction(raw_data={"tid": 2}, coin="BAD"), transaction(raw_data={"tid": 3})])
-        with ingesting(Told(), batch_size=1000):
+        with ingesting(PublishedEvents(), batch_size=1000):
             wait_until(lambda: DeadLetter.objects.count() == 302, "the dead letters", 30)
             wait_until(lambda: Transaction.objects.count() == 2, "the others", 30)
     lines = [record.getMessage() for record in caplog.records if " refused (" in record.getMessage()]
     assert 1 <= len(lines) <= 10
     assert sum(int(line.split()[0]) for line in lines) == 302
-    told = re.fullmatch(r"\d+ refused \((.+)\), the first at (\S+)\[(\d+)\]@(\d+); .*dead_letters list.*", lines[0])
-    assert told
-    assert DeadLetter.objects.filter(topic=told[2], partition=told[3], offset=told[4]).exists()
+    returned = re.fullmatch(r"\d+ refused \((.+)\), the first at (\S+)\[(\d+)\]@(\d+); .*dead_letters list.*", lines[0])
+    assert returned
+    assert DeadLetter.objects.filter(topic=returned[2], partition=returned[3], offset=returned[4]).exists()
     reasons = " ".join(lines)
     assert all(f"1 {reason}" in reasons for reason in ("NOT_AN_OBJECT", "REFUSED_BY_DATABASE"))
     assert " NOT_JSON" in reasons
@@ -53,9 +53,9 @@ def test_rejected_message_is_stored_and_neighbours_too(
 ) -> None:
     refused = refusals()
     good = [transaction(raw_data={"tid": number}) for number in range(len(refused))]
-    told = Told()
+    returned = PublishedEvents()
     send(itertools.chain.from_iterable(zip(good, (refusal.message for refusal in refused), strict=True)))
-    with ingesting(told):
+    with ingesting(returned):
         wait_until(lambda: DeadLetter.objects.count() >= len(refused), "the dead letters", 30)
         wait_until(lambda: Transaction.objects.count() >= len(good), "the others", 30)
     kept = Counter(
@@ -65,27 +65,27 @@ def test_rejected_message_is_stored_and_neighbours_too(
     assert all(letter.error and letter.sent_at and bytes(letter.key or b"") for letter in DeadLetter.objects.all())
     assert Transaction.objects.count() == len(good)
     assert {name: place.head for name, place in read_places().items() if place.head} == {"transactions": len(good)}
-    assert told.seqs == {"transactions": list(range(1, len(good) + 1))}
+    assert returned.seqs == {"transactions": list(range(1, len(good) + 1))}
 
 
 def test_database_rejection_is_isolated_and_resent_after_fix(
     mock_kafka: MockKafka,
 ) -> None:
     bad = {0, 17, 18, 63, 99}
-    told = Told()
+    returned = PublishedEvents()
     send(transaction(raw_data={"tid": tid}, coin="BAD" if tid in bad else "BTC") for tid in range(100))
-    with ingesting(told):
+    with ingesting(returned):
         with refusing_coin("BAD"):
             wait_until(lambda: DeadLetter.objects.count() == len(bad), "the dead letters", 30)
             wait_until(lambda: Transaction.objects.count() == 100 - len(bad), "their neighbours", 30)
         assert set(DeadLetter.objects.values_list("reason", flat=True)) == {Reason.REFUSED_BY_DATABASE}
         assert all("for_a_test" in letter.error for letter in DeadLetter.objects.all())
-        assert told.seqs["transactions"] == list(range(1, 96))
+        assert returned.seqs["transactions"] == list(range(1, 96))
 
         assert manage("send", "--reason", "REFUSED_BY_DATABASE") == "5 letters sent again\n"
         wait_until(lambda: Transaction.objects.count() == 100, "what was sent again", 30)
-        wait_until(lambda: len(told.seqs["transactions"]) == 100, "its announcement", 5)
-    assert told.seqs["transactions"] == list(range(1, 101))
+        wait_until(lambda: len(returned.seqs["transactions"]) == 100, "its announcement", 5)
+    assert returned.seqs["transactions"] == list(range(1, 101))
     assert Transaction.objects.filter(coin="BAD").count() == len(bad)
     assert not DeadLetter.objects.filter(resent_at=None).exists()
     assert manage("send", "--all") == "0 letters sent again\n"
@@ -94,7 +94,7 @@ def test_database_rejection_is_isolated_and_resent_after_fix(
 def test_resent_message_rejected_again_is_a_new_letter(mock_kafka: MockKafka) -> None:
     stored(transaction(side="UP"))
     letter = DeadLetter.objects.get()
-    with ingesting(Told()):
+    with ingesting(PublishedEvents()):
         assert manage("send", letter.pk) == "1 letters sent again\n"
         wait_until(lambda: DeadLetter.objects.count() == 2, "the second letter", 30)
     again = DeadLetter.objects.get(resent_at=None)

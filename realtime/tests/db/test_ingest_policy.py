@@ -19,7 +19,7 @@ from realtime.kafka import Consumer, Message
 from realtime.models import DeadLetter, LostMessages
 from realtime.store import RefusedByDatabase, Store, Stored
 from realtime.tests.builders import transaction
-from realtime.tests.ingest_helpers import Told, ingesting, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, send
 from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,7 +42,7 @@ def test_published_events_are_already_readable(mock_kafka: MockKafka) -> None:
     send(transaction(raw_data={"tid": tid}) for tid in range(30))
     with ingesting(publish, batch_size=10):
         wait_until(lambda: seen and seen[-1][0] == 30, "all to be told", 30)
-    assert all(told <= visible for told, visible in seen)
+    assert all(returned <= visible for returned, visible in seen)
 
 
 def test_unexpected_error_stops_consumer_and_batch_returns(
@@ -51,7 +51,7 @@ def test_unexpected_error_stops_consumer_and_batch_returns(
     def failing(_: Sequence[Stored]) -> None:
         raise ZeroDivisionError
 
-    again = Told()
+    again = PublishedEvents()
     send(transaction(raw_data={"tid": tid}) for tid in range(5))
     with pytest.raises(ZeroDivisionError), ingesting(failing) as thread:
         wait_until(lambda: not thread.is_alive(), "the end of the consumer", 30)
@@ -132,8 +132,8 @@ def test_gap_is_skipped_after_storing_and_reporting(
     monkeypatch.setattr(Store, "store", store)
     monkeypatch.setattr(losses, "_keep", keep_at_last)
     Ingest(consumer, lambda _: None, stop).run(4)
-    told = ["tried to tell", "passed over 11 to 19"]
-    assert consumer.done == ["stored", "tried to tell", "committed 20", *told]
+    returned = ["tried to tell", "passed over 11 to 19"]
+    assert consumer.done == ["stored", "tried to tell", "committed 20", *returned]
     assert [(lost.first, lost.last) for lost in LostMessages.objects.all()] == [(11, 19)]
 
 

@@ -22,7 +22,7 @@ from realtime.retention import MARGIN, cutoffs, prune
 from realtime.store import Store, Stored
 from realtime.streams import get_stream
 from realtime.tests.builders import liquidation, liquidation_map, position_summary, ratio, stored
-from realtime.tests.ingest_helpers import Told, ingesting, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -120,12 +120,12 @@ def test_fact_pruned_while_batch_waited_is_not_stored(
         assert [pruned.rows for pruned in prune(stream, cutoffs(clock[0] - MARGIN)[stream.name])] == [1]
         raise OperationalError("away")
 
-    stream, told = get_stream("liquidations"), Told()
+    stream, answer = get_stream("liquidations"), PublishedEvents()
     monkeypatch.setattr(Store, "store", away_for_hours)
     send(liquidation(raw_data={"tid": tid}, block_timestamp=ago(days)) for tid, days in [(0, 29.95), (1, 1)])
-    with ingesting(told, now=lambda: clock[0]):
-        wait_until(lambda: told.seqs, "what is left of the batch", 30)
-    assert told.seqs == {"liquidations": [2]}
+    with ingesting(answer, now=lambda: clock[0]):
+        wait_until(lambda: answer.seqs, "what is left of the batch", 30)
+    assert answer.seqs == {"liquidations": [2]}
     assert read_places()["liquidations"] == (2, 1)
     assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
 

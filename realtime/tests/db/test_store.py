@@ -136,13 +136,13 @@ def overlapping(messages: list[Message], seed: int) -> list[list[Message]]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_concurrent_stores_leave_no_gap_and_no_duplicate(seed: int) -> None:
     WhaleWatch.objects.create(wallet_address=WALLET, alias="whale")
-    messages, told = facts(240), list[Stored]()
+    messages, answer = facts(240), list[Stored]()
 
     def work(number: int) -> Work:
         def run() -> None:
             store = Store()
             for batch in overlapping(messages, seed * 100 + number):
-                told.extend(store.store(decode_batch(batch, NOW)))
+                answer.extend(store.store(decode_batch(batch, NOW)))
 
         return lambda: on_own_connection(run)
 
@@ -164,7 +164,7 @@ def test_concurrent_stores_leave_no_gap_and_no_duplicate(seed: int) -> None:
     assert {name: place.head for name, place in read_places().items()} == expected
     assert_numbers_have_no_holes()
     assert {reader.table: reader.seen for reader in polling} == {reader.table: ids(reader.table) for reader in polling}
-    seqs = {name: sorted(row.seq for new in told if new.stream.name == name for row in new.rows) for name in expected}
+    seqs = {name: sorted(row.seq for new in answer if new.stream.name == name for row in new.rows) for name in expected}
     assert seqs == {name: list(range(1, count + 1)) for name, count in expected.items()}
 
 

@@ -20,7 +20,7 @@ from realtime.kafka import Consumer, Message, topics
 from realtime.models import DeadLetter
 from realtime.tests.builders import message, transaction
 from realtime.tests.cluster import Cluster, apache, running_cluster
-from realtime.tests.ingest_helpers import Told, ingesting, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, send
 from realtime.tests.websocket_client import metric
 from transactions.models import Transaction
 
@@ -98,9 +98,9 @@ def test_retention_loss_is_reported_by_partition(cluster: Cluster) -> None:
     wait_until(lambda: "7 messages before they were read" in second.output(), "the log line")
     wait_until(lambda: cluster.committed() == cluster.sent + 7, "what is lost to be passed over")
     assert metric(second, "hyperwatch_lost_messages_total") == 7
-    status, told = cluster.get("/health/ready")
-    kafka = told["checks"]["kafka"]
-    assert (status, told["status"], kafka["status"], kafka["lost"]) == (200, "degraded", "degraded", {place: 7})
+    status, answer = cluster.get("/health/ready")
+    kafka = answer["checks"]["kafka"]
+    assert (status, answer["status"], kafka["status"], kafka["lost"]) == (200, "degraded", "degraded", {place: 7})
     second.stop()
 
     third = cluster.working()
@@ -141,21 +141,21 @@ def test_gap_not_made_by_retention_is_no_loss() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_broker_errors_lose_and_repeat_nothing(mock_kafka: MockKafka) -> None:
-    told = Told()
+    answer = PublishedEvents()
     mock_kafka.fail(FIND_COORDINATOR, NOT_COORDINATOR, LOADING)
     mock_kafka.fail(JOIN_GROUP, LOADING, NOT_COORDINATOR)
     mock_kafka.fail(SYNC_GROUP, REBALANCING)
     mock_kafka.fail(OFFSET_FETCH, LOADING)
     mock_kafka.fail(PRODUCE, NOT_LEADER, TIMED_OUT)
     send(transaction(raw_data={"tid": tid}) for tid in range(50))
-    with ingesting(told, batch_size=10):
+    with ingesting(answer, batch_size=10):
         wait_until(lambda: Transaction.objects.count() == 50, "the first", 30)
         mock_kafka.fail(FETCH, FORBIDDEN, NOT_LEADER, TIMED_OUT)
         mock_kafka.fail(OFFSET_COMMIT, NOT_COORDINATOR, REBALANCING, TIMED_OUT)
         mock_kafka.fail(HEARTBEAT, UNKNOWN_MEMBER)
         send(transaction(raw_data={"tid": tid}) for tid in range(50, 100))
         wait_until(lambda: Transaction.objects.count() == 100, "the others", 30)
-    assert told.seqs == {"transactions": list(range(1, 101))}
+    assert answer.seqs == {"transactions": list(range(1, 101))}
     assert not DeadLetter.objects.exists()
 
 

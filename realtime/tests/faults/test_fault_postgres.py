@@ -90,7 +90,7 @@ def test_locked_tables_bound_requests_and_threads(cluster: Cluster, consumer: Co
         cluster.send(10)
         wait_until(lambda: waiting(cluster), "the store to wait")
         with ThreadPoolExecutor(20) as crowd:
-            answers = [told for told, _ in crowd.map(cluster.get, ["/api/v1/transactions?page_size=1"] * 20)]
+            answers = [answer for answer, _ in crowd.map(cluster.get, ["/api/v1/transactions?page_size=1"] * 20)]
         assert answers == [503] * 20
         cluster.check_reads(503)
         assert cluster.ready("database") == (503, "down", "down")

@@ -72,8 +72,8 @@ def test_redis_fault_stops_nothing_and_recovers(
     wait_until(lambda: is_told(cluster, consumer), "the layer to be told again", 20)
     cluster.check()
     cluster.check_silent()
-    told = [metric(consumer, f"hyperwatch_{name}_total") for name in ("published", "untold")]
-    assert sum(told) == cluster.sent
+    answer = [metric(consumer, f"hyperwatch_{name}_total") for name in ("published", "untold")]
+    assert sum(answer) == cluster.sent
     assert cluster.ready("channel_layer") == (200, "ok", "ok")
     cluster.check_reads()
     cluster.check_socket()

@@ -56,9 +56,9 @@ def test_consumer_waits_for_kafka_reports_state_and_stops(
     wait_for_tids(fresh_database, 100)
     wait_until(lambda: len(health(consumer)["assigned"]) == 15, "every partition", 10)
     wait_until(lambda: health(consumer)["lag"] == 0, "everything to be read", 10)
-    told = health(consumer)
-    assert told["status"] == "healthy"
-    assert told["last_commit"].endswith("Z")
+    answer = health(consumer)
+    assert answer["status"] == "healthy"
+    assert answer["last_commit"].endswith("Z")
     assert metric(consumer, 'hyperwatch_stored_total{stream="transactions"}') == 100
     assert_ends_cleanly(consumer)
 

@@ -27,7 +27,7 @@ from realtime.tests.server.websocket.test_concurrent_clients import (
 )
 from realtime.tests.websocket_client import leaving_nothing, metric
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 
 @pytest.fixture(scope="module")

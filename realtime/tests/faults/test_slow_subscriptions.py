@@ -13,7 +13,7 @@ from realtime.tests.builders import stored
 from realtime.tests.server.websocket.test_slow_clients import COUNT, STEP, liquidate
 from realtime.tests.websocket_client import client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 
 @pytest.fixture

@@ -99,9 +99,9 @@ def test_locked_table_is_reported_and_others_continue(web_server: Start, filled:
             assert [fact["seq"] for fact in back.wait_for(10)] == list(range(1, 11))
             assert ws.silent_for(0)
             for waiting in (ws, *others):
-                told = waiting.answer()
-                assert (told["type"], told["code"]) == ("error", "INTERNAL_ERROR")
-                assert told["message"] == (
+                returned = waiting.answer()
+                assert (returned["type"], returned["code"]) == ("error", "INTERNAL_ERROR")
+                assert returned["message"] == (
                     "Not subscribed to transactions. The database did not find it within 2 s; ask again, or for less"
                 )
         assert ws.ask(type="get_subscriptions")["channels"] == ["liquidations"]

@@ -15,7 +15,7 @@ from realtime.tests.mutants import byte_changes, field_changes, values, with_oth
 from realtime.tests.rawsocket import Opcode, frame, opened
 from realtime.tests.websocket_client import Client, client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 GENERATED = settings(
     max_examples=30,

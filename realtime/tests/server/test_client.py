@@ -49,13 +49,13 @@ def test_reconnect_after_1001_is_immediate_once() -> None:
 
 def test_the_first_place_is_the_head_that_hello_told() -> None:
     """A connection that is lost before the first event must not lose the events in between."""
-    asked = []
+    params = []
 
     async def drops(line: Line) -> None:
-        asked.append(await line.agree(head=7))
+        params.append(await line.agree(head=7))
 
     async def goes_on(line: Line) -> None:
-        asked.append(await line.agree(head=9))
+        params.append(await line.agree(head=9))
         await line.tell(8, 9)
         await line.stay()
 
@@ -65,19 +65,19 @@ def test_the_first_place_is_the_head_that_hello_told() -> None:
             assert seqs(await take(client, 2)) == [8, 9]
 
     run(check())
-    assert asked == [{"coins": ["BTC"], "since": 7, "epoch": "one"}] * 2
+    assert params == [{"coins": ["BTC"], "since": 7, "epoch": "one"}] * 2
 
 
 def test_saved_position_resumes_with_its_epoch() -> None:
-    asked = []
+    params = []
 
     async def renumbered(line: Line) -> None:
-        asked.append(await line.agree(head=3, epoch="two"))
+        params.append(await line.agree(head=3, epoch="two"))
         await line.say("gap", channel="liquidations", missing_from=1, missing_to=3)
         await line.tell(4)
 
     async def goes_on(line: Line) -> None:
-        asked.append(await line.agree(head=5, epoch="two"))
+        params.append(await line.agree(head=5, epoch="two"))
         await line.tell(4, 5)
         await line.stay()
 
@@ -89,22 +89,22 @@ def test_saved_position_resumes_with_its_epoch() -> None:
             assert seqs(facts) == [4, 5]
 
     run(check())
-    assert asked == [{"since": 1000, "epoch": "one"}, {"since": 4, "epoch": "two"}]
+    assert params == [{"since": 1000, "epoch": "one"}, {"since": 4, "epoch": "two"}]
 
 
 def test_snapshot_is_requested_until_received() -> None:
-    asked = []
+    params = []
 
     async def drops(line: Line) -> None:
-        asked.append(await line.agree(head=5))
+        params.append(await line.agree(head=5))
 
     async def shows(line: Line) -> None:
-        asked.append(await line.agree(head=6))
+        params.append(await line.agree(head=6))
         await line.say("snapshot", channel="liquidations", seq=6, data=[{"seq": 2}, {"seq": 6}])
         await line.tell(7)
 
     async def goes_on(line: Line) -> None:
-        asked.append(await line.agree(head=8))
+        params.append(await line.agree(head=8))
         await line.tell(8)
         await line.stay()
 
@@ -116,7 +116,7 @@ def test_snapshot_is_requested_until_received() -> None:
             assert seqs(facts) == [7, 8]
 
     run(check())
-    assert asked == [{"snapshot": 2}, {"snapshot": 2}, {"since": 7, "epoch": "one"}]
+    assert params == [{"snapshot": 2}, {"snapshot": 2}, {"since": 7, "epoch": "one"}]
 
 
 def test_channel_is_subscribed_once_with_one_start() -> None:

@@ -18,7 +18,7 @@ from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.fake_server import take
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 
 def liquidate(low: int, high: int, **overrides: Any) -> None:

@@ -22,7 +22,7 @@ from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import client as plain_client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 
 def liquidate(low: int, high: int, **overrides: Any) -> None:
@@ -77,11 +77,11 @@ def test_tail_prints_json_and_tells_of_gaps(server: Command, tmp_path: Path) -> 
         wait_until(lambda: "gap:" in tail.output(), "the gap")
         liquidate(4, 4)
         wait_until(lambda: len(tail.output().splitlines()) == 2, "the line")
-        told = tail.output()
+        answer = tail.output()
     with tailing(server, tmp_path / "again", "liquidations", "--snapshot", "1", "--json") as tail:
         wait_until(lambda: tail.output().endswith("\n"), "the line of a snapshot")
     (again,) = tail.output().splitlines()
-    gap, line = told.splitlines()
+    gap, line = answer.splitlines()
     assert json.loads(again) == json.loads(line)
     assert gap == "gap: liquidations 1 to 3 will not come"
     event = json.loads(line)
@@ -143,7 +143,7 @@ def test_tail_into_a_closed_pipe_ends_quietly(server: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channel", "data", "told"),
+    ("channel", "data", "answer"),
     [
         (
             "transactions",
@@ -182,5 +182,5 @@ def test_tail_into_a_closed_pipe_ends_quietly(server: Command) -> None:
         ),
     ],
 )
-def test_tail_formats_every_and_unknown_kind(channel: str, data: dict[str, Any], told: str) -> None:
-    assert line(channel, 7, "2026-01-10T10:30:00.123456Z", data) == f"2026-01-10 10:30:00  {channel} #7  {told}"
+def test_tail_formats_every_and_unknown_kind(channel: str, data: dict[str, Any], answer: str) -> None:
+    assert line(channel, 7, "2026-01-10T10:30:00.123456Z", data) == f"2026-01-10 10:30:00  {channel} #7  {answer}"

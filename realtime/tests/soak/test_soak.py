@@ -45,8 +45,8 @@ def test_short_soak_with_crashes_finds_no_violation(
 ) -> None:
     command = [sys.executable, str(ROOT / "manage.py"), "soak", "--minutes=0.1", "--clients=2", "--visitors=2"]
     env = {**os.environ, **redis_server.env, "KAFKA_LIBS": "/nowhere", "DATABASE_URL": ""}
-    asked = [*command, "--faults=consumer-killed,postgres-crashed", "--json"]
-    done = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=300)
+    params = [*command, "--faults=consumer-killed,postgres-crashed", "--json"]
+    done = subprocess.run(params, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout)
     assert {broken["fault"] for broken in verdict["faults"]} == {"consumer-killed", "postgres-crashed"}

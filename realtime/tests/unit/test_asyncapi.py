@@ -112,9 +112,11 @@ def test_every_word_of_the_protocol_is_told(told: Any) -> None:
 def test_the_examples_of_subscribing_are_taken(told: Any) -> None:
     examples = [example["payload"] for example in told["components"]["messages"]["subscribe"]["examples"]]
     assert {example["channels"][0] for example in examples} == set(channels())
-    for asked in examples:
-        schema_validation.check_asked(asked)
-        assert subscriptions(named_channels(asked["channels"]), msgspec.Raw(msgspec.json.encode(asked["params"])))
+    for requested in examples:
+        schema_validation.check_asked(requested)
+        assert subscriptions(
+            named_channels(requested["channels"]), msgspec.Raw(msgspec.json.encode(requested["params"]))
+        )
 
 
 def test_a_channels_params_are_its_own_with_their_values(told: Any) -> None:

@@ -242,14 +242,14 @@ def value(position: dict[str, str]) -> Decimal:
 def assert_levels(levels: list[dict[str, Any]], held: list[dict[str, str]], vault: str) -> None:
     """Longs without leverage and the vault have no liquidation price and no place on the map."""
     for side in ("long", "short"):
-        told = sum(Decimal(level[f"{side}_liquidation_value"]) for level in levels)
+        returned = sum(Decimal(level[f"{side}_liquidation_value"]) for level in levels)
         count = sum(level[f"{side}_liquidation_count"] for level in levels)
         threatened = [
             value(p)
             for p in held
             if p["side"] == side.upper() and p["user_address"] != vault and not is_safe_for_ever(p)
         ]
-        assert (told, count) == (sum(threatened), len(threatened))
+        assert (returned, count) == (sum(threatened), len(threatened))
 
 
 def is_safe_for_ever(position: dict[str, str]) -> bool:
@@ -266,12 +266,12 @@ def test_levels_have_two_or_three_digits(price: str, level: str) -> None:
 
 
 def test_states_are_staggered_and_regular() -> None:
-    told = defaultdict(list)
+    returned = defaultdict(list)
     for message in run(market(coins=10), 8_000):
         if message.kind in STATES:
-            told[message.kind, message.key].append(message.time_us / 1_000_000)
-    assert len(told) == 30
-    ratios = [times for (kind, _coin), times in told.items() if kind is Kind.LONG_SHORT_RATIO]
+            returned[message.kind, message.key].append(message.time_us / 1_000_000)
+    assert len(returned) == 30
+    ratios = [times for (kind, _coin), times in returned.items() if kind is Kind.LONG_SHORT_RATIO]
     assert len({round(times[2], 1) for times in ratios}) == 10
     for times in ratios:
         assert times[0] < 6 and all(later - earlier < 13 for earlier, later in pairwise(times))

@@ -63,9 +63,9 @@ def test_hash_with_many_fills_returns_thousand_and_total() -> None:
 def test_unknown_hash_is_404_and_zero_hash_explained() -> None:
     ask(f"/transactions/{HASH}", 404)
     stored(transaction(tx_hash="0x" + "0" * 64))
-    told = ask("/transactions/0x" + "0" * 64, 400)
-    assert list(told["details"]) == ["tx_hash"]
-    assert "user_address, coin, start_time and end_time" in told["error"]
+    answer = ask("/transactions/0x" + "0" * 64, 400)
+    assert list(answer["details"]) == ["tx_hash"]
+    assert "user_address, coin, start_time and end_time" in answer["error"]
 
 
 def test_positions_come_from_latest_summary_per_coin() -> None:

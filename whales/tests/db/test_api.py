@@ -40,8 +40,8 @@ def test_a_wallet_is_watched_changed_and_watched_no_more() -> None:
 
 def test_a_wallet_is_watched_once_in_whatever_case() -> None:
     a_whale(wallet_address=MIXED)
-    told = write("POST", "/whales", {"wallet_address": MIXED.lower()}, 409)
-    assert told["error"] == "this wallet is watched already"
+    returned = write("POST", "/whales", {"wallet_address": MIXED.lower()}, 409)
+    assert returned["error"] == "this wallet is watched already"
     assert WhaleWatch.objects.count() == 1
 
 
@@ -82,15 +82,15 @@ def test_concurrent_watches_of_one_wallet_succeed_once() -> None:
     ],
 )
 def test_invalid_body_is_rejected_naming_the_field(body: Any, field: str) -> None:
-    told = write("POST", "/whales", body, 400)
-    assert list(told["details"]) == [field]
+    returned = write("POST", "/whales", body, 400)
+    assert list(returned["details"]) == [field]
     assert not WhaleWatch.objects.exists()
 
 
 def test_misspelt_field_is_rejected_with_valid_names() -> None:
     path = f"/whales/{a_whale()['id']}"
-    told = write("PATCH", path, {"is_activ": False}, 400)
-    assert told["error"] == "is_activ is not known here, only wallet_address, alias, description and is_active"
+    returned = write("PATCH", path, {"is_activ": False}, 400)
+    assert returned["error"] == "is_activ is not known here, only wallet_address, alias, description and is_active"
     assert get(path)["is_active"] is True
 
 
@@ -102,8 +102,8 @@ def test_whale_response_is_accepted_as_request() -> None:
 
 def test_the_wallet_of_a_whale_cannot_change() -> None:
     path = f"/whales/{a_whale()['id']}"
-    told = write("PATCH", path, {"wallet_address": MIXED, "alias": "other"}, 400)
-    assert list(told["details"]) == ["wallet_address"]
+    returned = write("PATCH", path, {"wallet_address": MIXED, "alias": "other"}, 400)
+    assert list(returned["details"]) == ["wallet_address"]
     assert get(path)["alias"] == ""
     assert (
         write("PATCH", path, {"wallet_address": WALLET.upper().replace("0X", "0x"), "alias": "same"})["data"]["alias"]

@@ -64,8 +64,8 @@ def test_feed_keeps_wall_clock_and_never_runs_ahead() -> None:
     start = datetime.now(UTC)
     for message in live(Market(start=start, **SMALL), Event(), rate=500, duration=1.0):
         value = msgspec.json.decode(message.value)
-        told = datetime.fromisoformat(value.get("block_timestamp") or value["timestamp"])
-        assert told <= datetime.now(UTC)
+        answer = datetime.fromisoformat(value.get("block_timestamp") or value["timestamp"])
+        assert answer <= datetime.now(UTC)
     assert timedelta(seconds=0.9) < datetime.now(UTC) - start < timedelta(seconds=10)
 
 

@@ -33,7 +33,7 @@ from realtime.tests.rawsocket import opened, text
 from realtime.tests.websocket_client import client, leaving_nothing, metric
 from transactions.models import Transaction
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 COINS = ["BTC", "ETH", "SOL", "@107"]
 ROWS: dict[str, Any] = {"liquidations": Liquidation, "transactions": Transaction}
@@ -325,12 +325,12 @@ class Asker(Member):
                 self.current[frame["channel"]].seqs.append(frame["seq"])
 
     def _begin(self, answer: dict[str, Any]) -> None:
-        asked, channels, params = self._pending.popleft()
-        assert (answer["type"], answer["channels"]) == (f"{asked}d", channels)
+        requested, channels, params = self._pending.popleft()
+        assert (answer["type"], answer["channels"]) == (f"{requested}d", channels)
         for channel in channels:
             if channel in self.current:
                 self.former.append(self.current.pop(channel))
-            if asked == "subscribe":
+            if requested == "subscribe":
                 self.current[channel] = Stretch(channel, params, params.get("since", {}).get(channel), [])
 
 

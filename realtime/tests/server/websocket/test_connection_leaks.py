@@ -16,7 +16,7 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.builders import position, position_summary, stored
 from realtime.tests.websocket_client import client, metric
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 # Seconds after which it holds nothing of a connection any more.
 DAPHNE_FORGETS = 2.5

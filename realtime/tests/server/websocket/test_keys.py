@@ -23,7 +23,7 @@ from realtime.tests.rawsocket import connected, request
 from realtime.tests.server.websocket.test_limits import closed_with
 from realtime.tests.websocket_client import client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def gets_in(url: str) -> bool:
 
 
 def fetch(web: Command, path: str, **headers: str) -> tuple[int, str]:
-    asked = urllib.request.Request(f"{web.url}{path}", headers=headers)  # noqa: S310 (http, ours)
+    params = urllib.request.Request(f"{web.url}{path}", headers=headers)  # noqa: S310 (http, ours)
     try:
-        with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310
+        with urllib.request.urlopen(params, timeout=20) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -62,13 +62,13 @@ def test_only_usable_key_connects_and_is_never_logged(web: Command) -> None:
     assert refused(web.ws_url) == 4401
     assert refused(f"{web.ws_url}?token={text}&token=wrong") == 4401
     assert gets_in(f"{web.ws_url}?token={text}&hello=0")
-    told = [said_of_bad_requests(web, text), fetch(web, "/metrics")[1]]
+    returned = [said_of_bad_requests(web, text), fetch(web, "/metrics")[1]]
     key.revoked = True
     key.save()
     assert refused(f"{web.ws_url}?token={text}") == 4401
     log = web.output()
     assert "hyperwatch.requests" in log
-    for place in [*told, log]:
+    for place in [*returned, log]:
         # By its second half: the first half is a public prefix.
         assert text.partition(".")[2] not in place
         assert "NobodyWasEverGiven" not in place

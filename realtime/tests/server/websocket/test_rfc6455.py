@@ -666,10 +666,10 @@ GOOD_HANDSHAKES = {
 }
 
 
-@pytest.mark.parametrize("asked", GOOD_HANDSHAKES.values(), ids=list(GOOD_HANDSHAKES))
-def test_a_handshake_is_taken(server: Command, asked: bytes) -> None:
+@pytest.mark.parametrize("params", GOOD_HANDSHAKES.values(), ids=list(GOOD_HANDSHAKES))
+def test_a_handshake_is_taken(server: Command, params: bytes) -> None:
     with connected(server.port) as raw:
-        answer = raw.shake_hands(asked)
+        answer = raw.shake_hands(params)
         assert answer.status == 101
         assert answer.headers["upgrade"].lower() == "websocket"
         assert answer.headers["connection"].lower() == "upgrade"
@@ -713,10 +713,10 @@ BAD_HANDSHAKES = {
 }
 
 
-@pytest.mark.parametrize(("asked", "statuses"), BAD_HANDSHAKES.values(), ids=list(BAD_HANDSHAKES))
-def test_a_handshake_that_cannot_be_is_refused(server: Command, asked: bytes, statuses: set[int]) -> None:
+@pytest.mark.parametrize(("params", "statuses"), BAD_HANDSHAKES.values(), ids=list(BAD_HANDSHAKES))
+def test_a_handshake_that_cannot_be_is_refused(server: Command, params: bytes, statuses: set[int]) -> None:
     with connected(server.port) as raw:
-        assert raw.shake_hands(asked).status in statuses
+        assert raw.shake_hands(params).status in statuses
 
 
 @pytest.mark.parametrize("version", [0, 1, 7, 8, 12, 14, 255])

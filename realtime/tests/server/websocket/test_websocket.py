@@ -16,7 +16,7 @@ from realtime.tests.builders import OTHER_WALLET, WALLET, stored
 from realtime.tests.websocket_client import Client, client
 from whales.models import WhaleWatch
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 ZERO = "2026-01-10T10:30:00Z"
 
