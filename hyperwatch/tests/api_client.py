@@ -68,7 +68,7 @@ def write(method: str, path: str, body: Any = None, status: int = 200, **headers
 
 
 class Finds(NamedTuple):
-    """That a filter finds what it should: whatever tells the rows apart, in order."""
+    """Checks that a filter finds the expected rows, in order."""
 
     filterset: type[StrictFilterSet]
     parameter: str
@@ -77,7 +77,7 @@ class Finds(NamedTuple):
 
 
 def check(cases: Iterable[Finds], told: Callable[[Any], Any]) -> None:
-    """Asks for each case; `told` takes what tells the rows apart out of the data."""
+    """Sends each case; `told` reads the distinguishing values from the data."""
     for case in cases:
         assert f"{case.parameter}=" in case.path
         found = told(get(case.path))

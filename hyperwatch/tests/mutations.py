@@ -1,4 +1,4 @@
-"""The rows of the README's "What is tested": what stands between a fault and a promise. `make mutate` takes it out."""
+"""The rows of the README's "What is tested": code that a promise depends on. `make mutate` removes it."""
 
 import tomllib
 from pathlib import Path
@@ -11,7 +11,7 @@ class Guard(NamedTuple):
     figure   what the test counts
     path     the file with the guard in it
     code     the guard's text, which stands in that file once
-    without  what is put in its place
+    without  the replacement
     """
 
     fault: str
@@ -31,7 +31,7 @@ class Guard(NamedTuple):
 
 def _read() -> list[Guard]:
     with Path(__file__).with_name("mutations.toml").open("rb") as file:
-        return [Guard(**told) for told in tomllib.load(file)["guard"]]
+        return [Guard(**answer) for answer in tomllib.load(file)["guard"]]
 
 
 GUARDS = _read()

@@ -1,4 +1,4 @@
-"""An HTTP client that sends any bytes, also such as no client should, and reads what comes back."""
+"""An HTTP client that sends any bytes, valid or not, and reads the response."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ class Raw:
         self._file = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
-        # Whoever is refused may be cut off while it sends.
+        # A rejected client may be disconnected while it sends.
         with suppress(ConnectionError):
             self.socket.sendall(data)
 

@@ -36,15 +36,15 @@ class Verdict(NamedTuple):
 
 
 def main(arguments: Sequence[str]) -> int:
-    asked = _asked(arguments)
-    if asked.table:
+    params = _asked(arguments)
+    if params.table:
         say(table())
         return 0
-    chosen = [guard for guard in GUARDS if _is_meant(guard, asked.words)]
+    chosen = [guard for guard in GUARDS if _is_meant(guard, params.words)]
     if not chosen:
-        say(f"no guard has one of these words: {' '.join(asked.words)}", file=sys.stderr)
+        say(f"no guard has one of these words: {' '.join(params.words)}", file=sys.stderr)
         return 2
-    with ThreadPoolExecutor(asked.jobs) as pool:
+    with ThreadPoolExecutor(params.jobs) as pool:
         seen = [_told(verdict) for verdict in pool.map(_taken_out, chosen)]
     say(f"{sum(seen)} of {len(seen)} guards are missed by their tests when they are gone")
     return 0 if all(seen) else 1
@@ -83,7 +83,7 @@ def _taken_out(guard: Guard) -> Verdict:
 
 @contextmanager
 def _copy() -> Iterator[Path]:
-    """What git knows of the tree, or would take, beside what stands beside it."""
+    """A copy of the files that git tracks or would add, with `shared` linked beside it."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -102,7 +102,7 @@ def _copy() -> Iterator[Path]:
 def _run(tree: Path, test: str) -> tuple[int, str]:
     """Pytest's exit status, and what it said; a test that hangs without its guard has failed."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
-    # What was compiled of a file is told from its change by the second and the size.
+    # Python detects a stale .pyc by size and modification time in seconds.
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     pytest = subprocess.Popen(
         command, cwd=tree, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

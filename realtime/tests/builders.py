@@ -126,7 +126,7 @@ def position_summary(coin: str = "BTC", timestamp: str = TIME, positions: Any = 
 
 
 def stored(*messages: KafkaMessage, now: datetime = NOW) -> list[StoredRows]:
-    """Stores messages as the consumer does, and returns what was new; it commits by itself."""
+    """Stores messages as the consumer does, commits, and returns the new rows."""
     return BatchWriter().write(decode_batch(messages, now))
 
 

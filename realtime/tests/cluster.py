@@ -1,6 +1,6 @@
 """All the parts as processes, with a client that listens, for tests that break one of them.
 
-What was sent is known by its numbers: in the end each is stored once, and the client has seen each event once and
+Every message has a number: in the end each is stored once, and the client has seen each event once and
 in order, whatever happened in between.
 """
 
@@ -34,7 +34,7 @@ READY = "/health/ready"
 
 Answer = tuple[int, dict[str, Any]]
 
-# A look at the heads is what mends where nothing is heard; a session is what a dead member is missed by.
+# A poll of the heads starts the backfill without Redis; a session timeout detects a dead member.
 QUICK = {
     "STREAM_SYNC_INTERVAL_SECONDS": "0.2",
     "KAFKA_SESSION_TIMEOUT_MS": "1000",
@@ -117,7 +117,7 @@ class Cluster:
         self.sent += count
 
     def check(self, seconds: float = 30) -> None:
-        """Waits for what was sent: all of it stored once and told once, in order."""
+        """Waits until every sent message is stored once and published once, in order."""
         wait_until(lambda: self.stored >= self.sent, f"{self.sent} transactions", seconds)
         self.listener.wait_for(self.sent)
         assert sorted(self._tids()) == list(range(self.sent))
@@ -160,7 +160,7 @@ class Cluster:
         return [tid for (tid,) in self.database.query("SELECT (raw_data->>'tid')::int FROM transactions")]
 
     def get(self, path: str) -> Answer:
-        """Status and body of what the web process answers; readiness as it is now, and not as it was just told."""
+        """Status and body of a response; readiness is read after its cache expired."""
         if path.startswith(READY):
             time.sleep(max(0.0, self._looked_at + 1.1 * READINESS_CACHE_SECONDS - time.monotonic()))
         try:
@@ -174,13 +174,13 @@ class Cluster:
 
     def ready(self, part: str) -> tuple[int, str, str]:
         """The status of `/health/ready`, its word for the whole, and for a part."""
-        status, told = self.get(READY)
-        return status, told["status"], told["checks"][part]["status"]
+        status, returned = self.get(READY)
+        return status, returned["status"], returned["checks"][part]["status"]
 
     def check_reads(self, status: int = 200) -> None:
         """That the API answers with this status, enveloped."""
-        got, told = self.get("/api/v1/transactions?page_size=1")
-        assert (got, told["code"]) == (status, status)
+        got, returned = self.get("/api/v1/transactions?page_size=1")
+        assert (got, returned["code"]) == (status, status)
 
     def check_socket(self) -> None:
         """That the listener's connection is the one it was."""

@@ -26,14 +26,14 @@ def test_database_url(django_db_setup: None) -> str:
 
 
 @pytest.fixture
-def nobody_reads(transactional_db: None) -> Iterator[None]:
+def no_hub_connections(transactional_db: None) -> Iterator[None]:
     """At the test's end no hub reads any more: it would be in a deadlock with what empties the tables."""
     yield
 
     quiet: list[bool] = []
 
     def is_quiet() -> bool:
-        # Several times in a row: a hub that has just been told to start may be about to connect.
+        # Several times in a row: a hub that was just started may be about to connect.
         with connection.cursor() as cursor:
             cursor.execute(BUSY)
             quiet.append(cursor.fetchone() == (0,))
@@ -58,7 +58,7 @@ def server(web_process: AppProcess) -> AppProcess:
 
 @pytest.fixture
 def publish(redis_server: RedisServer) -> Callable[[list[StoredRows]], None]:
-    """Tells the hubs as the consumer does."""
+    """Publishes to the hubs as the consumer does."""
 
     async def send(new: list[StoredRows]) -> None:
         layer = RedisPubSubChannelLayer(hosts=[{"address": redis_server.url}], prefix="hyperwatch")

@@ -1,4 +1,4 @@
-"""A server that says what a test tells it to, where a real one would have to be brought to it with force."""
+"""A WebSocket server that follows a script, for situations that a real server rarely produces."""
 
 import asyncio
 import json

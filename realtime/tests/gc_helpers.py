@@ -1,4 +1,4 @@
-"""manage.py with a collector that can be asked: at SIGUSR1 it tells how many objects only it could free."""
+"""manage.py that reports at SIGUSR1 how many objects only the garbage collector could free."""
 
 import gc
 import os

@@ -18,8 +18,8 @@ from realtime.storage.records import StoredRows
 from realtime.tests.builders import NOW
 
 
-class Told:
-    """What was published, by stream."""
+class PublishedEvents:
+    """The published events by stream."""
 
     def __init__(self) -> None:
         self.seqs: dict[str, list[int]] = {}

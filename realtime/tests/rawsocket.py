@@ -1,4 +1,4 @@
-"""A WebSocket client that sends any bytes in any pieces, also such as no client should, and reads what comes back."""
+"""A WebSocket client that sends any bytes in any pieces, valid or not, and reads the response."""
 
 import base64
 import hashlib
@@ -49,13 +49,13 @@ def frame(
     width: int | None = None,
     length: int | None = None,
 ) -> bytes:
-    """A frame's bytes; `length` is told in place of the payload's own, in `width` bytes (1, 2 or 8)."""
+    """A frame's bytes; `length` replaces the payload's own, in `width` bytes (1, 2 or 8)."""
     length = len(payload) if length is None else length
     width = width or (1 if length < 126 else 2 if length < 65536 else 8)
     first = fin << 7 | rsv << 4 | opcode
     second = {1: length, 2: 126, 8: 127}[width] | (0 if mask is None else 128)
-    told = {1: b"", 2: struct.pack("!H", length & 0xFFFF), 8: struct.pack("!Q", length)}[width]
-    return bytes([first, second]) + told + (payload if mask is None else mask + masked(payload, mask))
+    returned = {1: b"", 2: struct.pack("!H", length & 0xFFFF), 8: struct.pack("!Q", length)}[width]
+    return bytes([first, second]) + returned + (payload if mask is None else mask + masked(payload, mask))
 
 
 def masked(payload: bytes, mask: bytes) -> bytes:
@@ -111,9 +111,9 @@ class RawSocket:
             time.sleep(0.0005)
         return self
 
-    def shake_hands(self, asked: bytes = b"") -> "Answer":
+    def shake_hands(self, params: bytes = b"") -> "Answer":
         """Sends a request and reads the answer's head."""
-        self.send(asked or request())
+        self.send(params or request())
         while b"\r\n\r\n" not in self._come:
             if not self._receive():
                 break

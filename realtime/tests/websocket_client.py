@@ -24,7 +24,7 @@ class Client:
         self.raw_snapshots: list[str] = []
 
     def ask(self, **frame: Any) -> dict[str, Any]:
-        """Sends a frame and returns its answer; facts that come in between are kept."""
+        """Sends a frame and returns its answer; stores facts that arrive in between."""
         self.socket.send(json.dumps(frame))
         return self.answer()
 
@@ -57,7 +57,7 @@ class Client:
             self.receive(timeout)
 
     def silent_for(self, seconds: float) -> bool:
-        """Whether nothing comes for so long."""
+        """Whether nothing arrives for that many seconds."""
         try:
             self.receive(seconds)
         except TimeoutError:
@@ -88,9 +88,9 @@ def client(url: str, **options: Any) -> Iterator[Client]:
 
 @contextmanager
 def leaving_nothing(process: AppProcess) -> Iterator[None]:
-    """Whoever comes meanwhile is gone in the end, with every descriptor that the process opened for them."""
+    """Clients that connect meanwhile leave no descriptor in the process."""
     with client(process.ws_url) as first:
-        # What is opened once and kept is not theirs.
+        # Descriptors that stay open from the start do not count.
         first.ask(type="hello")
     wait_until(lambda: metric(process, "hyperwatch_websocket_connections") == 0, "the first client to be gone")
     before = descriptors(process)
@@ -104,7 +104,7 @@ def descriptors(process: AppProcess) -> int:
 
 
 def metric(process: AppProcess, name: str) -> int:
-    """The sum of a counter over its labels, as the process tells it."""
+    """The sum of a counter over its labels, from `/metrics`."""
     with urllib.request.urlopen(f"{process.url}/metrics", timeout=5) as answer:  # noqa: S310 (http, ours)
         lines = answer.read().decode().splitlines()
     return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)))

@@ -1,4 +1,4 @@
-"""`python -m hyperwatch.bench.processes.django_entry MODULE.FUNCTION NUMBER…`: calls a function of this package, Django set up."""
+"""`python -m hyperwatch.bench.processes.django_entry`: calls a function of this package, Django set up."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Lists as CSV: the texts of the JSON, and the whole of what is asked for."""
+"""Lists as CSV: the texts of the JSON, and every matching row."""
 
 import csv
 import io
@@ -93,7 +93,7 @@ def everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("everything")
 @pytest.mark.parametrize("path", LISTS)
-def test_every_list_has_the_fields_and_the_texts_of_the_json(path: str) -> None:
+def test_csv_list_has_json_fields_and_texts(path: str) -> None:
     name, file = LISTS[path]
     response, expected = download(path), json_rows(path)
     lines = csv.reader(io.StringIO(content(response), newline=""))
@@ -109,7 +109,7 @@ def test_every_list_has_the_fields_and_the_texts_of_the_json(path: str) -> None:
 
 
 @pytest.mark.usefixtures("everything")
-def test_lines_end_and_cells_are_quoted_as_rfc_4180_says() -> None:
+def test_csv_lines_and_quotes_follow_rfc_4180() -> None:
     first, second, *_ = content(download("/whales")).split("\r\n8,")
     assert first.startswith("id,wallet_address,alias,description,is_active,created_at\r\n7,")
     assert f'7,{WALLET},"=1+1, ""Fünf""\r\nand @six",,true,' in first
@@ -131,20 +131,20 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.parametrize("count", [24, 25, 26, 150])
-def test_the_whole_list_comes_chunk_by_chunk_over_rows_of_the_same_moment(small_chunks: int, count: int) -> None:
+def test_csv_export_streams_chunks_of_one_snapshot(small_chunks: int, count: int) -> None:
     stored(*(liquidation(raw_data={"tid": tid}) for tid in range(count)))
     stored(*(liquidation(raw_data={"tid": -tid}, block_timestamp="2026-01-10T10:29:59.9Z") for tid in range(1, 41)))
     path = "/liquidations"
     with CaptureQueriesContext(connection) as queries:
         found = rows(path)
-    asked = sum("LIMIT 25" in query["sql"] for query in queries.captured_queries)
-    assert asked == (count + 40) // small_chunks + 1
+    params = sum("LIMIT 25" in query["sql"] for query in queries.captured_queries)
+    assert params == (count + 40) // small_chunks + 1
     assert [int(row["seq"]) for row in found] == [*range(count, 0, -1), *range(count + 40, count, -1)]
     assert [int(row["seq"]) for row in found] == [row["seq"] for row in walk(path)]
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_rows_that_arrive_while_it_is_read_are_not_in_it() -> None:
+def test_csv_export_excludes_rows_stored_meanwhile() -> None:
     stored(*(liquidation(raw_data={"tid": tid}) for tid in range(100)))
     response = download("/liquidations")
     assert isinstance(response, StreamingHttpResponse)

@@ -39,20 +39,20 @@ def test_the_document_is_valid_and_without_a_warning(capsys: pytest.CaptureFixtu
     assert "openapi: 3" in capsys.readouterr().out
 
 
-def test_every_endpoint_of_the_contract_is_in_the_document_and_no_other(document: Any) -> None:
-    told = {path: set(operations) for path, operations in document["paths"].items()}
-    assert told == PATHS
+def test_openapi_paths_equal_contract_endpoints(document: Any) -> None:
+    returned = {path: set(operations) for path, operations in document["paths"].items()}
+    assert returned == PATHS
 
 
 def test_every_operation_tells_its_envelope_and_its_errors(document: Any) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            told = set(operation["responses"])
-            assert {"200", "400", "401", "429", "500", "503"} <= told, path
-            assert ("403" in told) == (method != "get"), path
-            assert {"413", "415"} <= told if method in ("post", "patch") else not {"413", "415"} & told
-            assert ("409" in told) == (method == "post")
-            assert ("404" in told) == ("{" in path or "cursor" in str(operation) or path.endswith("map")), path
+            returned = set(operation["responses"])
+            assert {"200", "400", "401", "429", "500", "503"} <= returned, path
+            assert ("403" in returned) == (method != "get"), path
+            assert {"413", "415"} <= returned if method in ("post", "patch") else not {"413", "415"} & returned
+            assert ("409" in returned) == (method == "post")
+            assert ("404" in returned) == ("{" in path or "cursor" in str(operation) or path.endswith("map")), path
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
             assert set(schema["properties"]) == {"code", "message", "data", "timestamp"}
 
@@ -70,8 +70,8 @@ LISTS = [
 ]
 
 
-def test_every_list_is_told_to_come_as_csv_and_nothing_else(document: Any) -> None:
-    told = {}
+def test_openapi_lists_offer_csv_and_others_do_not(document: Any) -> None:
+    returned = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             success = operation["responses"]["200"]
@@ -79,15 +79,15 @@ def test_every_list_is_told_to_come_as_csv_and_nothing_else(document: Any) -> No
             assert formats == ([["json", "csv"]] if "text/csv" in success["content"] else []), path
             assert ("X-Hyperwatch-Head" in success["headers"]) == bool(formats)
             if formats:
-                told[path.removeprefix("/api/v1/")] = success["content"]["text/csv"]["schema"]
+                returned[path.removeprefix("/api/v1/")] = success["content"]["text/csv"]["schema"]
             assert not formats or method == "get"
-    assert sorted(told) == LISTS
-    assert {schema["type"] for schema in told.values()} == {"string"}
-    assert "`id,wallet_address,alias,description,is_active,created_at`" in told["whales"]["description"]
+    assert sorted(returned) == LISTS
+    assert {schema["type"] for schema in returned.values()} == {"string"}
+    assert "`id,wallet_address,alias,description,is_active,created_at`" in returned["whales"]["description"]
 
 
 def test_every_parameter_says_what_it_takes(document: Any) -> None:
-    parameters = [told for operations in document["paths"].values() for told in _parameters(operations)]
+    parameters = [returned for operations in document["paths"].values() for returned in _parameters(operations)]
     assert len(parameters) > 40
     for parameter in parameters:
         assert parameter["schema"].get("type"), parameter
@@ -95,7 +95,7 @@ def test_every_parameter_says_what_it_takes(document: Any) -> None:
 
 
 def _parameters(operations: Any) -> list[Any]:
-    return [told for operation in operations.values() for told in operation.get("parameters", [])]
+    return [returned for operation in operations.values() for returned in operation.get("parameters", [])]
 
 
 def test_reads_need_no_key_and_writes_need_one(document: Any) -> None:
@@ -105,29 +105,29 @@ def test_reads_need_no_key_and_writes_need_one(document: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_what_the_document_does_not_tell_of_is_refused_with_all_that_it_tells_of(document: Any) -> None:
+def test_undocumented_parameter_is_rejected_with_documented_names(document: Any) -> None:
     for path, operations in document["paths"].items():
-        told = [
+        returned = [
             parameter["name"] for parameter in operations["get"].get("parameters", []) if parameter["in"] == "query"
         ]
         place = path.removeprefix("/api/v1").format(tx_hash="0x" + "e9" * 32, whale_id=1)
         answer = ask(f"{place}?cion=BTC", 400)
         known = re.split(", | and ", answer["error"].removeprefix("cion is not known here, only "))
-        assert sorted(known) == sorted({*told, "format"}), path
+        assert sorted(known) == sorted({*returned, "format"}), path
         assert answer["details"] == {"cion": [answer["error"]]}
 
 
 @pytest.mark.django_db
-def test_a_write_from_the_page_of_a_filtered_list_is_taken_and_another_parameter_refused() -> None:
+def test_browsable_write_accepts_list_filters_and_rejects_others() -> None:
     write("POST", "/whales?format=json&is_active=true", {"wallet_address": WALLET})
     assert write("POST", "/whales?alias=x", {"wallet_address": WALLET}, 400)["details"].keys() == {"alias"}
 
 
 @pytest.mark.django_db
-def test_an_answer_repeats_only_so_much_of_what_a_client_makes_up() -> None:
-    told = ask("/coins?" + "&".join(f"{number}{'x' * 300}=1" for number in range(30)), 400)
-    assert len(told["details"]) == 10
-    assert all(len(name) + len(reason) < 200 for name, (reason,) in told["details"].items())
+def test_error_text_truncates_client_input() -> None:
+    returned = ask("/coins?" + "&".join(f"{number}{'x' * 300}=1" for number in range(30)), 400)
+    assert len(returned["details"]) == 10
+    assert all(len(name) + len(reason) < 200 for name, (reason,) in returned["details"].items())
 
 
 # A link that a person may follow.
@@ -148,7 +148,7 @@ def test_a_page_needs_nothing_from_elsewhere(path: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_browser_sees_the_same_envelope_with_filters_and_pages() -> None:
+def test_browsable_page_shows_envelope_filters_and_pages() -> None:
     stored(*(liquidation(raw_data={"tid": tid}) for tid in range(30)))
     page = Client().get("/api/v1/liquidations?coin=btc", HTTP_ACCEPT="text/html").content.decode()
     assert "&quot;message&quot;: &quot;success&quot;" in page
@@ -160,7 +160,7 @@ def test_a_browser_sees_the_same_envelope_with_filters_and_pages() -> None:
 
 
 @pytest.mark.django_db
-def test_a_browser_with_a_key_is_shown_a_form_for_a_whale() -> None:
+def test_browsable_page_with_key_shows_whale_form() -> None:
     whale = WhaleWatch.objects.create(wallet_address=WALLET)
     for path in ("/api/v1/whales", f"/api/v1/whales/{whale.pk}"):
         page = Client().get(path, HTTP_ACCEPT="text/html", **bearer())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""That every domain is as complete as the others: its filters tested, its rows told alike by both ways."""
+"""Every domain tests each of its filters."""
 
 from importlib import import_module
 

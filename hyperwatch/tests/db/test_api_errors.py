@@ -26,9 +26,9 @@ def post(body: str | bytes, status: int, content_type: str = "application/json")
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_path_that_leads_nowhere_is_not_found(settings: Settings, debug: bool, path: str, method: str) -> None:
     settings.DEBUG = debug
-    told = ask(path, 404, method)
-    assert told["message"] == "Not Found"
-    assert told["error"] == f"there is nothing at /api/v1{path}"
+    returned = ask(path, 404, method)
+    assert returned["message"] == "Not Found"
+    assert returned["error"] == f"there is nothing at /api/v1{path}"
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/v2/liquidations"])
@@ -38,7 +38,7 @@ def test_beside_the_version_there_is_nothing_either(path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
-def test_a_method_that_nobody_may_use_is_told_with_those_that_one_may(method: str) -> None:
+def test_disallowed_method_returns_405_with_allowed_methods(method: str) -> None:
     assert ask("/liquidations", 405, method)["error"] == f'Method "{method}" not allowed.'
     response = Client().generic(method, "/api/v1/liquidations")
     assert response["Allow"] == "GET, HEAD, OPTIONS"
@@ -50,7 +50,7 @@ def test_head_and_options_are_answered() -> None:
 
 
 @pytest.mark.parametrize("path", ["/liquidations", "/liquidations/recent", "/positions", "/coins"])
-def test_what_a_view_takes_is_told_as_json_to_who_likes_tables_best(path: str) -> None:
+def test_view_error_is_json_for_csv_clients(path: str) -> None:
     response = Client().options(f"/api/v1{path}", headers={"Accept": "text/csv, application/json;q=0.5"})
     assert response.json()["data"]["name"]
     assert ask(f"{path}?format=csv", 400, "OPTIONS")["error"]
@@ -59,7 +59,7 @@ def test_what_a_view_takes_is_told_as_json_to_who_likes_tables_best(path: str) -
 @pytest.mark.parametrize(
     "body", ["{", "", "NaN", '{"wallet_address": 1e999999}', b"\xff\xfe", "[" * 100_000, '{"a": ' * 9_000]
 )
-def test_a_body_that_is_no_json_or_no_whale_is_refused(body: str | bytes) -> None:
+def test_invalid_json_or_whale_body_is_rejected(body: str | bytes) -> None:
     assert post(body, 400)["error"]
 
 
@@ -77,10 +77,10 @@ def test_a_body_that_is_too_large_is_refused(settings: Settings) -> None:
 @pytest.mark.parametrize(
     "path", ["/liquidations/stats?format=xml", "/nothing?format=xml", "/whales/1?format=csv&page=0"]
 )
-def test_a_format_that_is_not_there_is_refused_by_name(path: str) -> None:
-    told = ask(path, 400)
-    assert told["error"] == "format takes json or api"
-    assert list(told["details"]) == ["format"]
+def test_unknown_format_is_rejected_by_name(path: str) -> None:
+    returned = ask(path, 400)
+    assert returned["error"] == "format takes json or api"
+    assert list(returned["details"]) == ["format"]
 
 
 @pytest.mark.parametrize("accept", ["application/xml", "image/png", "nonsense", "*/*", "application/json", ""])
@@ -89,7 +89,7 @@ def test_whoever_accepts_what_we_do_not_have_gets_json(accept: str) -> None:
     ask("/nothing", 404, HTTP_ACCEPT=accept)
 
 
-def test_a_failure_of_ours_is_logged_and_told_without_its_text(
+def test_server_error_is_logged_and_answered_without_details(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_asked: Any) -> None:
@@ -97,22 +97,22 @@ def test_a_failure_of_ours_is_logged_and_told_without_its_text(
 
     monkeypatch.setattr(sequences, "stream_snapshot", fail)
     with caplog.at_level(logging.ERROR):
-        told = ask("/liquidations", 500)
-    assert "swordfish" not in json.dumps(told)
+        returned = ask("/liquidations", 500)
+    assert "swordfish" not in json.dumps(returned)
     assert "GET /api/v1/liquidations" in caplog.text
     assert "swordfish" in caplog.text
 
 
 @pytest.mark.parametrize("path", ["/liquidations", "/whales", "/coins", "/liquidation-map?coin=BTC"])
-def test_while_the_database_is_away_the_answer_is_to_come_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_database_returns_503_with_retry_after(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.close()
     with monkeypatch.context() as away:
         away.setitem(connection.settings_dict, "HOST", "/nowhere")
-        told = ask(path, 503)
+        returned = ask(path, 503)
         write("POST", "/whales", {}, 503, HTTP_AUTHORIZATION="Api-Key a.b")
         ask("/nothing", 404)
     connection.close()
-    assert told["error"] == "the database does not answer; try again in a moment"
+    assert returned["error"] == "the database does not answer; try again in a moment"
     ask("/whales")
 
 

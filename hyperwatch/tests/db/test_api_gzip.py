@@ -1,4 +1,4 @@
-"""gzip for JSON and CSV: to whoever takes it, where it is worth it, and piece by piece."""
+"""gzip for JSON and CSV: negotiated, above a minimum size, and in chunks."""
 
 import gzip
 import zlib
@@ -39,7 +39,7 @@ def test_json_is_compressed_for_those_who_take_it() -> None:
 
 
 @pytest.mark.usefixtures("facts")
-def test_a_small_answer_a_page_and_what_is_not_the_api_stay_as_they_are() -> None:
+def test_small_responses_and_pages_stay_uncompressed() -> None:
     for path in ("/whales", "/nothing", "/liquidations?side=UP"):
         answer = get(path, **TAKES)
         assert "Content-Encoding" not in answer.headers
@@ -50,7 +50,7 @@ def test_a_small_answer_a_page_and_what_is_not_the_api_stay_as_they_are() -> Non
 
 
 @pytest.mark.usefixtures("facts")
-def test_csv_is_one_file_whose_pieces_can_be_read_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gzipped_csv_is_one_file_readable_while_streaming(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_export, "CHUNK", 20)
     plain, packed = get("/liquidations?format=csv"), get("/liquidations?format=csv", **TAKES)
     assert packed["Content-Encoding"] == "gzip"
@@ -62,7 +62,7 @@ def test_csv_is_one_file_whose_pieces_can_be_read_as_they_come(monkeypatch: pyte
     assert [piece.count(b"\r\n") for piece in pieces if piece] == [1, 20, 20, 20]
 
 
-def test_an_etag_becomes_a_weak_one_and_what_is_compressed_stays() -> None:
+def test_gzip_weakens_etag_and_keeps_encoded_content() -> None:
     def told(**headers: str) -> Any:
         answer = HttpResponse(b"x" * 1_000, content_type="application/json", headers=headers)
         return CompressionMiddleware(lambda _: answer)(RequestFactory().get("/api/v1/coins", **TAKES))  # type: ignore[arg-type]

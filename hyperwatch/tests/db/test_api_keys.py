@@ -1,4 +1,4 @@
-"""Who may write, and who may read where reads are closed."""
+"""Permissions to write, and to read where reads need a key."""
 
 import re
 from datetime import timedelta
@@ -23,8 +23,8 @@ WHALE = {"wallet_address": "0x" + "a" * 40}
     "authorization", ["", "Api-Key", "Api-Key wrong", "Api-Key a.b", "Api-Key a\0.b", "Bearer x", "Api-Key é"]
 )
 def test_without_a_key_that_is_known_nothing_is_written(authorization: str) -> None:
-    told = write("POST", "/whales", WHALE, 401, HTTP_AUTHORIZATION=authorization)
-    assert told["message"] == "Unauthorized"
+    answer = write("POST", "/whales", WHALE, 401, HTTP_AUTHORIZATION=authorization)
+    assert answer["message"] == "Unauthorized"
     response = Client().post("/api/v1/whales", WHALE, "application/json")
     assert response["WWW-Authenticate"] == "Api-Key"
     assert not WhaleWatch.objects.exists()
@@ -37,7 +37,7 @@ def test_every_write_needs_a_key(method: str) -> None:
     write(method, f"/whales/{whale.pk}", {})
 
 
-def test_a_key_that_was_revoked_or_has_expired_is_refused_even_to_read() -> None:
+def test_revoked_or_expired_key_is_rejected_for_reads() -> None:
     key, text = APIKey.objects.create_key(name="test")
     headers = {"HTTP_AUTHORIZATION": f"Api-Key {text}"}
     ask("/whales", 200, **headers)
@@ -69,7 +69,7 @@ def test_a_key_is_made_and_revoked_in_the_admin() -> None:
 
 
 def admin_at_the_door() -> Client:
-    """One who has come by name and password."""
+    """A user with a name, a password and a session."""
     User.objects.create_superuser("admin", password="a long enough one")
     client = Client()
     assert client.post("/admin/login/", {"username": "admin", "password": "a wrong one"}).status_code == 200
@@ -79,7 +79,7 @@ def admin_at_the_door() -> Client:
     return client
 
 
-def test_an_admin_writes_by_session_with_the_csrf_token_only() -> None:
+def test_admin_session_write_needs_csrf_token() -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("admin"))
     refused = client.post("/api/v1/whales", WHALE, "application/json")
@@ -89,14 +89,14 @@ def test_an_admin_writes_by_session_with_the_csrf_token_only() -> None:
     assert client.post("/api/v1/whales", WHALE, "application/json", headers={"X-CSRFToken": token}).status_code == 200
 
 
-def test_a_user_who_is_no_admin_is_forbidden_to_write() -> None:
+def test_user_without_admin_rights_cannot_write() -> None:
     client = Client()
     client.force_login(User.objects.create_user("guest"))
     response = client.post("/api/v1/whales", WHALE, "application/json")
     assert (response.status_code, response.json()["code"]) == (403, 403)
 
 
-def test_an_admin_writes_what_the_admin_pages_would_let_be_written() -> None:
+def test_admin_write_needs_model_permission() -> None:
     client, admin = Client(), User.objects.create_user("clerk", is_staff=True)
     client.force_login(admin)
     assert client.post("/api/v1/whales", WHALE, "application/json").status_code == 403
@@ -109,7 +109,7 @@ def test_an_admin_writes_what_the_admin_pages_would_let_be_written() -> None:
 
 
 def test_reads_can_be_closed(settings: Settings) -> None:
-    # An answer that is kept is nobody's without a key either, nor the word that it is the same.
+    # A cached response needs a key too, and so does a 304.
     tag = Client().get("/api/v1/liquidations")["ETag"]
     settings.ALLOW_ANONYMOUS_READS = False
     ask("/liquidations", 401, HTTP_IF_NONE_MATCH=tag)

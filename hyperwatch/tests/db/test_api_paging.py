@@ -28,13 +28,13 @@ def store_many(first: int, last: int, **fields: Any) -> None:
     stored(*(liquidation(raw_data={"tid": tid}, **fields) for tid in range(first, last + 1)))
 
 
-def test_pages_follow_one_another_and_the_last_may_be_short() -> None:
+def test_pages_are_consecutive_and_last_may_be_short() -> None:
     store_many(1, 45)
     assert seqs(get(PATH)) == list(range(45, 25, -1))
     assert seqs(get(f"{PATH}?page=3")) == list(range(5, 0, -1))
     assert seqs(get(f"{PATH}?page=2&page_size=40")) == [5, 4, 3, 2, 1]
-    told = {"page": 3, "page_size": 20, "total": 45, "total_pages": 3, "total_exact": True}
-    assert get(f"{PATH}?page=3")["pagination"] == told
+    returned = {"page": 3, "page_size": 20, "total": 45, "total_pages": 3, "total_exact": True}
+    assert get(f"{PATH}?page=3")["pagination"] == returned
 
 
 def test_a_page_past_the_end_is_not_found() -> None:
@@ -68,13 +68,13 @@ def test_a_place_that_cannot_be_is_refused_by_name(query: str, name: str) -> Non
     assert list(ask(f"{PATH}?{query}", 400)["details"]) == [name]
 
 
-def test_a_page_that_begins_beyond_row_ten_thousand_is_sent_to_the_cursor() -> None:
+def test_page_beyond_row_10000_points_to_cursor() -> None:
     assert "cursor" in ask(f"{PATH}?page=501", 400)["error"]
     assert "cursor" in ask(f"{PATH}?page=101&page_size=100", 400)["error"]
     ask(f"{PATH}?page=500", 404)
 
 
-def test_a_total_is_exact_where_it_is_cheap_and_else_counted_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_total_is_exact_or_counted_to_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pagination, "DEEPEST", 30)
     store_many(1, 31)
     cheap = get(f"{PATH}?coin=BTC&side=LONG&start_time=2020-01-01&end_time=2030-01-01")["pagination"]
@@ -86,19 +86,17 @@ def test_a_total_is_exact_where_it_is_cheap_and_else_counted_so_far(monkeypatch:
 
 
 @pytest.mark.parametrize("looked_through", [3, 25, 100])
-def test_a_value_that_many_have_is_found_in_order_wherever_those_lie(
-    monkeypatch: pytest.MonkeyPatch, looked_through: int
-) -> None:
+def test_frequent_value_is_found_in_order_anywhere(monkeypatch: pytest.MonkeyPatch, looked_through: int) -> None:
     """Among the newest, only in part, and not at all."""
     monkeypatch.setattr(stream_viewset, "DEEPEST", 19)
     monkeypatch.setattr(stream_viewset, "MAX_SCANNED_ROWS", looked_through)
     for first, coin, value in (1, "BTC", 500), (11, "ETH", 50), (21, "ETH", 500), (31, "BTC", 50):
         store_many(first, first + 9, liquidation_value_usd=str(value), coin=coin)
     dear = [*range(30, 20, -1), *range(10, 0, -1)]
-    asked = f"{PATH}?min_value_usd=100&max_value_usd=1000"
-    assert [seqs(get(f"{asked}&page_size=8&page={page}")) for page in (1, 2, 3)] == [dear[:8], dear[8:16], dear[16:]]
-    assert [row["seq"] for row in walk(asked)] == dear
-    assert [row["seq"] for row in walk(f"{asked}&coin=ETH")] == dear[:10]
+    params = f"{PATH}?min_value_usd=100&max_value_usd=1000"
+    assert [seqs(get(f"{params}&page_size=8&page={page}")) for page in (1, 2, 3)] == [dear[:8], dear[8:16], dear[16:]]
+    assert [row["seq"] for row in walk(params)] == dear
+    assert [row["seq"] for row in walk(f"{params}&coin=ETH")] == dear[:10]
     recent = get(f"{PATH}/recent?min_value_usd=100&limit=12")["liquidations"]
     assert [row["seq"] for row in recent] == dear[:12]
 
@@ -106,7 +104,7 @@ def test_a_value_that_many_have_is_found_in_order_wherever_those_lie(
 def test_a_walk_gives_every_row_once_whatever_arrives_meanwhile() -> None:
     store_many(1, 30)
     first = get(f"{PATH}?cursor=&page_size=20")
-    # Newer and older ones by their own time: neither may move what is still to come.
+    # Newer and older rows by their own time: neither may move the following pages.
     store_many(31, 40)
     store_many(41, 50, block_timestamp="2026-01-09T00:00:00Z")
     second = get(f"{PATH}?page_size=20&cursor={first['pagination']['next_cursor']}")
@@ -159,7 +157,7 @@ def store_until(stop: threading.Event) -> None:
         connection.close()
 
 
-def test_a_cursor_of_another_life_of_the_database_is_refused() -> None:
+def test_cursor_of_another_epoch_is_rejected() -> None:
     store_many(1, 30)
     cursor = get(f"{PATH}?cursor=")["pagination"]["next_cursor"]
     Epoch.objects.update(value="another")

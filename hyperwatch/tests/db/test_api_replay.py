@@ -49,24 +49,24 @@ def recorded(name: str) -> list[dict[str, Any]]:
     return [record["value"] for record in records]
 
 
-def alike(told: Any, sent: Any, name: str = "") -> bool:
-    """Whether what is told is what was sent; a number in whatever notation, an unknown block as null."""
+def alike(answer: Any, sent: Any, name: str = "") -> bool:
+    """Whether the response equals the message; numbers in any notation, an unknown block as null."""
     if isinstance(sent, dict) and name != "raw_data":
-        return all(alike(told[key], value, key) for key, value in sent.items())
+        return all(alike(answer[key], value, key) for key, value in sent.items())
     if isinstance(sent, list) and name != "raw_data":
-        return len(told) == len(sent) and all(map(alike, told, sent))
+        return len(answer) == len(sent) and all(map(alike, answer, sent))
     if name in NUMBERS:
-        return Decimal(str(told)) == Decimal(str(sent))
+        return Decimal(str(answer)) == Decimal(str(sent))
     if name == "block_number":
-        return bool(told == (sent or None))
+        return bool(answer == (sent or None))
     if name.endswith("timestamp"):
-        return datetime.fromisoformat(told) == datetime.fromisoformat(sent)
-    return bool(told == sent)
+        return datetime.fromisoformat(answer) == datetime.fromisoformat(sent)
+    return bool(answer == sent)
 
 
-def check(told: list[dict[str, Any]], sent: list[dict[str, Any]]) -> None:
-    """That what is told is what was sent, each once, numbered from 1 in that order."""
-    in_order = sorted(told, key=lambda row: int(row["seq"]))
+def check(answer: list[dict[str, Any]], sent: list[dict[str, Any]]) -> None:
+    """Each message is returned once, numbered from 1 in the order of sending."""
+    in_order = sorted(answer, key=lambda row: int(row["seq"]))
     for number, (row, value) in enumerate(zip(in_order, sent, strict=True), 1):
         assert row["seq"] == number
         assert alike(row, value), (row, value)
@@ -78,7 +78,7 @@ def test_transactions_are_told_as_they_were_recorded() -> None:
     assert get("/transactions")["pagination"]["total"] == COUNTS["transactions"]
 
 
-def test_liquidations_are_told_as_they_were_recorded_and_sum_up_exactly() -> None:
+def test_recorded_liquidations_read_back_unchanged_with_exact_sums() -> None:
     sent = [value["data"] for value in recorded("liquidations")]
     check(walk("/liquidations"), sent)
     stats = get("/liquidations/stats")
@@ -93,7 +93,7 @@ def test_liquidations_are_told_as_they_were_recorded_and_sum_up_exactly() -> Non
 def test_ratios_are_told_as_they_were_recorded() -> None:
     sent = [{**value, **value["data"]} for value in recorded("ratios")]
     coins = {value["coin"] for value in sent}
-    told = [
+    answer = [
         row
         for coin in coins
         for row in walk(f"/long-short-ratios/history?coin={coin}&interval=1m&start_time=2020-01-01")
@@ -102,8 +102,8 @@ def test_ratios_are_told_as_they_were_recorded() -> None:
     last = {
         (value["coin"], value["timestamp"][:16]): value for value in sorted(sent, key=lambda value: value["timestamp"])
     }
-    assert len(told) == len(last)
-    for row in told:
+    assert len(answer) == len(last)
+    for row in answer:
         value = last[row["coin"], row["timestamp"][:16]]
         assert alike(row, {name: value[name] for name in row if name != "seq"})
 
@@ -111,7 +111,7 @@ def test_ratios_are_told_as_they_were_recorded() -> None:
 def test_maps_are_told_as_they_were_recorded() -> None:
     sent = recorded("liquidation_maps")
     for value in sent[:: max(len(sent) // 60, 1)]:
-        told = get(f"/liquidation-map?coin={value['coin']}&timestamp={value['timestamp']}")
+        answer = get(f"/liquidation-map?coin={value['coin']}&timestamp={value['timestamp']}")
         levels = sorted(value["data"]["price_levels"], key=lambda level: Decimal(level["price"]))
-        assert told["timestamp"] == value["timestamp"]
-        assert alike(told["price_levels"], levels)
+        assert answer["timestamp"] == value["timestamp"]
+        assert alike(answer["price_levels"], levels)

@@ -1,4 +1,4 @@
-"""How often a client may come, and what it is told of that."""
+"""Rate limits, and the response beyond them."""
 
 from collections.abc import Iterator
 
@@ -30,12 +30,12 @@ def get(path: str = "/coins", **options: str) -> HttpResponse:
 
 
 def test_every_answer_tells_what_is_left() -> None:
-    told = [(answer["X-RateLimit-Limit"], answer["X-RateLimit-Remaining"]) for answer in (get(), get("/nothing"))]
-    assert told == [("3", "2"), ("3", "1")]
+    returned = [(answer["X-RateLimit-Limit"], answer["X-RateLimit-Remaining"]) for answer in (get(), get("/nothing"))]
+    assert returned == [("3", "2"), ("3", "1")]
     assert 0 < int(get()["X-RateLimit-Reset"]) <= 86_400
 
 
-def test_who_comes_too_often_is_told_when_to_come_again() -> None:
+def test_request_beyond_limit_gets_429_with_retry_after() -> None:
     for _ in range(3):
         assert get().status_code == 200
     answer = get()
@@ -45,7 +45,7 @@ def test_who_comes_too_often_is_told_when_to_come_again() -> None:
     ask("/nothing", 429)
 
 
-def test_clients_are_counted_each_for_itself_by_key_or_by_address() -> None:
+def test_clients_are_counted_by_key_or_address() -> None:
     for _ in range(3):
         get()
     assert get().status_code == 429
@@ -53,7 +53,7 @@ def test_clients_are_counted_each_for_itself_by_key_or_by_address() -> None:
     assert get(**bearer()).status_code == 200
 
 
-def test_a_forwarded_address_counts_only_behind_a_proxy_of_ours(settings: Settings) -> None:
+def test_forwarded_address_counts_only_behind_own_proxy(settings: Settings) -> None:
     for number in range(3):
         get(HTTP_X_FORWARDED_FOR=f"10.0.0.{number}")
     assert get(HTTP_X_FORWARDED_FOR="10.0.0.9").status_code == 429
@@ -94,7 +94,7 @@ def test_writes_are_counted_apart_from_reads() -> None:
     ask("/whales", 401, "POST")
 
 
-def test_while_redis_is_away_requests_pass_and_a_metric_counts_them(settings: Settings) -> None:
+def test_unavailable_redis_bypasses_throttling_and_counts_it(settings: Settings) -> None:
     settings.CACHES = {
         "default": {
             "BACKEND": "hyperwatch.limits.rate_counter.RedisRateCache",
@@ -108,7 +108,7 @@ def test_while_redis_is_away_requests_pass_and_a_metric_counts_them(settings: Se
     assert THROTTLE_BYPASSED_REQUESTS_TOTAL._value.get() == before + 5
 
 
-def test_a_counter_that_ran_out_between_two_looks_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counter_expired_between_reads_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "add", lambda *args, **options: False, raising=False)
     assert get()["X-RateLimit-Remaining"] == "2"
 

@@ -1,4 +1,4 @@
-"""How CSV is asked for, by whom, and what is refused: as everywhere, and enveloped."""
+"""How CSV is requested, and which parameters it rejects, in the envelope."""
 
 import pytest
 from django.core.cache import cache
@@ -17,21 +17,21 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.mark.parametrize("place", ["page=1", "page_size=100", "cursor=", "cursor=x", "page=2&page_size=5"])
 @pytest.mark.parametrize("path", ["/liquidations", "/transactions", "/long-short-ratios/history?coin=BTC"])
-def test_a_place_in_the_list_is_refused_since_it_comes_whole(path: str, place: str) -> None:
+def test_csv_rejects_paging_parameters(path: str, place: str) -> None:
     envelope = ask(with_format(path).removeprefix("/api/v1") + f"&{place}", 400)
     names = [part.partition("=")[0] for part in place.split("&")]
     assert sorted(envelope["details"]) == sorted(names)
     assert "is not taken for CSV, which gives the whole list" in envelope["error"]
 
 
-def test_what_is_no_list_is_refused_with_what_there_is() -> None:
+def test_csv_of_non_list_is_rejected_with_alternatives() -> None:
     no_lists = ["/liquidations/stats", "/liquidation-map?coin=BTC", f"/transactions/{HASH}", "/whales/7"]
     check_refused(
         *((with_format(path).removeprefix("/api/v1"), "format", "json or api") for path in no_lists),
         ("/liquidations?format=xml", "format", "json, api or csv"),
     )
     ask("/whales?format=csv", 400, "POST", **bearer())
-    # Who only says what they would like gets what there is.
+    # A client that only states a preference gets the available format.
     ask("/liquidations/stats", 200, HTTP_ACCEPT="text/csv")
 
 
@@ -63,7 +63,7 @@ def test_it_counts_as_a_read(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("path", ["/liquidations", "/coins"])
-def test_while_the_database_is_away_the_answer_is_to_come_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_database_returns_503_before_csv_starts(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.close()
     with monkeypatch.context() as away:
         away.setitem(connection.settings_dict, "HOST", "/nowhere")
@@ -84,7 +84,7 @@ def test_the_head_of_an_export_costs_one_chunk(monkeypatch: pytest.MonkeyPatch) 
     assert content(download("/transactions")).splitlines()[0] == ",".join(TransactionSerializer.Meta.fields)
 
 
-def test_a_browser_is_offered_it_on_the_page_of_a_list_only() -> None:
+def test_browsable_page_offers_csv_for_lists_only() -> None:
     page = {path: Client().get(f"/api/v1{path}", HTTP_ACCEPT="text/html").content for path in ("/coins", "/nothing")}
     assert b"format=csv" in page["/coins"]
     assert b"format=csv" not in page["/nothing"]

@@ -1,4 +1,4 @@
-"""An answer tells its version: who has it is not sent it again, and what is asked for often is made once."""
+"""ETags: a matching one gets a 304, and a frequent response is built once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,13 +34,13 @@ def queries(path: str) -> int:
 
 
 def body(answer: Any) -> dict[str, Any]:
-    told: dict[str, Any] = answer.json()
-    assert told.pop("timestamp")
-    return told
+    returned: dict[str, Any] = answer.json()
+    assert returned.pop("timestamp")
+    return returned
 
 
 @pytest.mark.parametrize("path", [*KEPT, f"{API}/liquidations?page=1", f"{API}/long-short-ratios/history?coin=BTC"])
-def test_who_has_the_answer_is_not_sent_it_again_until_the_stream_moves_on(path: str) -> None:
+def test_matching_etag_gets_304_until_stream_advances(path: str) -> None:
     store(1)
     first = Client().get(path)
     again = Client().get(path, headers={"If-None-Match": first["ETag"]})
@@ -52,7 +52,7 @@ def test_who_has_the_answer_is_not_sent_it_again_until_the_stream_moves_on(path:
 
 
 @pytest.mark.parametrize("path", KEPT)
-def test_what_is_asked_for_often_is_made_once_and_is_the_same(path: str) -> None:
+def test_frequent_response_is_built_once_and_identical(path: str) -> None:
     store(1)
     made = Client().get(path)
     assert queries(path) == 1
@@ -63,14 +63,14 @@ def test_what_is_asked_for_often_is_made_once_and_is_the_same(path: str) -> None
     assert queries(path) == 1
 
 
-def test_a_kept_answer_tells_the_time_and_the_ages_at_which_it_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_response_has_current_time_and_ages(monkeypatch: pytest.MonkeyPatch) -> None:
     stored(ratio(timestamp="2026-01-10T10:30:00Z"), ratio(coin="ETH", timestamp="2026-01-10T10:29:59.5Z"))
     for later in (10, 70):
         moment = datetime(2026, 1, 10, 10, 30, tzinfo=UTC) + timedelta(seconds=later)
         monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
-        told = Client().get(f"{API}/long-short-ratios/current").json()
-        assert told["timestamp"] == moment.isoformat().replace("+00:00", "Z")
-        assert [ratio["age_seconds"] for ratio in told["data"]["ratios"]] == [later, later + 0.5]
+        returned = Client().get(f"{API}/long-short-ratios/current").json()
+        assert returned["timestamp"] == moment.isoformat().replace("+00:00", "Z")
+        assert [ratio["age_seconds"] for ratio in returned["data"]["ratios"]] == [later, later + 0.5]
 
 
 def test_another_question_and_another_life_have_other_versions() -> None:
@@ -90,7 +90,7 @@ def test_what_was_pruned_is_in_no_kept_answer() -> None:
     assert body(Client().get(RECENT))["data"]["liquidations"] == []
 
 
-def test_the_activities_of_a_whale_that_is_gone_are_not_found_though_they_were_kept() -> None:
+def test_deleted_whales_activities_are_not_served_from_cache() -> None:
     whale = WhaleWatch.objects.create(wallet_address=WALLET)
     path = f"{API}/whales/{whale.pk}/activities"
     tag = Client().get(path)["ETag"]
@@ -101,7 +101,7 @@ def test_the_activities_of_a_whale_that_is_gone_are_not_found_though_they_were_k
     assert len(body(Client().get(f"{API}/whales/{other.pk}/activities"))["data"]["items"]) == 1
 
 
-def test_a_page_for_a_browser_has_no_version_for_it_shows_who_looks_at_it(admin_client: Client) -> None:
+def test_browsable_page_has_no_etag(admin_client: Client) -> None:
     store(1)
     for client in (Client(), admin_client):
         assert client.get(RECENT)["ETag"]

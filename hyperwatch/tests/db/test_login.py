@@ -1,4 +1,4 @@
-"""Who tries passwords at the admin's door."""
+"""Password guessing at the admin login."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -21,12 +21,12 @@ def _operator(settings: Settings) -> None:
 
 
 def attempt(password: str, address: str = "10.0.0.1") -> str:
-    """What the page says, nothing for who is let in."""
+    """The error on the page; empty after a successful login."""
     answer = Client(REMOTE_ADDR=address).post(LOGIN, {"username": "operator", "password": password})
     return answer.content.decode() if answer.status_code == 200 else ""
 
 
-def test_who_tried_too_often_is_not_let_in_with_the_right_one_either() -> None:
+def test_throttled_login_rejects_valid_password() -> None:
     for _ in range(3):
         assert "Please enter the correct username and password" in attempt(WRONG)
     for password in (WRONG, RIGHT):

@@ -1,4 +1,4 @@
-"""What stands beside the API: start page, health, readiness, metrics, log lines."""
+"""Pages beside the API: start page, health, readiness, metrics, log lines."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 
 
-def test_the_start_page_names_the_streams_and_needs_no_other_host() -> None:
+def test_start_page_names_streams_and_needs_no_other_host() -> None:
     text = Client().get("/", headers=BROWSER).content.decode()
     for name in ("liquidations", "liquidation_map", "long_short_ratios", "transactions", "whale_activities"):
         assert f'data-channel="{name}"' in text
@@ -56,7 +56,7 @@ def nobody_has_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "lookout", health.ReadinessCache())
 
 
-def test_readiness_tells_of_each_part_and_of_each_streams_freshness(mock_kafka: MockKafka) -> None:
+def test_readiness_reports_parts_and_stream_freshness(mock_kafka: MockKafka) -> None:
     stored(builders.liquidation())
     answer = Client().get("/health/ready?strict=1")
     ready = answer.json()
@@ -69,15 +69,15 @@ def test_readiness_tells_of_each_part_and_of_each_streams_freshness(mock_kafka: 
     assert streams["transactions"] == {"newest": None, "age_seconds": None}
 
 
-def test_without_kafka_it_is_degraded_and_only_strictly_a_503() -> None:
+def test_readiness_without_kafka_is_degraded_and_strictly_503() -> None:
     for query, status in (("", 200), ("?strict=1", 503)):
         answer = Client().get(f"/health/ready{query}")
         assert (answer.status_code, answer.json()["status"]) == (status, "degraded")
         assert answer.json()["checks"]["kafka"]["status"] == "down"
 
 
-def test_one_looks_for_all_who_ask_whether_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nobody waits for that one, where there is something to be told."""
+def test_concurrent_readiness_requests_share_one_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request waits for the check while there is an earlier result."""
     looks, goes_on = list[int](), Event()
 
     def look() -> health.Check:
@@ -113,7 +113,7 @@ def test_a_redis_that_is_away_is_told(
     assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "down"
 
 
-def test_a_request_has_an_id_in_its_answer_and_in_its_log_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_request_id_is_in_response_and_log_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "hyperwatch.requests"):
         answer = Client().get("/api/v1/coins", headers={"X-Request-ID": "mine-7"})
     assert answer.headers["X-Request-ID"] == "mine-7"
@@ -131,7 +131,7 @@ def test_a_refused_request_is_one_log_line(path: str, status: int, caplog: pytes
 
 
 @pytest.mark.parametrize("bad", ["", "a b", "x" * 65, "é", "a;b"])
-def test_an_id_that_is_not_a_sensible_one_is_replaced(bad: str) -> None:
+def test_invalid_request_id_is_replaced(bad: str) -> None:
     given = Client().get("/api/v1/coins", HTTP_X_REQUEST_ID=bad).headers["X-Request-ID"]
     assert re.fullmatch(r"[0-9a-f]{32}", given)
 

@@ -1,4 +1,4 @@
-"""What is kept is answered at the door, before any view: by the same bytes, as fresh, and counted as any."""
+"""Cached responses: the same bytes, as fresh as the stream, and counted by the throttle."""
 
 import asyncio
 import gzip
@@ -39,16 +39,16 @@ def store(tid: int) -> None:
 
 
 class HandlerUnderTest(ThreadedHandler):
-    """The handler, which tells how often its views were asked."""
+    """The handler with a count of the requests that reached its views."""
 
     views_asked = 0
 
     def __init__(self) -> None:
         super().__init__(read_versions)
 
-    def _answer(self, *asked: Any) -> None:
+    def _answer(self, *requested: Any) -> None:
         self.views_asked += 1
-        super()._answer(*asked)
+        super()._answer(*requested)
 
     async def enter(self, path: str, method: str = "GET", **headers: str) -> HttpReply:
         scope = _scope(path, method, headers)
@@ -70,7 +70,7 @@ class HandlerUnderTest(ThreadedHandler):
 
 
 def _leave(everyone: Barrier) -> None:
-    # None is let go before each has come: otherwise one could come twice, and another with its connection never.
+    # The barrier ensures one task per thread: otherwise a connection could stay open.
     everyone.wait(10)
     connections.close_all()
 
@@ -114,7 +114,7 @@ def data(answer: HttpReply) -> Any:
     return json.loads(answer.body)["data"]
 
 
-# How it is asked, and whether the door can answer once the views have answered the same.
+# The request, and whether the cache can answer it after the views did.
 WAYS: dict[str, tuple[dict[str, str], bool]] = {
     "as a program asks": ({}, True),
     "for its headers": ({"method": "HEAD"}, True),
@@ -131,7 +131,7 @@ WAYS: dict[str, tuple[dict[str, str], bool]] = {
 }
 
 
-def test_nobody_waits_for_the_end_of_a_transaction_that_only_read(
+def test_lookup_does_not_wait_for_read_only_transaction(
     handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(1)
@@ -193,7 +193,7 @@ def _stop_the_clocks(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Non
 
 
 @pytest.mark.parametrize("path", KEPT)
-def test_who_has_the_answer_is_told_so_at_the_door(
+def test_cache_answers_matching_etag_with_304(
     handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch, settings: Settings, path: str
 ) -> None:
     _stop_the_clocks(monkeypatch, settings)
@@ -215,7 +215,7 @@ def test_who_has_the_answer_is_told_so_at_the_door(
 
 
 @pytest.mark.parametrize("path", KEPT)
-def test_an_answer_of_the_door_is_never_older_than_the_stream(handler: HandlerUnderTest, path: str) -> None:
+def test_cached_response_is_never_older_than_stream(handler: HandlerUnderTest, path: str) -> None:
     async def heads() -> list[int]:
         found = []
         for tid in range(1, 4):
@@ -246,9 +246,7 @@ def test_what_many_ask_at_one_moment_is_made_once(handler: HandlerUnderTest, pat
     assert handler.views_asked == 2
 
 
-def test_where_nothing_is_kept_everybody_is_answered_all_the_same(
-    handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disabled_cache_still_answers_requests(handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     store(1)
 
     async def crowd() -> list[HttpReply]:
@@ -261,7 +259,7 @@ def test_where_nothing_is_kept_everybody_is_answered_all_the_same(
 
 
 def assert_all_are_counted(handler: HandlerUnderTest, settings: Settings) -> None:
-    """Ten may come a day: of thirty who come at once ten are let in, each with another number."""
+    """Ten requests a day are allowed: of thirty at once ten pass, each with another count."""
     settings.THROTTLE_READS = "10/day"
     store(1)
 
@@ -290,7 +288,7 @@ def test_in_redis_they_are_counted_alike(
     assert_all_are_counted(handler, settings)
 
 
-def test_where_reads_need_a_key_nothing_is_given_out_at_the_door(handler: HandlerUnderTest, settings: Settings) -> None:
+def test_cache_answers_nothing_where_reads_need_key(handler: HandlerUnderTest, settings: Settings) -> None:
     store(1)
 
     async def statuses() -> list[int]:
@@ -301,7 +299,7 @@ def test_where_reads_need_a_key_nothing_is_given_out_at_the_door(handler: Handle
     assert asyncio.run(statuses()) == [401, 401]
 
 
-def test_while_the_database_is_away_the_door_has_nothing_to_say(
+def test_cache_answers_nothing_while_database_is_unavailable(
     handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(1)
@@ -323,7 +321,7 @@ def _away(*_args: Any) -> None:
     raise OperationalError("no more")
 
 
-def test_a_longer_answer_is_compressed_though_the_last_was_too_short(handler: HandlerUnderTest) -> None:
+def test_longer_response_is_compressed_after_a_short_one(handler: HandlerUnderTest) -> None:
     async def answers() -> list[HttpReply]:
         path = f"{RECENT}?limit=1&side=SHORT"
         found = [await handler.enter(path, accept_encoding="gzip")]

@@ -45,7 +45,7 @@ def decoded(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("stream", SERIALIZERS)
-def test_a_row_is_told_alike_by_the_stream_and_by_the_serializer(stream: str) -> None:
+def test_row_is_equal_in_stream_and_serializer(stream: str) -> None:
     WhaleWatch.objects.create(wallet_address=WALLET, alias="Fund")
     stored(
         transaction(price="123456789.12345678", block_timestamp="2026-01-10T10:30:00.123456Z", fee="-0.00000001"),
@@ -61,18 +61,18 @@ def test_a_row_is_told_alike_by_the_stream_and_by_the_serializer(stream: str) ->
     rows = [row_reader(stream).row(values) for values in row_reader(stream).select(facts)]
     assert len(rows) >= 2
     for row, fact in zip(rows, facts, strict=True):
-        told = decoded(row)
-        assert told == decoded(SERIALIZERS[stream](fact).data)
-        assert list(told) == SERIALIZERS[stream].Meta.fields
+        answer = decoded(row)
+        assert answer == decoded(SERIALIZERS[stream](fact).data)
+        assert list(answer) == SERIALIZERS[stream].Meta.fields
 
 
-def test_a_position_is_told_alike_by_its_list_and_by_the_serializer() -> None:
+def test_position_is_equal_in_list_and_serializer() -> None:
     stored(position_summary(positions=[position(), position(side="SHORT", leverage=None, margin="-1", size=0)]))
     positions = Position.objects.order_by("coin", "user_address", "side")
     assert get("/positions")["positions"] == decoded(PositionSerializer(positions, many=True).data)
 
 
-def test_what_has_no_form_on_the_wire_is_a_mistake_and_not_a_text() -> None:
+def test_value_without_wire_form_raises_error() -> None:
     with pytest.raises(TypeError, match="object has no form"):
         envelope.success_body(object())
     assert decoded({"value": Decimal("1.50")}) == {"value": "1.50"}

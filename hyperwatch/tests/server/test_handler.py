@@ -33,7 +33,7 @@ def connections(database: Database) -> int:
     return int(database.value(query))
 
 
-def test_a_crowd_of_requests_is_answered_by_so_many_connections(web_server: Start, fresh_database: Database) -> None:
+def test_concurrent_requests_use_bounded_connections(web_server: Start, fresh_database: Database) -> None:
     web = web_server(HTTP_WORKER_THREADS=str(THREADS))
     with ThreadPoolExecutor(40) as crowd:
         paths = (f"/api/v1/liquidations?page_size={number % 100 + 1}" for number in range(400))
@@ -58,13 +58,11 @@ def no_connection_left(database: Database) -> Iterator[None]:
         yield
 
 
-def test_where_postgresql_has_no_connection_left_it_is_a_503_and_recovers(
-    web_server: Start, fresh_database: Database
-) -> None:
+def test_exhausted_postgres_returns_503_and_recovers(web_server: Start, fresh_database: Database) -> None:
     web = web_server(HTTP_WORKER_THREADS=str(THREADS))
     with no_connection_left(fresh_database):
-        status, told = ask(web)
-        assert (status, told["code"], told["error"]) == (
+        status, returned = ask(web)
+        assert (status, returned["code"], returned["error"]) == (
             503,
             503,
             "the database does not answer; try again in a moment",
@@ -72,7 +70,7 @@ def test_where_postgresql_has_no_connection_left_it_is_a_503_and_recovers(
     assert ask(web)[0] == 200
 
 
-def test_a_connection_that_was_cut_off_costs_one_answer_at_most(web_server: Start, fresh_database: Database) -> None:
+def test_terminated_connection_costs_at_most_one_response(web_server: Start, fresh_database: Database) -> None:
     web = web_server(HTTP_WORKER_THREADS="1")
     assert ask(web)[0] == 200
     fresh_database.query(

@@ -1,4 +1,4 @@
-"""What a stranger may send over HTTP, byte by byte, and what is answered where it is too much or does not come."""
+"""Limits of HTTP requests, byte by byte, and the responses beyond them."""
 
 import socket
 import time
@@ -55,7 +55,7 @@ def whale(size: int) -> bytes:
 
 CHUNKED = request(POST, "Content-Type: application/json", "Transfer-Encoding: chunked")
 
-# What is sent, and the status of what is said to it. Just what may be comes as far as the API, which asks for a key.
+# The bytes, and the status of the response. A request at the limit reaches the API, which demands a key.
 CASES = {
     "a body of all that may be": (request(POST, f"Content-Length: {BODY}", body=whale(BODY)), 401),
     "a body that says it is longer": (request(POST, f"Content-Length: {BODY + 1}"), 413),
@@ -85,7 +85,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("sent", "status"), CASES.values(), ids=list(CASES))
-def test_too_much_is_refused_in_the_envelope_and_just_enough_is_not(web: AppProcess, sent: bytes, status: int) -> None:
+def test_oversized_request_is_rejected_and_limit_is_accepted(web: AppProcess, sent: bytes, status: int) -> None:
     with raw(web) as stranger:
         stranger.send(sent)
         answer = stranger.answer()
@@ -95,7 +95,7 @@ def test_too_much_is_refused_in_the_envelope_and_just_enough_is_not(web: AppProc
 
 
 @pytest.mark.parametrize(("origins", "told"), [("*", "*"), ("https://a.example", None)])
-def test_a_page_of_another_origin_reads_why_where_any_may(web_server: Start, origins: str, told: str | None) -> None:
+def test_rejection_is_readable_from_any_allowed_origin(web_server: Start, origins: str, told: str | None) -> None:
     web = web_server(CORS_ALLOWED_ORIGINS=origins, HTTP_MAX_BODY_BYTES=str(BODY))
     with raw(web) as stranger:
         stranger.send(request(POST, f"Content-Length: {BODY + 1}", "Origin: https://b.example"))
@@ -103,7 +103,7 @@ def test_a_page_of_another_origin_reads_why_where_any_may(web_server: Start, ori
         assert (answer.status, answer.headers.get("access-control-allow-origin")) == (413, told)
 
 
-def test_who_is_refused_while_it_sends_reads_why_and_is_not_reset(web: AppProcess) -> None:
+def test_rejection_while_sending_is_readable_without_reset(web: AppProcess) -> None:
     with raw(web) as stranger:
         stranger.socket.sendall(CHUNKED + chunk(b" " * 10_000) * 200)
         assert stranger.answer().status == 413
@@ -116,7 +116,7 @@ def test_who_is_refused_while_it_sends_reads_why_and_is_not_reset(web: AppProces
     [request(GET)[:20], request(GET)[:-2], request(POST, "Content-Length: 100", body=b"{"), CHUNKED + chunk(b"{")],
     ids=["a line", "a head", "a body", "chunks"],
 )
-def test_half_a_request_is_a_408_even_if_a_byte_comes_now_and_then(web: AppProcess, half: bytes) -> None:
+def test_slow_partial_request_returns_408(web: AppProcess, half: bytes) -> None:
     with raw(web) as stranger:
         stranger.socket.settimeout(0.1)
         stranger.send(half[:-1])
@@ -138,7 +138,7 @@ def test_a_connection_without_a_request_is_closed(web: AppProcess, before: bytes
         assert stranger.ended()
 
 
-def test_a_request_that_takes_its_time_to_be_answered_is_no_half_one(web: AppProcess) -> None:
+def test_slow_response_is_no_partial_request(web: AppProcess) -> None:
     with raw(web) as stranger:
         stranger.send(request(GET) + request(GET) + request(GET)[:20])
         assert [stranger.answer().status for _ in range(2)] == [200, 200]
@@ -147,7 +147,7 @@ def test_a_request_that_takes_its_time_to_be_answered_is_no_half_one(web: AppPro
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux tells of it")
-def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(web: AppProcess) -> None:
+def test_client_that_reads_nothing_is_disconnected(web: AppProcess) -> None:
     wait_until(lambda: len(sockets_of(web)) == 1, "all others to be gone")
     with raw(web) as stranger:
         stranger.send(request("GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1") * 20)
@@ -164,7 +164,7 @@ def is_of(fields: list[str], web: AppProcess) -> bool:
     return fields[1].endswith(f":{web.port:04X}") and fields[3] in ("01", "0A")
 
 
-def test_so_many_connections_come_from_one_address_and_websockets_are_counted_apart(web: AppProcess) -> None:
+def test_connections_are_limited_by_address_websockets_apart(web: AppProcess) -> None:
     with ExitStack() as stack:
         sockets = [stack.enter_context(client(web.ws_url)) for _ in range(7)]
         wait_until(lambda: metric(web, "hyperwatch_websocket_connections") == 7, "the sockets")

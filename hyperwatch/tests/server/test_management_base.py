@@ -79,10 +79,10 @@ def start_manage(*command: str, url: str, **given: str) -> subprocess.CompletedP
     ],
     ids=" ".join,
 )
-def test_without_a_database_a_command_says_in_one_line_what_to_do(command: tuple[str, ...], run_manage: Manage) -> None:
-    told = run_manage(*command, url=f"postgresql://user:hunter2@127.0.0.1:{free_port()}/hyperwatch")
-    assert (told.code, told.stdout) == (1, "")
-    (line,) = told.stderr.strip().splitlines()
+def test_command_without_database_says_what_to_do(command: tuple[str, ...], run_manage: Manage) -> None:
+    answer = run_manage(*command, url=f"postgresql://user:hunter2@127.0.0.1:{free_port()}/hyperwatch")
+    assert (answer.code, answer.stdout) == (1, "")
+    (line,) = answer.stderr.strip().splitlines()
     assert "set DATABASE_URL, or start `make run`" in line
     assert "Connection refused" in line
     assert "hunter2" not in line
@@ -121,24 +121,24 @@ def test_process_on_empty_database_names_init_db(
     check_names_init_db(ended.stderr)
 
 
-def test_serve_starts_without_a_database_and_says_that_it_is_away(web_server: Start) -> None:
+def test_serve_without_database_starts_and_reports_it(web_server: Start) -> None:
     server = web_server(DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/hyperwatch")
     assert "The database cannot be reached: set DATABASE_URL" in server.output()
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "answer"),
     [
         (("consume", "--port=99999"), "--port: takes a whole number from 0 to 65535, not '99999'"),
         (("dead_letters", "list", "--limit=-1"), "--limit: takes a whole number from 1"),
     ],
 )
-def test_a_number_that_cannot_be_is_refused_with_those_that_can(
-    command: tuple[str, ...], told: str, run_manage: Manage
+def test_invalid_number_is_rejected_with_allowed_range(
+    command: tuple[str, ...], answer: str, run_manage: Manage
 ) -> None:
     refused = run_manage(*command, url="")
     assert refused.code == 2
-    assert told in refused.stderr
+    assert answer in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
@@ -151,7 +151,7 @@ def test_a_number_that_cannot_be_is_refused_with_those_that_can(
         ("consume", ["Kafka", "database", "`init_db`", "CONSUMER_STATUS_PORT", "0 for none"]),
     ],
 )
-def test_a_commands_help_says_what_it_needs_and_what_comes_of_it(command: str, words: list[str]) -> None:
+def test_command_help_names_requirements_and_effects(command: str, words: list[str]) -> None:
     text = " ".join(
         load_command_class(get_commands()[command], command).create_parser("", command).format_help().split()
     )

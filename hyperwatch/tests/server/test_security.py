@@ -1,4 +1,4 @@
-"""What is told to browsers in every answer, and what stands between a stranger and an installation in production."""
+"""Security headers of every response, and the settings of an installation in production."""
 
 import os
 import re
@@ -39,19 +39,19 @@ def production(folder: Path, **more: str) -> dict[str, str]:
 
 def checked(env: dict[str, str]) -> tuple[int, str]:
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
-    told = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
-    return told.returncode, told.stdout + told.stderr
+    returned = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    return returned.returncode, returned.stdout + returned.stderr
 
 
-def test_in_production_django_has_nothing_to_warn_of_behind_a_proxy_with_tls(tmp_path: Path) -> None:
-    code, told = checked(production(tmp_path, BEHIND_TLS_PROXY="true", NUM_PROXIES="1"))
-    assert (code, "no issues" in told) == (0, True), told
+def test_production_behind_tls_proxy_has_no_deploy_warning(tmp_path: Path) -> None:
+    code, returned = checked(production(tmp_path, BEHIND_TLS_PROXY="true", NUM_PROXIES="1"))
+    assert (code, "no issues" in returned) == (0, True), returned
 
 
-def test_in_production_without_tls_one_line_says_what_that_means(tmp_path: Path) -> None:
-    code, told = checked(production(tmp_path))
-    assert (code, re.findall(r"\((\S+\.\S+)\)", told)) == (0, ["hyperwatch.I001"]), told
-    assert "can be read on the way" in told
+def test_production_without_tls_has_one_deploy_notice(tmp_path: Path) -> None:
+    code, returned = checked(production(tmp_path))
+    assert (code, re.findall(r"\((\S+\.\S+)\)", returned)) == (0, ["hyperwatch.I001"]), returned
+    assert "can be read on the way" in returned
 
 
 def fetch(web: AppProcess, path: str, **headers: str) -> tuple[int, Message]:
@@ -70,7 +70,7 @@ class Unmoved(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def test_behind_a_proxy_with_tls_there_is_no_other_way_in(web_server: Start) -> None:
+def test_plain_http_behind_tls_proxy_is_redirected(web_server: Start) -> None:
     web = web_server(BEHIND_TLS_PROXY="true", NUM_PROXIES="1")
     status, headers = fetch(web, "/api/v1/coins?limit=1")
     assert (status, headers["Location"]) == (301, f"https://127.0.0.1:{web.port}/api/v1/coins?limit=1")
@@ -78,15 +78,15 @@ def test_behind_a_proxy_with_tls_there_is_no_other_way_in(web_server: Start) -> 
     status, headers = fetch(web, "/api/v1/coins", **by_tls)
     assert (status, headers["Strict-Transport-Security"]) == (200, "max-age=31536000")
     assert "; Secure" in fetch(web, "/admin/login/", **by_tls)[1]["Set-Cookie"]
-    # What is kept for those who come by TLS is for nobody else.
+    # A response cached for TLS is not served over plain HTTP.
     kept = "/api/v1/liquidations/recent?limit=2"
     assert [fetch(web, kept, **by_tls)[0] for _ in range(3)] == [200, 200, 200]
     assert fetch(web, kept)[0] == 301
-    # Whoever asks for these comes past the proxy.
+    # Health checks do not pass the proxy.
     assert [fetch(web, path)[0] for path in ("/health", "/health/ready", "/metrics")] == [200, 200, 200]
 
 
-def test_where_no_proxy_is_told_of_nobody_is_believed_to_come_by_tls() -> None:
+def test_forwarded_proto_without_proxy_is_ignored() -> None:
     page = Client().get("/docs/ws", headers={"X-Forwarded-Proto": "https"}).content.decode()
     assert "ws://testserver/ws" in page
     assert "wss://" not in page
@@ -135,8 +135,8 @@ def test_what_a_middleware_refuses_tells_them_too(settings: Settings) -> None:
     assert (answer.status_code, answer["X-Content-Type-Options"]) == (400, "nosniff")
 
 
-def test_pages_of_other_origins_read_the_api_where_the_settings_name_them(web_server: Start) -> None:
+def test_cors_allows_origins_of_the_settings(web_server: Start) -> None:
     web = web_server(CORS_ALLOWED_ORIGINS="https://a.example")
-    told = [fetch(web, "/api/v1/coins", Origin=f"https://{name}.example")[1] for name in "ab"]
-    assert [headers["Access-Control-Allow-Origin"] for headers in told] == ["https://a.example", None]
-    assert [headers["Access-Control-Allow-Credentials"] for headers in told] == [None, None]
+    returned = [fetch(web, "/api/v1/coins", Origin=f"https://{name}.example")[1] for name in "ab"]
+    assert [headers["Access-Control-Allow-Origin"] for headers in returned] == ["https://a.example", None]
+    assert [headers["Access-Control-Allow-Credentials"] for headers in returned] == [None, None]

@@ -3,11 +3,10 @@
 import pytest
 from django.conf import settings as django_settings
 
-from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Start
-from realtime.kafka.admin import existing_topics, topics
 
 
 def test_the_shell_lends_no_service_to_the_settings() -> None:
@@ -35,16 +34,7 @@ def test_redis_comes_back_from_each_fault(redis_server: RedisServer) -> None:
     assert redis_server.is_ready()
 
 
-@pytest.mark.kafka
-def test_kafka_keeps_its_topics_through_a_crash(apache_kafka: KafkaBroker) -> None:
-    names = {topic.name for topic in topics()}
-    assert names <= existing_topics()
-    apache_kafka.kill()
-    apache_kafka.ensure_running()
-    assert names <= existing_topics(timeout=20)
-
-
-def test_a_web_server_and_a_consumer_answer_and_end_in_order(
+def test_web_server_and_consumer_start_and_stop_cleanly(
     web_server: Start, consumer_process: Start, mock_kafka: MockKafka
 ) -> None:
     for process in (web_server(), consumer_process(**mock_kafka.env)):

@@ -5,13 +5,10 @@ import subprocess
 from typing import Any
 
 import pytest
-from django.test import Client
-from pytest_django.fixtures import Settings
 
 from hyperwatch.tests.services.environment import ROOT, program
 from realtime.tests.builders import WALLET
 
-BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 RUNNER = ROOT / "hyperwatch/tests/server/start_page.js"
 SCRIPT = ROOT / "hyperwatch/static/hyperwatch/start.js"
 
@@ -29,13 +26,13 @@ def shown(*live: dict[str, Any], recent: list[dict[str, Any]] | None = None, **a
     answered = {"ok": True, "json": {"data": {"liquidations": recent or []}}, **answer}
     command = [program("node"), str(RUNNER), str(SCRIPT), json.dumps(frames), json.dumps(answered)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    told: dict[str, Any] = json.loads(ran.stdout)
-    return told
+    returned: dict[str, Any] = json.loads(ran.stdout)
+    return returned
 
 
 @pytest.mark.node
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "returned"),
     [
         ("0.00500000", "0.00"),
         ("0.01500000", "0.02"),
@@ -46,12 +43,12 @@ def shown(*live: dict[str, Any], recent: list[dict[str, Any]] | None = None, **a
         ("9007199254740993.12500000", "9,007,199,254,740,993.12"),
     ],
 )
-def test_amounts_are_rounded_half_even_and_never_cut(value: str, told: str) -> None:
-    assert shown(liquidation(1, value=value))["rows"][0][3] == told
+def test_amounts_are_rounded_half_even_and_never_cut(value: str, returned: str) -> None:
+    assert shown(liquidation(1, value=value))["rows"][0][3] == returned
 
 
 @pytest.mark.node
-def test_the_newest_by_its_own_time_stands_first_and_ties_go_by_seq() -> None:
+def test_start_page_sorts_by_time_then_seq() -> None:
     late = liquidation(9, "2026-01-10T10:29:59Z")
     recent = [liquidation(7, "2026-01-10T10:30:00.500000Z"), liquidation(6), liquidation(5)]
     rows = shown(late, liquidation(8), recent=recent)["rows"]
@@ -62,22 +59,12 @@ def test_the_newest_by_its_own_time_stands_first_and_ties_go_by_seq() -> None:
 
 
 @pytest.mark.node
-def test_what_the_api_refuses_is_told_in_its_own_words() -> None:
-    told = shown(ok=False, json={"error": "slow down"})
-    assert told["state"] == "slow down"
-    assert "none" not in told
+def test_start_page_shows_error_of_the_api() -> None:
+    returned = shown(ok=False, json={"error": "slow down"})
+    assert returned["state"] == "slow down"
+    assert "none" not in returned
 
 
 @pytest.mark.node
-def test_that_there_is_none_is_said_once_it_is_known() -> None:
+def test_start_page_says_none_once_loaded() -> None:
     assert shown()["none"] == "None yet."
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("is_open", [True, False])
-def test_where_reading_needs_a_key_the_page_says_so_and_asks_for_nothing(settings: Settings, is_open: bool) -> None:
-    settings.ALLOW_ANONYMOUS_READS = is_open
-    text = Client().get("/", headers=BROWSER).content.decode()
-    assert ("Reading needs a key here" in text) is not is_open
-    assert ("start.js" in text) is is_open
-    assert ("by their own time" in text) is is_open

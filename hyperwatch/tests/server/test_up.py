@@ -29,7 +29,7 @@ from hyperwatch.tests.services.waiting import wait_until
 NOTHING_CONFIGURED = {"DATABASE_URL": "", "REDIS_URL": "", "KAFKA_BOOTSTRAP_SERVERS": "", "ADMIN_PASSWORD": ""}
 
 
-def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+def test_secret_is_created_once_and_private(tmp_path: Path) -> None:
     file = tmp_path / "var" / "secret"
     assert read_or_create(file, lambda: "first") == "first"
     assert read_or_create(file, lambda: "second") == "first"
@@ -58,14 +58,14 @@ def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> 
     assert "This one failed" in caplog.text
 
 
-def test_a_part_that_is_told_to_stop_has_not_failed() -> None:
+def test_part_stopped_on_request_has_not_failed() -> None:
     parts = WorkerThreads(on_failure=lambda: pytest.fail("nothing failed"))
     parts.start("This one", waits)
     parts.end()
     assert parts.failed is None
 
 
-def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
+def test_occupied_port_is_reported_with_advice() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(daphne.CannotListenError, match=rf"Port {port} is taken.*PORT={port + 1}"):
@@ -73,7 +73,7 @@ def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
     daphne.ensure_bindable("127.0.0.1", port)
 
 
-def test_an_address_of_another_machine_is_told_by_the_settings_name() -> None:
+def test_foreign_address_is_reported_by_setting_name() -> None:
     with pytest.raises(daphne.CannotListenError, match=r"SERVER_HOST=192\.0\.2\.1"):
         daphne.ensure_bindable("192.0.2.1", 8080)
 
@@ -95,7 +95,7 @@ def up(var: Path, tmp_path: Path) -> Iterator[AppProcess]:
 
 
 def open_connections(port: int) -> list[object]:
-    """One of each kind that could keep a server from ending: fresh, kept alive, a WebSocket."""
+    """One connection of each kind that could delay a shutdown: fresh, idle keep-alive, WebSocket."""
     fresh = socket.create_connection(("127.0.0.1", port))
     alive = http.client.HTTPConnection("127.0.0.1", port)
     alive.request("GET", "/health")
@@ -119,9 +119,7 @@ def head(up: AppProcess) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_starts_with_data_ends_at_once_and_goes_on_where_it_was(
-    up: AppProcess, var: Path, number: signal.Signals
-) -> None:
+def test_up_starts_with_data_stops_and_resumes(up: AppProcess, var: Path, number: signal.Signals) -> None:
     up.start()
     wait_until(lambda: head(up) > 0, "the demo market's first facts")
     opened = open_connections(up.port)
@@ -155,9 +153,7 @@ def in_a_second_shell(var: Path, *arguments: str, **env: str) -> subprocess.Comp
     return subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=60)
 
 
-def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
-    fresh_database: Database, var: Path, tmp_path: Path
-) -> None:
+def test_second_shell_finds_database_of_first(fresh_database: Database, var: Path, tmp_path: Path) -> None:
     fresh_database.query(
         "INSERT INTO dead_letters (topic, partition, \"offset\", reason, error) VALUES ('t', 0, 7, 'NOT_JSON', 'e')"
     )
@@ -178,7 +174,7 @@ def test_a_second_shell_finds_the_database_that_only_the_first_was_given(
     assert in_a_second_shell(var).returncode == 1
 
 
-def test_every_address_is_told_while_it_lasts_to_the_same_user_alone(tmp_path: Path) -> None:
+def test_published_address_is_private_and_temporary(tmp_path: Path) -> None:
     for file, found in (
         (runtime_files.database_file(tmp_path), runtime_files.database_url),
         (runtime_files.redis_file(tmp_path), runtime_files.redis_url),

@@ -1,4 +1,4 @@
-"""Invalid settings stop every command at its start: all at once, each by name."""
+"""Invalid settings are rejected at its start: all at once, each by name."""
 
 import os
 import re
@@ -52,7 +52,7 @@ def test_process_with_invalid_settings_reports_only_them(command: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "answer"),
     [
         ("DATABASE_URL", "localhost:5432/hyperwatch", "another scheme"),
         ("DATABASE_URL", "postgresql://host:99999/hyperwatch", "port"),
@@ -98,11 +98,11 @@ def test_process_with_invalid_settings_reports_only_them(command: tuple[str, ...
         ("ENV_FILE", "/", "'/'"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+def test_what_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, answer: str) -> None:
     with pytest.raises(InvalidSettings) as refused:
         settings_with(monkeypatch, {name: value})
     assert set(refused.value.errors) == {name}
-    assert told in refused.value.errors[name]
+    assert answer in refused.value.errors[name]
     assert f"\n  {name} " in str(refused.value)
 
 
@@ -125,9 +125,7 @@ def test_what_can_be_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value:
     settings_with(monkeypatch, {name: value})
 
 
-def test_a_copied_example_is_refused_for_its_secret_and_says_what_makes_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copied_example_is_rejected_for_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = tmp_path / ".env"
     copied.write_text((ROOT / ".env.example").read_text())
     monkeypatch.delenv("SECRET_KEY")

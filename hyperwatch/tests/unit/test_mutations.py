@@ -1,4 +1,4 @@
-"""What `make mutate` takes out is there, and the README tells of it."""
+"""The code that `make mutate` removes exists, and the README lists it."""
 
 import ast
 from pathlib import Path
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.test)
-def test_a_guard_stands_where_it_is_said_to_and_its_test_is_there(guard: Guard) -> None:
+def test_mutation_code_and_test_exist(guard: Guard) -> None:
     text = (ROOT / guard.path).read_text()
     assert guard.taken_out_of(text) != text
     path, _, name = guard.test.partition("::")

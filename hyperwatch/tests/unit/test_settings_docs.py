@@ -46,11 +46,11 @@ def test_every_setting_stands_in_the_example_and_no_other() -> None:
     assert setting_names() == names_read() | ONLY_FOR_COMPOSE
 
 
-def test_the_defaults_of_the_example_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.+)$", EXAMPLE, re.MULTILINE))
-    told = {name: value for name, value in told.items() if name not in NO_DEFAULT}
-    assert len(told) > 20
-    assert settings_with(monkeypatch, told) == settings_with(monkeypatch, {})
+def test_example_defaults_equal_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.+)$", EXAMPLE, re.MULTILINE))
+    answer = {name: value for name, value in answer.items() if name not in NO_DEFAULT}
+    assert len(answer) > 20
+    assert settings_with(monkeypatch, answer) == settings_with(monkeypatch, {})
 
 
 @pytest.mark.parametrize("service", ["init", "web", "consumer", "simulate", "prune"])
@@ -59,7 +59,7 @@ def test_compose_hands_every_setting_to_our_services(service: str) -> None:
     assert set(handed) == names_read() - NOT_IN_A_CONTAINER
 
 
-def test_compose_takes_nothing_that_the_example_does_not_tell_of() -> None:
+def test_compose_uses_only_documented_variables() -> None:
     assert set(re.findall(r"\$\{([A-Z_]+)", COMPOSE)) <= setting_names()
 
 
@@ -72,7 +72,7 @@ def test_the_tests_kafka_is_that_of_compose() -> None:
     assert yaml.safe_load(COMPOSE)["services"]["kafka"]["image"] == f"apache/kafka:{apache_kafka.VERSION}"
 
 
-def test_benchmarks_measure_on_a_postgresql_that_is_set_as_that_of_compose() -> None:
+def test_bench_postgres_options_equal_compose() -> None:
     command = yaml.safe_load(COMPOSE)["services"]["postgres"]["command"]
     assert command == ["postgres", *(word for item in COMPOSE_OPTIONS.items() for word in ("-c", "=".join(item)))]
 

@@ -1,4 +1,4 @@
-"""The liquidations and their map as rest.md tells them."""
+"""The liquidations and their map as rest.md documents them."""
 
 from datetime import datetime, timedelta
 
@@ -41,7 +41,7 @@ def test_a_liquidation_goes_out_as_it_was_stored() -> None:
     ]
 
 
-def test_the_newest_by_its_own_time_comes_first_and_ties_by_seq() -> None:
+def test_recent_liquidations_sort_by_time_then_seq() -> None:
     late, early = "2026-01-10T11:00:00Z", "2026-01-10T09:00:00Z"
     stored(liquidation(block_timestamp=late), liquidation(block_timestamp=early))
     stored(*(liquidation(raw_data={"tid": tid}) for tid in (7, 8)))
@@ -57,7 +57,7 @@ def test_recent_gives_twenty_where_no_limit_is_given() -> None:
     assert data["epoch"] == get("/liquidations")["epoch"]
 
 
-def test_statistics_are_exact_beyond_what_a_float_or_28_digits_hold() -> None:
+def test_statistics_are_exact_beyond_float_and_28_digits() -> None:
     most = "9999999999999999999999.99999999"
     stored(
         *(liquidation(liquidation_value_usd=most, raw_data={"tid": tid}) for tid in range(3)),
@@ -105,11 +105,11 @@ def test_a_map_has_its_age_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None
     }
 
 
-def test_a_map_from_a_clock_ahead_of_ours_is_new() -> None:
+def test_map_from_a_fast_clock_is_fresh() -> None:
     assert clock.age_seconds(NOW + timedelta(minutes=1), NOW) == 0
 
 
-def test_a_coin_never_seen_and_a_time_before_the_first_have_no_map() -> None:
+def test_unknown_coin_or_early_time_has_no_map() -> None:
     stored(liquidation_map(coin="BTC"))
     assert ask("/liquidation-map?coin=NEVER", 404)["error"] == "there is no map of this coin at that time"
     ask("/liquidation-map?coin=BTC&timestamp=2026-01-10T10:29:59Z", 404)

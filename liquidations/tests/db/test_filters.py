@@ -72,7 +72,7 @@ def test_each_filter_finds_what_it_says() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_map_is_the_newest_at_that_time_within_those_prices() -> None:
+def test_map_is_latest_at_time_within_prices() -> None:
     levels = [level(price) for price in ("43", "41", "42")]
     stored(*(liquidation_map(timestamp=time, levels=levels) for time in (NINE, TEN)))
     check(MAPS, lambda data: [data["timestamp"], *(float(found["price"]) for found in data["price_levels"])])
@@ -107,8 +107,8 @@ def test_a_value_that_cannot_be_is_refused_by_name() -> None:
 
 @pytest.mark.django_db
 def test_a_window_that_ends_before_it_starts_is_refused() -> None:
-    told = ask(f"/liquidations?start_time={TEN}&end_time={NINE}", 400)
-    assert told["error"] == "start_time must not be after end_time"
+    answer = ask(f"/liquidations?start_time={TEN}&end_time={NINE}", 400)
+    assert answer["error"] == "start_time must not be after end_time"
 
 
 @pytest.mark.django_db
@@ -117,15 +117,15 @@ def test_a_map_without_a_coin_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_a_parameter_given_twice_is_refused_and_an_empty_one_ignored() -> None:
+def test_repeated_parameter_is_rejected_and_empty_ignored() -> None:
     assert ask("/liquidations?coin=BTC&coin=ETH", 400)["error"] == "coin is given more than once"
     assert get("/liquidations?side=")["items"] == []
 
 
 @pytest.mark.django_db
-def test_a_least_value_above_the_most_is_refused_and_names_both() -> None:
-    told = ask("/liquidations?min_value_usd=10.5&max_value_usd=9.75", 400)
-    assert told["error"] == "min_value_usd must not be above max_value_usd"
+def test_minimum_above_maximum_is_rejected_naming_both() -> None:
+    answer = ask("/liquidations?min_value_usd=10.5&max_value_usd=9.75", 400)
+    assert answer["error"] == "min_value_usd must not be above max_value_usd"
     assert get("/liquidations?min_value_usd=0&max_value_usd=0")["items"] == []
 
 

@@ -1,26 +1,20 @@
 """When two messages tell of one liquidation, on one topic or on both, and what maps come to."""
 
 import json
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from liquidations.models import Liquidation
 from realtime.ingest.decoder import decode_batch
 from realtime.kafka.consumer import KafkaMessage
 from realtime.tests.builders import (
-    HASH,
     NOW,
     OTHER_WALLET,
-    WALLET,
     level,
     liquidation,
     liquidation_map,
-    stored,
     transaction,
 )
-from transactions.models import Transaction
 
 ZERO = "0x" + "0" * 64
 
@@ -57,8 +51,8 @@ def test_what_makes_it_another_liquidation(field: str, raw: Any, counting: set[s
 
 
 def on_the_other_topic(**fields: Any) -> KafkaMessage:
-    told = {"tx_type": "LIQUIDATION", "liquidator_address": OTHER_WALLET, "liquidation_value_usd": "22500.25"}
-    return transaction(**{**told, **fields})
+    answer = {"tx_type": "LIQUIDATION", "liquidator_address": OTHER_WALLET, "liquidation_value_usd": "22500.25"}
+    return transaction(**{**answer, **fields})
 
 
 @pytest.mark.parametrize("raw", [{"tid": 1}, None])
@@ -73,14 +67,14 @@ def test_a_transaction_of_another_type_is_no_liquidation() -> None:
     assert rows(transaction(), transaction(tx_type="TRANSFER", raw_data=None)) == []
 
 
-def test_size_and_price_stand_for_the_longer_names_which_come_first() -> None:
+def test_longer_field_names_precede_size_and_price() -> None:
     short = {"liquidated_size": ..., "liquidation_price": ..., "size": 0.5, "price": "45000.5"}
     assert rows(liquidation(**short)) == rows(liquidation())
     assert rows(liquidation(size="9", price="9")) == rows(liquidation())
 
 
 @pytest.mark.parametrize("missing", [None, ...])
-def test_what_may_be_missing_is_null_and_the_value_is_size_times_price(missing: Any) -> None:
+def test_missing_fields_are_null_and_value_is_computed(missing: Any) -> None:
     optional = ("block_number", "leverage", "margin", "liquidator_address", "raw_data", "liquidation_value_usd")
     (row,) = rows(liquidation(**dict.fromkeys(optional, missing)))
     assert {getattr(row, name) for name in optional[:-1]} == {None}
@@ -98,7 +92,7 @@ def test_what_may_be_missing_is_null_and_the_value_is_size_times_price(missing: 
         ("123456789.12345678", "98765.4321", "12193263123456.78912237"),
     ],
 )
-def test_a_value_that_is_not_told_is_rounded_half_to_even(size: str, price: str, value: str) -> None:
+def test_missing_value_is_rounded_half_even(size: str, price: str, value: str) -> None:
     (row,) = rows(liquidation(liquidated_size=size, liquidation_price=price, liquidation_value_usd=None))
     assert row.liquidation_value_usd == value
 
@@ -107,27 +101,10 @@ def test_a_value_of_zero_is_a_value() -> None:
     assert rows(liquidation(liquidation_value_usd="0"))[0].liquidation_value_usd == "0.00000000"
 
 
-def test_the_levels_of_a_map_ascend_by_price_whatever_they_were_written_like() -> None:
+def test_map_levels_are_sorted_by_price() -> None:
     (row,) = rows(liquidation_map(levels=[level("1e5"), level(9000), level("44000.5")]), stream="liquidation_map")
     assert [one["price"] for one in json.loads(bytes(row.price_levels))] == [
         "9000.00000000",
         "44000.50000000",
         "100000.00000000",
     ]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_liquidation_on_both_topics_is_stored_once_and_every_digit_of_it() -> None:
-    exact = {
-        "size": "123456789.12345678",
-        "price": "0.00000001",
-        "liquidation_value_usd": ...,
-        "tx_hash": HASH.upper().replace("X", "x"),
-    }
-    stored(on_the_other_topic(**exact))
-    stored(liquidation(liquidated_size="123456789.12345678", liquidation_price=1e-8))
-    row = Liquidation.objects.get()
-    assert (row.liquidated_size, row.liquidation_price) == (Decimal("123456789.12345678"), Decimal("1e-8"))
-    assert (row.liquidation_value_usd, row.tx_hash, row.user_address) == (Decimal("1.23456789"), HASH, WALLET)
-    assert row.raw_data == {"tid": 1, "dir": "Open Long"}
-    assert Transaction.objects.get().tx_type == "LIQUIDATION"

@@ -1,4 +1,4 @@
-"""The ratios as rest.md tells them."""
+"""The ratios as rest.md documents them."""
 
 import random
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INTERVALS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": 86_400}
 
 
-def test_current_is_the_newest_of_each_coin_by_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_current_ratio_is_latest_of_each_coin(monkeypatch: pytest.MonkeyPatch) -> None:
     stored(ratio(), ratio(coin="ETH"))
     stored(ratio(timestamp="2026-01-10T10:00:00Z", long_ratio=0.9, short_ratio=0.1))
     moment = datetime.fromisoformat(TIME) + timedelta(minutes=5)
@@ -31,7 +31,7 @@ def test_current_is_the_newest_of_each_coin_by_its_own_time(monkeypatch: pytest.
     data = get("/long-short-ratios/current")
     assert [(row["coin"], row["age_seconds"]) for row in data["ratios"]] == [("BTC", 300), ("ETH", 300)]
     assert data["head"] == 3
-    told = {
+    answer = {
         "seq": 1,
         "coin": "BTC",
         "timestamp": TIME,
@@ -44,10 +44,10 @@ def test_current_is_the_newest_of_each_coin_by_its_own_time(monkeypatch: pytest.
         "short_accounts": 6,
         "age_seconds": 300,
     }
-    assert data["ratios"][0] == told
+    assert data["ratios"][0] == answer
 
 
-def test_history_gives_the_newest_thousand_intervals_that_have_a_ratio() -> None:
+def test_history_returns_newest_thousand_nonempty_intervals() -> None:
     newest = datetime.fromisoformat(TIME)
     # With a gap between any two, so that only a count of those that are there comes to a thousand.
     stored(*(ratio(timestamp=(newest - timedelta(hours=3 * number)).isoformat()) for number in range(1_010)))
@@ -58,15 +58,15 @@ def test_history_gives_the_newest_thousand_intervals_that_have_a_ratio() -> None
     assert len(walk(f"{HISTORY}&start_time=2020-01-01")) == 1_010
 
 
-def test_history_is_looked_for_once_in_the_coins_own_index_whatever_lies_beside_it_in_the_table() -> None:
+def test_history_query_reads_only_the_coins_index() -> None:
     newest = datetime.fromisoformat(TIME)
     minutes = [(newest - timedelta(minutes=number)).isoformat() for number in range(200)]
     stored(*(ratio(coin=coin, timestamp=minute) for minute in minutes for coin in ("BTC", *"ABCDEFGHI")))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE long_short_ratios")
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as params:
             data = get(f"{HISTORY}&interval=1m&page=2&page_size=80")
-        (statement,) = [query["sql"] for query in asked if "RECURSIVE" in query["sql"]]
+        (statement,) = [query["sql"] for query in params if "RECURSIVE" in query["sql"]]
         with transaction.atomic():
             # As where a coin has more ratios than would be read for it.
             cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
@@ -82,7 +82,7 @@ def test_history_is_looked_for_once_in_the_coins_own_index_whatever_lies_beside_
     ("interval", "most_read"),
     [("1m", 10_000), ("1m", 40), ("5m", 10_000), ("5m", 1), ("15m", 10_000), ("1h", 10_000), ("1d", 10_000)],
 )
-def test_history_has_the_last_of_each_interval_however_many_there_are_and_however_long_the_gaps(
+def test_history_returns_last_ratio_of_each_interval(
     monkeypatch: pytest.MonkeyPatch, interval: str, most_read: int
 ) -> None:
     monkeypatch.setattr(models, "MOST_READ", most_read)
@@ -95,11 +95,11 @@ def test_history_has_the_last_of_each_interval_however_many_there_are_and_howeve
     length = timedelta(seconds=INTERVALS[interval])
     last = {(time - EPOCH) // length: time for time in times}
     expected = [last[number] for number in sorted(last, reverse=True)]
-    asked = f"{HISTORY}&interval={interval}"
-    assert moments(walk(asked)) == expected
-    assert get(asked)["pagination"]["total"] == len(expected)
+    params = f"{HISTORY}&interval={interval}"
+    assert moments(walk(params)) == expected
+    assert get(params)["pagination"]["total"] == len(expected)
     start, end = times[50], times[-20]
-    window = f"{asked}&start_time={start:%FT%TZ}&end_time={end:%FT%TZ}"
+    window = f"{params}&start_time={start:%FT%TZ}&end_time={end:%FT%TZ}"
     last = {(time - EPOCH) // length: time for time in times if start <= time < end}
     assert moments(get(f"{window}&page_size=100")["items"]) == sorted(last.values(), reverse=True)[:100]
 
@@ -108,7 +108,7 @@ def moments(rows: Sequence[Any]) -> list[datetime]:
     return [datetime.fromisoformat(row["timestamp"]) for row in rows]
 
 
-def test_history_walked_by_cursor_stays_with_what_was_there_when_it_began() -> None:
+def test_history_by_cursor_stays_at_its_snapshot() -> None:
     stored(*(ratio(timestamp=f"2026-01-10T{hour:02}:10:00Z") for hour in range(6)))
     first = get(f"{HISTORY}&page_size=2&cursor=")
     stored(*(ratio(timestamp=f"2026-01-10T{hour:02}:50:00Z") for hour in range(6)))
@@ -117,7 +117,7 @@ def test_history_walked_by_cursor_stays_with_what_was_there_when_it_began() -> N
     assert second["head"] == 6
 
 
-def test_current_goes_back_to_the_newest_that_the_head_takes_in() -> None:
+def test_current_ratio_falls_back_to_visible_head() -> None:
     stored(ratio(), ratio(timestamp="2026-01-10T11:00:00Z"))
     StreamHead.objects.filter(name="long_short_ratios").update(head=1)
     data = get("/long-short-ratios/current")

@@ -1,14 +1,12 @@
 """When two messages tell of one ratio, and how a pair becomes two numbers that make one."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from ratios.models import LongShortRatio
 from realtime.ingest.decoder import decode_batch
 from realtime.kafka.consumer import KafkaMessage
-from realtime.tests.builders import NOW, ratio, stored
+from realtime.tests.builders import NOW, ratio
 
 
 def pairs(*messages: KafkaMessage) -> list[tuple[str, str]]:
@@ -35,14 +33,5 @@ def test_coin_and_time_make_it_another() -> None:
         (5e-1, "50e-2", ("0.5000", "0.5000")),
     ],
 )
-def test_a_pair_is_rounded_half_to_even_and_makes_one(long: Any, short: Any, stored_as: tuple[str, str]) -> None:
+def test_ratio_pair_is_rounded_half_even_to_one(long: Any, short: Any, stored_as: tuple[str, str]) -> None:
     assert pairs(ratio(long_ratio=long, short_ratio=short)) == [stored_as]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_ratio_is_stored_exactly() -> None:
-    stored(ratio(long_ratio="0.33335", short_ratio="0.66665", total_position_value="123456789.12345678"))
-    row = LongShortRatio.objects.get()
-    assert (str(row.long_ratio), str(row.short_ratio)) == ("0.3334", "0.6666")
-    assert row.total_position_value == Decimal("123456789.12345678")
-    assert (row.long_accounts, row.short_accounts) == (3, 6)

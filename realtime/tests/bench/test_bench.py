@@ -65,9 +65,7 @@ def test_neighbours_of_a_crowd_miss_nothing(fresh_database: Database, redis_serv
     assert {"quiet", "coming", "there"} <= set(run["waited"])
 
 
-def test_who_never_reads_is_parted_from_and_the_others_miss_nothing(
-    fresh_database: Database, redis_server: RedisServer
-) -> None:
+def test_client_that_never_reads_is_disconnected_alone(fresh_database: Database, redis_server: RedisServer) -> None:
     report = bench("slow", **fresh_database.env, **redis_server.env)
     hub, stock = report["runs"]
     assert (hub["server"], stock["server"]) == ("hub", "stock")
@@ -139,7 +137,7 @@ def take(tape: ExpectedBytes, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
     return at, pings, rest
 
 
-def test_the_tape_takes_what_comes_whichever_way_it_is_cut() -> None:
+def test_expected_bytes_match_however_they_are_split() -> None:
     whole = FIRST + SECOND + THIRD
     for cut in range(len(whole)):
         tape = ExpectedBytes()
@@ -148,7 +146,7 @@ def test_the_tape_takes_what_comes_whichever_way_it_is_cut() -> None:
         assert bytes(tape.bytes) == whole
 
 
-def test_a_ping_between_two_frames_is_one_client_s_own() -> None:
+def test_ping_between_frames_belongs_to_one_client() -> None:
     whole = FIRST + PING + SECOND
     for cut in range(len(whole)):
         tape = ExpectedBytes()
@@ -183,7 +181,7 @@ def test_frames_are_read_as_they_were_written() -> None:
     assert [end for end, _ in frames(wire)][-1] == len(wire)
 
 
-def test_an_event_has_the_size_asked_for_and_is_the_same_again() -> None:
+def test_payload_has_requested_size_and_is_repeatable() -> None:
     for seq in (1, 99_999):
         event = EventPayloads(7, 600).event(seq)
         assert len(event.frame) == len(as_stock_does(EventPayloads(7, 600).stock(seq))) == 600
@@ -197,7 +195,7 @@ def test_a_frame_that_cannot_be_so_small_is_refused() -> None:
         EventPayloads(1, 100)
 
 
-def test_a_target_is_judged_by_the_ratio_of_the_medians() -> None:
+def test_target_is_judged_by_ratio_of_medians() -> None:
     found = ratio("group", "name", [10, 30, 20], [1, 2, 3], target=AtLeast(10))
     assert (found.value, found.target, found.is_reached) == (10, "≥ 10 x", True)
     assert ratio("group", "name", [10], [1], target=AtMost(9)).is_reached is False

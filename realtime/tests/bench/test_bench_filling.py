@@ -34,9 +34,7 @@ def fill(database: Database, *streams: str, size: int = SIZE, seed: int = SEED) 
     table_fill.fill(database.url, size, streams or RECIPES, seed, lambda text: None)
 
 
-def test_numbers_counters_and_the_newest_of_each_coin_are_right(
-    fresh_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_filled_seqs_counters_and_latest_are_correct(fresh_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_fill, "WORTH_DROPPING", 1_000)
     monkeypatch.setattr(table_fill, "CHUNK", 700)
     before = fresh_database.query(DEFINED), fresh_database.query(CONSTRAINTS)
@@ -68,7 +66,7 @@ def test_who_is_asked_for_is_there(fresh_database: Database) -> None:
     assert fills == 3
 
 
-def test_the_same_seed_gives_the_same_rows_and_what_is_there_stays(fresh_database: Database) -> None:
+def test_same_seed_fills_same_rows_and_keeps_existing(fresh_database: Database) -> None:
     rows = "SELECT md5(string_agg(l::text, '' ORDER BY id)) FROM (SELECT {} FROM liquidations) l".format(
         "id, event_key, tx_hash, block_timestamp, user_address, coin, side, liquidation_value_usd"
     )

@@ -25,7 +25,7 @@ def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, 
     assert left_in(fresh_database) == []
 
 
-def test_filled_databases_are_kept_and_what_is_stored_later_is_not(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_filled_databases_are_reused_without_later_rows(redis_server: RedisServer, tmp_path: Path) -> None:
     words = ("ingest", "--only", "worst", "--keep", str(tmp_path))
     tmp_path.chmod(0o711)
     given = {"DATABASE_URL": "", "KAFKA_LIBS": "/nowhere", **redis_server.env}

@@ -13,14 +13,14 @@ def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_s
     assert {(run["group"], run["question"]) for run in runs} == {(one.group, one.name) for one in QUERIES}
     assert len(runs) == 2 * len(QUERIES) == 2 * report["checks"]["questions"]
     assert {run["size"] for run in runs} == set(report["parameters"]["sizes"])
-    # Whatever is answered was read, and nobody is asked in vain but where it says so.
+    # Every response was read, and cache misses occur only where expected.
     assert all(run["read"] >= run["returned"] for run in runs)
     empty = {run["question"] for run in runs if not run["returned"]}
     assert {"nobody of that address", "nothing of that value"} <= empty
     assert left_in(fresh_database) == []
 
 
-def test_hot_answers_are_asked_for_while_the_stream_goes_on(
+def test_cached_endpoints_are_measured_while_stream_advances(
     fresh_database: Database, redis_server: RedisServer
 ) -> None:
     words = ("rest", "--only", "hot,filtered")

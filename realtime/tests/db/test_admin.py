@@ -91,7 +91,7 @@ def test_letters_are_sent_again_to_where_they_came_from(browser: Client, mock_ka
     assert [(one.topic, one.key, one.value) for one in came] == [("hyperliquid.transactions", b"0xabc", b"no json")]
 
 
-def test_without_kafka_the_operator_is_told_and_the_letter_waits(browser: Client) -> None:
+def test_resend_without_kafka_reports_and_keeps_letter(browser: Client) -> None:
     stored(message("hyperliquid.transactions", b"no json"))
     letter = DeadLetter.objects.get()
     answer = browser.post(LETTERS, {"action": "send_again", "_selected_action": [letter.pk]}, follow=True)

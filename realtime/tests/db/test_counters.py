@@ -52,18 +52,18 @@ def store_some(chance: random.Random, count: int) -> None:
 
 def random_query(chance: random.Random) -> dict[str, str]:
     times = sorted((random_time(chance), random_time(chance)))
-    asked = {"start_time": times[0].isoformat(), "end_time": times[1].isoformat(), "side": chance.choice(SIDES)}
-    asked["coin"] = ",".join(chance.sample([*COINS, "NEVER"], chance.randint(1, 3)))
-    return {name: value for name, value in asked.items() if chance.random() < 0.6}
+    requested = {"start_time": times[0].isoformat(), "end_time": times[1].isoformat(), "side": chance.choice(SIDES)}
+    requested["coin"] = ",".join(chance.sample([*COINS, "NEVER"], chance.randint(1, 3)))
+    return {name: value for name, value in requested.items() if chance.random() < 0.6}
 
 
-def rows(table: str, asked: dict[str, str]) -> list[tuple[Any, ...]]:
-    """The slow query: each row that is asked for, with its coin, side and value."""
+def rows(table: str, requested: dict[str, str]) -> list[tuple[Any, ...]]:
+    """The slow query: each matching row with its coin, side and value."""
     conditions = {
-        "block_timestamp >= %s": asked.get("start_time"),
-        "block_timestamp < %s": asked.get("end_time"),
-        "side = %s": asked.get("side"),
-        "coin = ANY(%s)": asked["coin"].split(",") if "coin" in asked else None,
+        "block_timestamp >= %s": requested.get("start_time"),
+        "block_timestamp < %s": requested.get("end_time"),
+        "side = %s": requested.get("side"),
+        "coin = ANY(%s)": requested["coin"].split(",") if "coin" in requested else None,
     }
     given = {text: value for text, value in conditions.items() if value is not None}
     value = "liquidation_value_usd" if table == "liquidations" else "0"
@@ -73,22 +73,22 @@ def rows(table: str, asked: dict[str, str]) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def path(place: str, asked: dict[str, str]) -> str:
-    return f"{place}?" + "&".join(f"{name}={value.replace('+', '%2B')}" for name, value in asked.items())
+def path(place: str, requested: dict[str, str]) -> str:
+    return f"{place}?" + "&".join(f"{name}={value.replace('+', '%2B')}" for name, value in requested.items())
 
 
-def assert_stats_are_the_rows(asked: dict[str, str]) -> None:
-    asked = {name: value for name, value in asked.items() if name != "side"}
-    told = get(path("/liquidations/stats", asked))
-    found = rows("liquidations", asked)
-    assert told["total_liquidations"] == len(found)
-    assert Decimal(told["total_liquidation_value_usd"]) == exact_sum([value for _, _, value in found])
+def assert_stats_are_the_rows(requested: dict[str, str]) -> None:
+    requested = {name: value for name, value in requested.items() if name != "side"}
+    answer = get(path("/liquidations/stats", requested))
+    found = rows("liquidations", requested)
+    assert answer["total_liquidations"] == len(found)
+    assert Decimal(answer["total_liquidation_value_usd"]) == exact_sum([value for _, _, value in found])
     for side in SIDES:
         of_side = [value for _, of, value in found if of == side]
-        assert told[f"{side.lower()}_liquidations"] == len(of_side)
-        assert Decimal(told[f"{side.lower()}_liquidation_value_usd"]) == exact_sum(of_side)
+        assert answer[f"{side.lower()}_liquidations"] == len(of_side)
+        assert Decimal(answer[f"{side.lower()}_liquidation_value_usd"]) == exact_sum(of_side)
     by_coin = {coin: [value for of, _, value in found if of == coin] for coin in {coin for coin, _, _ in found}}
-    assert told["by_coin"] == {
+    assert answer["by_coin"] == {
         coin: {"count": len(values), "value_usd": f"{exact_sum(values):.8f}"} for coin, values in by_coin.items()
     }
 
@@ -123,22 +123,22 @@ def test_values_have_eight_decimals_wherever_they_come_from(seconds: int) -> Non
     time = datetime(2026, 1, 10, 10, 0, 1, tzinfo=UTC)
     stored(liquidation(side="SHORT", liquidation_value_usd="5", block_timestamp=time.isoformat()))
     end = time + timedelta(seconds=seconds)
-    told = get(f"/liquidations/stats?start_time={time:%FT%TZ}&end_time={end:%FT%TZ}")
-    assert told["total_liquidation_value_usd"] == told["short_liquidation_value_usd"] == "5.00000000"
-    assert told["long_liquidation_value_usd"] == "0.00000000"
-    assert told["by_coin"] == {"BTC": {"count": 1, "value_usd": "5.00000000"}}
+    answer = get(f"/liquidations/stats?start_time={time:%FT%TZ}&end_time={end:%FT%TZ}")
+    assert answer["total_liquidation_value_usd"] == answer["short_liquidation_value_usd"] == "5.00000000"
+    assert answer["long_liquidation_value_usd"] == "0.00000000"
+    assert answer["by_coin"] == {"BTC": {"count": 1, "value_usd": "5.00000000"}}
 
 
 @pytest.mark.parametrize("path", ["/liquidations/stats", "/liquidations", "/transactions"])
-def test_a_window_may_reach_from_the_first_to_the_last_time_there_is(path: str) -> None:
+def test_window_accepts_first_and_last_time(path: str) -> None:
     stored(liquidation(), transaction())
     for first, last, found in (
         ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", 1),
         ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z", 0),
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:01Z", 0),
     ):
-        told = get(f"{path}?start_time={first}&end_time={last}")
-        assert (told["pagination"]["total"] if "pagination" in told else told["total_liquidations"]) == found
+        answer = get(f"{path}?start_time={first}&end_time={last}")
+        assert (answer["pagination"]["total"] if "pagination" in answer else answer["total_liquidations"]) == found
 
 
 def cut(begin: str, end: str) -> set[tuple[Any, ...]]:
@@ -150,7 +150,7 @@ def cut(begin: str, end: str) -> set[tuple[Any, ...]]:
     }
 
 
-def test_a_window_is_cut_into_rows_at_its_ends_and_ever_longer_periods() -> None:
+def test_window_splits_into_rows_and_longer_periods() -> None:
     assert cut("01 22:58:40", "04 01:01:20") == {
         (None, "01 22:58:40", "01 22:59:00", False),
         (60, "01 22:59:00", "01 23:00:00", False),
@@ -186,7 +186,7 @@ def test_what_is_nearer_from_beyond_the_window_is_subtracted() -> None:
     }
 
 
-def test_a_window_shorter_than_its_ways_to_longer_periods_is_not_cut() -> None:
+def test_short_window_is_not_split() -> None:
     assert cut("01 02:10:10", "01 02:10:30") == {(None, "01 02:10:10", "01 02:10:30", False)}
     assert cut("01 02:20:00", "01 02:50:00") == {(60, "01 02:20:00", "01 02:50:00", False)}
     assert cut("01 02:40:00", "01 03:20:00") == {(60, "01 02:40:00", "01 03:20:00", False)}
@@ -203,7 +203,7 @@ def test_a_window_shorter_than_its_ways_to_longer_periods_is_not_cut() -> None:
     "migration",
     ["liquidations.migrations.0008_counters_of_all_sides", "transactions.migrations.0006_counters_of_all_sides"],
 )
-def test_what_was_stored_before_is_counted_as_it_would_be_now(migration: str) -> None:
+def test_earlier_rows_are_counted_by_migration(migration: str) -> None:
     store_some(random.Random(5), 40)
     ask = f"SELECT * FROM period_counts WHERE stream = '{migration.partition('.')[0]}' ORDER BY seconds, coin, start"
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What is refused, over Kafka: kept with its bytes, its neighbours stored, sent again once the cause is mended."""
+"""Rejected messages over Kafka: stored with their bytes, and resent once the cause is fixed."""
 
 import io
 import itertools
@@ -16,7 +16,7 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.models import DeadLetter, Reason
 from realtime.storage.sequences import read_positions
 from realtime.tests.builders import message, stored, transaction
-from realtime.tests.ingest_helpers import Told, ingesting, refusing_coin, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, refusing_coin, send
 from realtime.tests.invalid_messages import refusals
 from transactions.models import Transaction
 
@@ -29,35 +29,33 @@ def manage(*args: Any) -> str:
     return output.getvalue()
 
 
-def test_a_batch_of_refusals_is_one_line_with_the_reasons_and_the_first_place(
-    mock_kafka: MockKafka, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_rejected_batch_is_logged_in_one_line(mock_kafka: MockKafka, caplog: pytest.LogCaptureFixture) -> None:
     refused = [message("hyperliquid.transactions", b"no json") for _ in range(300)]
     send([transaction(raw_data={"tid": 1}), *refused, message("hyperliquid.transactions", b"[]")])
     with refusing_coin("BAD"):
         send([transaction(raw_data={"tid": 2}, coin="BAD"), transaction(raw_data={"tid": 3})])
-        with ingesting(Told(), batch_size=1000):
+        with ingesting(PublishedEvents(), batch_size=1000):
             wait_until(lambda: DeadLetter.objects.count() == 302, "the dead letters", 30)
             wait_until(lambda: Transaction.objects.count() == 2, "the others", 30)
     lines = [record.getMessage() for record in caplog.records if " refused (" in record.getMessage()]
     assert 1 <= len(lines) <= 10
     assert sum(int(line.split()[0]) for line in lines) == 302
-    told = re.fullmatch(r"\d+ refused \((.+)\), the first at (\S+)\[(\d+)\]@(\d+); .*dead_letters list.*", lines[0])
-    assert told
-    assert DeadLetter.objects.filter(topic=told[2], partition=told[3], offset=told[4]).exists()
+    returned = re.fullmatch(r"\d+ refused \((.+)\), the first at (\S+)\[(\d+)\]@(\d+); .*dead_letters list.*", lines[0])
+    assert returned
+    assert DeadLetter.objects.filter(topic=returned[2], partition=returned[3], offset=returned[4]).exists()
     reasons = " ".join(lines)
     assert all(f"1 {reason}" in reasons for reason in ("NOT_AN_OBJECT", "REFUSED_BY_DATABASE"))
     assert " NOT_JSON" in reasons
 
 
-def test_every_refusal_is_kept_with_its_bytes_and_its_reason_and_the_messages_around_it_are_stored(
+def test_rejected_message_is_stored_and_neighbours_too(
     mock_kafka: MockKafka,
 ) -> None:
     refused = refusals()
     good = [transaction(raw_data={"tid": number}) for number in range(len(refused))]
-    told = Told()
+    returned = PublishedEvents()
     send(itertools.chain.from_iterable(zip(good, (refusal.message for refusal in refused), strict=True)))
-    with ingesting(told):
+    with ingesting(returned):
         wait_until(lambda: DeadLetter.objects.count() >= len(refused), "the dead letters", 30)
         wait_until(lambda: Transaction.objects.count() >= len(good), "the others", 30)
     kept = Counter(
@@ -67,36 +65,36 @@ def test_every_refusal_is_kept_with_its_bytes_and_its_reason_and_the_messages_ar
     assert all(letter.error and letter.sent_at and bytes(letter.key or b"") for letter in DeadLetter.objects.all())
     assert Transaction.objects.count() == len(good)
     assert {name: place.head for name, place in read_positions().items() if place.head} == {"transactions": len(good)}
-    assert told.seqs == {"transactions": list(range(1, len(good) + 1))}
+    assert returned.seqs == {"transactions": list(range(1, len(good) + 1))}
 
 
-def test_what_only_the_database_refuses_is_found_among_its_neighbours_and_sent_again_once_that_is_mended(
+def test_database_rejection_is_isolated_and_resent_after_fix(
     mock_kafka: MockKafka,
 ) -> None:
     bad = {0, 17, 18, 63, 99}
-    told = Told()
+    returned = PublishedEvents()
     send(transaction(raw_data={"tid": tid}, coin="BAD" if tid in bad else "BTC") for tid in range(100))
-    with ingesting(told):
+    with ingesting(returned):
         with refusing_coin("BAD"):
             wait_until(lambda: DeadLetter.objects.count() == len(bad), "the dead letters", 30)
             wait_until(lambda: Transaction.objects.count() == 100 - len(bad), "their neighbours", 30)
         assert set(DeadLetter.objects.values_list("reason", flat=True)) == {Reason.REFUSED_BY_DATABASE}
         assert all("for_a_test" in letter.error for letter in DeadLetter.objects.all())
-        assert told.seqs["transactions"] == list(range(1, 96))
+        assert returned.seqs["transactions"] == list(range(1, 96))
 
         assert manage("send", "--reason", "REFUSED_BY_DATABASE") == "5 letters sent again\n"
         wait_until(lambda: Transaction.objects.count() == 100, "what was sent again", 30)
-        wait_until(lambda: len(told.seqs["transactions"]) == 100, "its announcement", 5)
-    assert told.seqs["transactions"] == list(range(1, 101))
+        wait_until(lambda: len(returned.seqs["transactions"]) == 100, "its announcement", 5)
+    assert returned.seqs["transactions"] == list(range(1, 101))
     assert Transaction.objects.filter(coin="BAD").count() == len(bad)
     assert not DeadLetter.objects.filter(resent_at=None).exists()
     assert manage("send", "--all") == "0 letters sent again\n"
 
 
-def test_what_is_refused_again_is_a_letter_of_its_own(mock_kafka: MockKafka) -> None:
+def test_resent_message_rejected_again_is_a_new_letter(mock_kafka: MockKafka) -> None:
     stored(transaction(side="UP"))
     letter = DeadLetter.objects.get()
-    with ingesting(Told()):
+    with ingesting(PublishedEvents()):
         assert manage("send", letter.pk) == "1 letters sent again\n"
         wait_until(lambda: DeadLetter.objects.count() == 2, "the second letter", 30)
     again = DeadLetter.objects.get(resent_at=None)
@@ -104,9 +102,7 @@ def test_what_is_refused_again_is_a_letter_of_its_own(mock_kafka: MockKafka) -> 
     assert again.reason == letter.reason
 
 
-def test_letters_that_kafka_does_not_take_are_not_marked_as_sent(
-    mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_letters_not_accepted_by_kafka_stay_unsent(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(transaction(side="UP"))
     mock_kafka.disconnect()
     monkeypatch.setattr("realtime.kafka.Producer.flush.__defaults__", (0.5,))
@@ -115,7 +111,7 @@ def test_letters_that_kafka_does_not_take_are_not_marked_as_sent(
     assert DeadLetter.objects.get().resent_at is None
 
 
-def test_the_letters_are_listed_by_a_line_each_and_one_is_shown_whole() -> None:
+def test_letters_are_listed_by_line_and_shown_whole() -> None:
     assert manage("list") == "0 letters\n"
     stored(
         message(settings.KAFKA_TOPIC_TRANSACTIONS, b"h\xffllo\0", key="the key", timestamp_ms=1_768_041_000_000),

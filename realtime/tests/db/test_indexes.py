@@ -44,16 +44,16 @@ def table(stream: Stream) -> str:
     return stream.model._meta.db_table
 
 
-def test_no_index_of_a_streams_table_is_there_for_nobody() -> None:
+def test_every_stream_index_is_used_by_a_query() -> None:
     tables = [table(stream) for stream in all_streams()]
     defined = "SELECT tablename, substring(indexdef FROM 'USING.*') FROM pg_indexes WHERE tablename = ANY(%s)"
     found = query(defined, tables)
     assert len(found) == len(set(found)) > 20
-    # What comes newest last comes first where it is asked for: an index that descends fills its pages by half.
+    # Lists return the latest rows first; a descending index would fill its pages by half.
     assert [one for one in found if "pattern_ops" in one[1] or "DESC" in one[1]] == []
 
 
-def test_keys_ascend_with_the_facts_times_whatever_they_are_of() -> None:
+def test_identity_keys_ascend_with_fact_times() -> None:
     minutes = random.Random(3).sample(range(60), 60)
     stored(*(transaction(block_timestamp=f"2026-01-10T10:{minute:02}:00Z") for minute in minutes))
     times = query("SELECT block_timestamp FROM transactions ORDER BY event_key")
@@ -61,7 +61,7 @@ def test_keys_ascend_with_the_facts_times_whatever_they_are_of() -> None:
     assert len(times) == 60
 
 
-def test_facts_of_one_second_keep_apart_by_what_they_are() -> None:
+def test_facts_of_one_second_have_distinct_keys() -> None:
     stored(*(transaction(raw_data={"tid": tid}) for tid in range(500)))
     assert query("SELECT count(DISTINCT event_key), count(DISTINCT substr(event_key, 1, 4)) FROM transactions") == [
         (500, 1)
@@ -85,7 +85,7 @@ def test_a_hash_is_found_by_the_part_that_ascends(model: Any) -> None:
     assert f"{model._meta.db_table}_hash" in plan
 
 
-def test_what_was_stored_before_keys_began_with_the_time_is_known_afterwards() -> None:
+def test_rows_stored_before_new_keys_are_recognised() -> None:
     WhaleWatch.objects.create(wallet_address=WALLET)
     times = [f"2026-01-10T10:30:0{second}.999999Z" for second in range(5)]
     facts = [
@@ -96,7 +96,7 @@ def test_what_was_stored_before_keys_began_with_the_time_is_known_afterwards() -
     assert {one.stream.name: len(one.rows) for one in stored(*facts)} == COUNTS
     keys = [query(f"SELECT id, event_key FROM {table(stream)} ORDER BY id") for stream in all_streams()]
     for stream in all_streams():
-        # Of what came first then, so much is in what comes last now.
+        # The share of the first half's rows in the second half.
         query(f"UPDATE {table(stream)} SET event_key = substr(event_key, 5) || 'then'")
     for name in MIGRATIONS:
         for operation in import_module(name).Migration.operations:

@@ -1,4 +1,4 @@
-"""Stored before it is told, told before it counts as read; and what happens to each kind of failure."""
+"""The order store, publish, commit; and the policy of each kind of failure."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker, Read
 from realtime.models import DeadLetter, LostMessages
 from realtime.storage.records import StoredRows
 from realtime.tests.builders import transaction
-from realtime.tests.ingest_helpers import Told, ingesting, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, send
 from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +35,7 @@ def rows_for_a_stranger() -> int:
     return int(count)
 
 
-def test_what_is_told_can_be_read_by_anyone_at_that_moment(mock_kafka: MockKafka) -> None:
+def test_published_events_are_already_readable(mock_kafka: MockKafka) -> None:
     seen = []
 
     def publish(stored: Sequence[StoredRows]) -> None:
@@ -44,16 +44,16 @@ def test_what_is_told_can_be_read_by_anyone_at_that_moment(mock_kafka: MockKafka
     send(transaction(raw_data={"tid": tid}) for tid in range(30))
     with ingesting(publish, batch_size=10):
         wait_until(lambda: seen and seen[-1][0] == 30, "all to be told", 30)
-    assert all(told <= visible for told, visible in seen)
+    assert all(returned <= visible for returned, visible in seen)
 
 
-def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
+def test_unexpected_error_stops_consumer_and_batch_returns(
     mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_: Sequence[StoredRows]) -> None:
         raise ZeroDivisionError
 
-    again = Told()
+    again = PublishedEvents()
     send(transaction(raw_data={"tid": tid}) for tid in range(5))
     with pytest.raises(ZeroDivisionError), ingesting(failing) as thread:
         wait_until(lambda: not thread.is_alive(), "the end of the consumer", 30)
@@ -73,7 +73,7 @@ def test_what_no_policy_covers_ends_the_consumer_and_its_batch_comes_again(
 
 
 class Standing(KafkaConsumer):
-    """A member whose messages are handed to it, and which keeps what it was told to commit."""
+    """A consumer that receives given messages and records its commits."""
 
     def __init__(self) -> None:
         self.committed: list[Read] = []
@@ -114,7 +114,7 @@ class Holed(Standing):
         self.done.append(f"committed {read[-1].offset}")
 
 
-def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_is_told(
+def test_gap_is_skipped_after_storing_and_reporting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stop, consumer, keep = threading.Event(), Holed(), data_loss._keep
@@ -126,7 +126,7 @@ def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_i
     def keep_at_last(lost: Sequence[OffsetGap]) -> None:
         consumer.done.append("tried to tell")
         if consumer.done.count("tried to tell") == 1:
-            # As a crash of the server is told of.
+            # The error that psycopg2 raises after a crash of the server.
             raise DatabaseError("server closed the connection unexpectedly")
         keep(lost)
         stop.set()
@@ -134,12 +134,12 @@ def test_a_hole_is_passed_over_once_what_lies_before_it_is_stored_and_the_hole_i
     monkeypatch.setattr(BatchWriter, "store", store)
     monkeypatch.setattr(data_loss, "_keep", keep_at_last)
     Pipeline(consumer, lambda _: None, stop).run(4)
-    told = ["tried to tell", "passed over 11 to 19"]
-    assert consumer.done == ["stored", "tried to tell", "committed 20", *told]
+    returned = ["tried to tell", "passed over 11 to 19"]
+    assert consumer.done == ["stored", "tried to tell", "committed 20", *returned]
     assert [(lost.first, lost.last) for lost in LostMessages.objects.all()] == [(11, 19)]
 
 
-def test_a_batch_is_stored_while_the_one_before_is_told_and_no_further_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_batch_is_stored_during_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, consumer, stored, seen = threading.Event(), Standing(), list[DecodedBatch](), list[int]()
 
     def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
@@ -173,7 +173,7 @@ def test_nothing_is_stored_behind_a_batch_that_was_not(monkeypatch: pytest.Monke
     assert (len(offered), consumer.committed) == (1, [])
 
 
-def test_a_consumer_that_fails_ends_though_its_next_batch_waits_for_the_database(
+def test_failing_consumer_stops_while_next_batch_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stop, consumer, offered, errors = threading.Event(), Standing(), list[DecodedBatch](), list[Exception]()
@@ -205,9 +205,7 @@ def test_a_consumer_that_fails_ends_though_its_next_batch_waits_for_the_database
 
 
 @pytest.mark.parametrize("refusals", [1, 3])
-def test_a_stop_while_a_halved_batch_waits_for_the_database_commits_nothing_that_is_not_stored(
-    monkeypatch: pytest.MonkeyPatch, refusals: int
-) -> None:
+def test_stop_during_bisection_commits_only_stored_offsets(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
     """With three refusals what waits is the letter of a single message."""
     stop, consumer, calls = threading.Event(), Standing(), []
 
@@ -239,12 +237,12 @@ def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.M
     monkeypatch.setattr(BatchWriter, "store", store)
     Pipeline(consumer, lambda _: None, stop).run(4)
     assert consumer.stayed
-    # What was read meanwhile is stored too.
+    # Messages read meanwhile are stored too.
     assert len(consumer.committed) == 12
     assert not DeadLetter.objects.exists()
 
 
-def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka: MockKafka) -> None:
+def test_commit_is_asynchronous_and_reported_when_done(mock_kafka: MockKafka) -> None:
     send([transaction()])
     consumer = KafkaConsumer()
     batch = wait_until(lambda: consumer.read(10, 0.2), "the message", 10)
@@ -258,7 +256,7 @@ def test_a_commit_waits_for_no_broker_and_is_told_of_once_it_is_done(mock_kafka:
     consumer.close()
 
 
-def test_a_batch_of_large_messages_is_cut_by_its_bytes(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_of_large_messages_is_limited_by_bytes(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka, "MAX_BATCH_BYTES", 100_000)
     monkeypatch.setattr(kafka, "CONSUME_MESSAGES", 10)
     send([transaction(raw_data={"tid": tid, "text": "x" * 9_000}) for tid in range(60)])

@@ -1,4 +1,4 @@
-"""What is older than its stream's retention goes, the oldest `seq` first, and is known to be gone."""
+"""Rows older than the retention are pruned, the lowest `seq` first, and the floor rises."""
 
 import threading
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from realtime.storage.retention import PRUNE_MARGIN, cutoffs, prune
 from realtime.storage.sequences import read_positions
 from realtime.streams import get_stream
 from realtime.tests.builders import liquidation, liquidation_map, position_summary, ratio, stored
-from realtime.tests.ingest_helpers import Told, ingesting, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +53,7 @@ def count(table: str) -> int:
 
 
 def test_a_prefix_goes_and_the_floor_tells_of_it(settings: Settings) -> None:
-    # The fourth is old and came late: it stays with what came before it.
+    # The fourth is old and arrived late: it stays with the rows before it.
     liquidate(50, 40, 5, 45, 1)
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
     assert "2 rows older than" in run(dry_run=True)
@@ -65,7 +65,7 @@ def test_a_prefix_goes_and_the_floor_tells_of_it(settings: Settings) -> None:
     assert "nothing to go: the oldest seq is not older than" in run()
 
 
-def test_a_coin_whose_newest_went_before_an_older_one_that_came_late_is_still_there(settings: Settings) -> None:
+def test_coin_remains_after_its_latest_row_is_pruned(settings: Settings) -> None:
     stored(ratio("LATE", ago(1.2)), ratio("BTC", ago(0.1)), ratio("LATE", ago(1.3)), now=datetime.now(UTC))
     settings.STREAM_RETENTION_DAYS = {"long_short_ratios": 1}
     run()
@@ -74,7 +74,7 @@ def test_a_coin_whose_newest_went_before_an_older_one_that_came_late_is_still_th
     assert datetime.fromisoformat(seen["LATE"]) == BEGAN - timedelta(days=1.3)
 
 
-def test_a_coin_of_which_nothing_is_left_is_not_among_the_coins(settings: Settings) -> None:
+def test_coin_without_rows_is_not_listed(settings: Settings) -> None:
     now = datetime.now(UTC)
     stored(ratio("OLD", ago(2)), ratio("BTC", ago(3)), ratio("BTC", ago(0.1)), now=now)
     stored(position_summary("OLD", ago(2)), liquidation_map("OLD", ago(2)), now=now)
@@ -97,7 +97,7 @@ def test_what_was_removed_does_not_come_back(settings: Settings) -> None:
     ]
 
 
-def test_what_has_just_become_too_old_is_refused_and_not_removed_for_an_hour(settings: Settings) -> None:
+def test_expired_fact_is_rejected_before_it_is_pruned(settings: Settings) -> None:
     hour = 1 / 24
     liquidate(30 + 1.5 * hour, 30 + 0.5 * hour, 1)
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
@@ -107,7 +107,7 @@ def test_what_has_just_become_too_old_is_refused_and_not_removed_for_an_hour(set
     assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
 
 
-def test_what_was_removed_while_its_batch_waited_for_the_database_does_not_come_back(
+def test_fact_pruned_while_batch_waited_is_not_stored(
     mock_kafka: MockKafka, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.STREAM_RETENTION_DAYS = {"liquidations": 30}
@@ -123,12 +123,12 @@ def test_what_was_removed_while_its_batch_waited_for_the_database_does_not_come_
         assert [pruned.rows for pruned in prune(stream, cutoffs(clock[0] - PRUNE_MARGIN)[stream.name])] == [1]
         raise OperationalError("away")
 
-    stream, told = get_stream("liquidations"), Told()
+    stream, answer = get_stream("liquidations"), PublishedEvents()
     monkeypatch.setattr(BatchWriter, "store", away_for_hours)
     send(liquidation(raw_data={"tid": tid}, block_timestamp=ago(days)) for tid, days in [(0, 29.95), (1, 1)])
-    with ingesting(told, now=lambda: clock[0]):
-        wait_until(lambda: told.seqs, "what is left of the batch", 30)
-    assert told.seqs == {"liquidations": [2]}
+    with ingesting(answer, now=lambda: clock[0]):
+        wait_until(lambda: answer.seqs, "what is left of the batch", 30)
+    assert answer.seqs == {"liquidations": [2]}
     assert read_positions()["liquidations"] == (2, 1)
     assert [letter.reason for letter in DeadLetter.objects.all()] == ["TOO_OLD"]
 

@@ -1,4 +1,4 @@
-"""What the store promises: once, in order, without holes, whoever else stores at the same time."""
+"""Guarantees of the store: once, in order, without gaps, with concurrent writers."""
 
 import json
 import random
@@ -75,7 +75,7 @@ def on_own_connection(work: Work) -> None:
 
 
 class Reader:
-    """Polls a table for what is newer than the last it saw, as a client without a socket would."""
+    """Polls a table for rows after the last one, as a REST client would."""
 
     def __init__(self, table: str) -> None:
         self.table = table
@@ -135,15 +135,15 @@ def overlapping(messages: list[KafkaMessage], seed: int) -> list[list[KafkaMessa
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_stores_at_the_same_time_make_no_hole_and_no_repeat_and_a_polling_reader_misses_nothing(seed: int) -> None:
+def test_concurrent_stores_leave_no_gap_and_no_duplicate(seed: int) -> None:
     WhaleWatch.objects.create(wallet_address=WALLET, alias="whale")
-    messages, told = facts(240), list[StoredRows]()
+    messages, answer = facts(240), list[StoredRows]()
 
     def work(number: int) -> Work:
         def run() -> None:
             store = BatchWriter()
             for batch in overlapping(messages, seed * 100 + number):
-                told.extend(store.write(decode_batch(batch, NOW)))
+                answer.extend(store.write(decode_batch(batch, NOW)))
 
         return lambda: on_own_connection(run)
 
@@ -165,11 +165,11 @@ def test_stores_at_the_same_time_make_no_hole_and_no_repeat_and_a_polling_reader
     assert {name: place.head for name, place in read_positions().items()} == expected
     assert_numbers_have_no_holes()
     assert {reader.table: reader.seen for reader in polling} == {reader.table: ids(reader.table) for reader in polling}
-    seqs = {name: sorted(row.seq for new in told if new.stream.name == name for row in new.rows) for name in expected}
+    seqs = {name: sorted(row.seq for new in answer if new.stream.name == name for row in new.rows) for name in expected}
     assert seqs == {name: list(range(1, count + 1)) for name, count in expected.items()}
 
 
-def test_the_same_dead_letters_stored_by_several_at_once_are_kept_once() -> None:
+def test_concurrent_equal_dead_letters_are_stored_once() -> None:
     letters = [message("hyperliquid.transactions", b"x") for _ in range(30)]
 
     def run() -> None:
@@ -191,7 +191,7 @@ def test_numbers_follow_the_order_in_which_messages_came() -> None:
     assert [row.seq for row in new.rows] == [1, 2, 3, 4]
 
 
-def test_what_was_stored_is_not_told_again_and_takes_no_number() -> None:
+def test_known_fact_is_not_published_or_numbered() -> None:
     first = transaction(raw_data={"tid": 1})
     stored(first)
     known = counted("ingest_duplicates", stream="transactions")
@@ -202,7 +202,7 @@ def test_what_was_stored_is_not_told_again_and_takes_no_number() -> None:
     assert_numbers_have_no_holes()
 
 
-def test_an_empty_batch_and_one_of_letters_alone_store_no_fact() -> None:
+def test_batch_without_facts_stores_no_fact() -> None:
     assert stored() == []
     assert stored(message("hyperliquid.transactions", b"x")) == []
     assert DeadLetter.objects.count() == 1
@@ -210,9 +210,7 @@ def test_an_empty_batch_and_one_of_letters_alone_store_no_fact() -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_other_values_of_a_known_fact_are_counted_and_logged_and_change_nothing(
-    together: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_conflicting_fact_is_counted_logged_and_ignored(together: bool, caplog: pytest.LogCaptureFixture) -> None:
     first, second = transaction(price="45000"), transaction(price="46000")
     before = counted("ingest_conflicts", stream="transactions")
     stored(first, second) if together else (stored(first), stored(second))
@@ -221,7 +219,7 @@ def test_other_values_of_a_known_fact_are_counted_and_logged_and_change_nothing(
     assert "other values" in caplog.text
 
 
-def test_a_ratio_with_other_values_is_told_in_words_and_many_of_a_batch_in_one_line(
+def test_conflicting_ratios_are_logged_in_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     times = [f"2026-01-10T10:{minute:02}:00Z" for minute in range(30)]
@@ -233,14 +231,14 @@ def test_a_ratio_with_other_values_is_told_in_words_and_many_of_a_batch_in_one_l
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_a_summary_with_other_positions_is_counted_and_changes_nothing(together: bool) -> None:
+def test_conflicting_summary_is_counted_and_ignored(together: bool) -> None:
     first, second = position_summary(), position_summary(positions=[])
     before = counted("ingest_conflicts", stream="position_summaries")
     stored(first, second) if together else (stored(first), stored(second))
     assert counted("ingest_conflicts", stream="position_summaries") == before + 1
 
 
-def test_the_same_fact_in_other_words_is_no_other_fact() -> None:
+def test_equal_fact_in_other_notation_is_known() -> None:
     before = counted("ingest_conflicts", stream="transactions")
     stored(transaction(price="45000.5", raw_data={"tid": 1}))
     raised = {"price": 45000.50, "user_address": WALLET.upper().replace("X", "x"), "raw_data": {"tid": 1}}
@@ -248,7 +246,7 @@ def test_the_same_fact_in_other_words_is_no_other_fact() -> None:
     assert counted("ingest_conflicts", stream="transactions") == before
 
 
-def test_the_newest_of_a_coin_is_by_the_facts_time_not_by_its_number() -> None:
+def test_latest_of_coin_is_by_time_not_seq() -> None:
     stored(ratio(timestamp="2026-01-10T10:00:00Z"))
     stored(ratio(timestamp="2026-01-10T10:02:00Z"), ratio(timestamp="2026-01-10T10:01:00Z"))
     stored(ratio(timestamp="2026-01-10T09:00:00Z"), ratio(coin="ETH"))
@@ -270,7 +268,7 @@ def refusing(condition: str) -> Iterator[None]:
             cursor.execute("ALTER TABLE transactions DROP CONSTRAINT for_a_test")
 
 
-def test_a_batch_that_the_database_refuses_leaves_nothing_behind_and_the_next_one_is_stored() -> None:
+def test_rejected_batch_is_rolled_back_and_next_stored() -> None:
     store = BatchWriter()
     bad = [transaction(coin="BAD"), ratio(), message("hyperliquid.transactions", b"x")]
     with refusing("coin <> 'BAD'"), pytest.raises(BatchRejected, match="for_a_test"):
@@ -281,7 +279,7 @@ def test_a_batch_that_the_database_refuses_leaves_nothing_behind_and_the_next_on
     assert_numbers_have_no_holes()
 
 
-def test_a_number_that_is_taken_is_loud_and_no_refusal() -> None:
+def test_taken_seq_raises_error_and_is_no_rejection() -> None:
     stored(transaction(raw_data={"tid": 1}))
     with connection.cursor() as cursor:
         cursor.execute("UPDATE streams SET head = 0 WHERE name = 'transactions'")
@@ -290,10 +288,10 @@ def test_a_number_that_is_taken_is_loud_and_no_refusal() -> None:
     assert Transaction.objects.count() == 1
 
 
-# ---- what comes back ----
+# ---- return values ----
 
 
-def test_a_frame_of_a_row_read_back_has_the_bytes_of_the_frame_that_was_published() -> None:
+def test_frame_from_row_equals_published_frame() -> None:
     WhaleWatch.objects.create(wallet_address=WALLET, alias='tab\t "quote" \\ \n línea 鯨')
     odd = '{ "dir":"Open Long" ,\n\t"b" : [1.0,1e400, {}], "a":"\\u0000\\\\ ü é\\n", "tid":7 , "b":1E-2}'.encode()
     tiny, time = "0.00000001", "2026-01-10T10:30:00.000001Z"
@@ -343,12 +341,12 @@ def test_a_commit_that_never_came_leaves_nothing_behind() -> None:
     assert WhaleActivity.objects.count() == 0
 
 
-def test_a_letter_with_an_impossible_timestamp_is_kept_without_it() -> None:
+def test_letter_with_invalid_timestamp_is_stored_without_it() -> None:
     stored(message("hyperliquid.transactions", b"no json", timestamp_ms=1_768_000_000_000_000))
     assert DeadLetter.objects.get().sent_at is None
 
 
-def test_a_stream_without_its_row_gets_one_before_anything_is_stored() -> None:
+def test_stream_without_head_row_gets_one() -> None:
     StreamHead.objects.filter(name="liquidations").delete()
     connection.close()
     assert [len(new.rows) for new in stored(liquidation())] == [1]

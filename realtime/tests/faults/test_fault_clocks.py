@@ -13,10 +13,10 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.kafka.consumer import KafkaMessage
 from realtime.models import DeadLetter
 from realtime.tests.builders import NOW, ratio, transaction
-from realtime.tests.ingest_helpers import Told, ingesting, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, send
 from realtime.tests.websocket_client import client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 ACCEPTED = {
     "now": timedelta(),
@@ -35,14 +35,12 @@ def at(offset: timedelta, tid: int) -> KafkaMessage:
     return transaction(block_timestamp=isoformat(NOW + offset), raw_data={"tid": tid})
 
 
-def test_an_event_of_any_time_is_told_in_the_order_in_which_it_came_and_impossible_ones_are_put_aside(
-    mock_kafka: MockKafka, server: AppProcess
-) -> None:
+def test_valid_times_arrive_in_order_and_impossible_are_rejected(mock_kafka: MockKafka, server: AppProcess) -> None:
     refused = [(reason, offset) for reason, offsets in REFUSED.items() for offset in offsets]
     messages = [at(offset, tid) for tid, offset in enumerate([*ACCEPTED.values(), *(late for _, late in refused)])]
     with client(server.ws_url) as ws:
         ws.subscribe("transactions")
-        with ingesting(Told()):
+        with ingesting(PublishedEvents()):
             send(messages)
             wait_until(lambda: DeadLetter.objects.count() >= len(refused), "the dead letters", 30)
             ws.wait_for(len(ACCEPTED))
@@ -51,17 +49,15 @@ def test_an_event_of_any_time_is_told_in_the_order_in_which_it_came_and_impossib
     assert ws.seqs("transactions") == [1, 2, 3, 4, 5]
     assert [fact["data"]["raw_data"]["tid"] for fact in ws.facts] == [0, 1, 2, 3, 4]
     by_time = sorted(ACCEPTED.values(), reverse=True)
-    told = [item["block_timestamp"] for item in get("/transactions")["items"]]
-    assert told == [isoformat(NOW + offset) for offset in by_time]
+    answer = [item["block_timestamp"] for item in get("/transactions")["items"]]
+    assert answer == [isoformat(NOW + offset) for offset in by_time]
 
 
-def test_a_state_that_comes_hours_late_is_stored_and_not_told_and_the_newest_stays_the_newest(
-    mock_kafka: MockKafka, server: AppProcess
-) -> None:
+def test_late_state_is_stored_and_not_published(mock_kafka: MockKafka, server: AppProcess) -> None:
     minutes = [0, -420, 5, 4, 30, -29_467_440]
     with client(server.ws_url) as ws:
         ws.subscribe("long_short_ratios")
-        with ingesting(Told()):
+        with ingesting(PublishedEvents()):
             send(ratio(timestamp=isoformat(NOW + timedelta(minutes=late))) for late in minutes)
             wait_until(lambda: DeadLetter.objects.count() == 2, "the dead letters", 30)
             ws.wait_for(2)

@@ -32,7 +32,7 @@ def known(consumer: AppProcess) -> int:
     return metric(consumer, 'hyperwatch_ingest_duplicates_total{stream="transactions"}')
 
 
-def test_killed_at_the_worst_places_it_loses_nothing_and_repeats_nothing(cluster: Cluster) -> None:
+def test_consumer_killed_at_each_step_loses_nothing(cluster: Cluster) -> None:
     killed(cluster, at="copied:1")
     assert cluster.stored == 0, "before the commit nothing is there"
     cluster.check_silent()
@@ -68,7 +68,7 @@ def killed(cluster: Cluster, at: str) -> None:
     assert doomed.wait(20) == -signal.SIGKILL
 
 
-def test_a_rebalance_in_mid_batch_repeats_nothing_and_loses_nothing(cluster: Cluster) -> None:
+def test_rebalance_during_batch_loses_and_repeats_nothing(cluster: Cluster) -> None:
     """The first consumer has read a batch and waits for the database when the second one comes."""
     first = cluster.working()
     with cluster.out_of_connections():
@@ -89,7 +89,7 @@ def test_a_rebalance_in_mid_batch_repeats_nothing_and_loses_nothing(cluster: Clu
     end(first, second)
 
 
-def test_of_three_consumers_one_is_killed_and_one_frozen_past_its_session(cluster: Cluster) -> None:
+def test_third_consumer_replaces_killed_and_frozen_ones(cluster: Cluster) -> None:
     """The frozen one has its batch in an open transaction; it holds no lock in it, so the third takes over."""
     frozen = cluster.consumer(INGEST_PAUSE_AT="copied:2", KAFKA_MAX_BATCH_MESSAGES="10")
     doomed = cluster.consumer(INGEST_KILL_AT="stored:2", KAFKA_MAX_BATCH_MESSAGES="10")
@@ -104,7 +104,7 @@ def test_of_three_consumers_one_is_killed_and_one_frozen_past_its_session(cluste
     end(frozen, third)
 
 
-def test_one_frozen_between_its_commit_and_its_publishing_tells_late_and_disturbs_nobody(cluster: Cluster) -> None:
+def test_consumer_frozen_before_publishing_publishes_late_once(cluster: Cluster) -> None:
     frozen, other = cluster.consumer(INGEST_PAUSE_AT="stored:1"), cluster.consumer()
     share(frozen, other)
     cluster.send(50)

@@ -1,4 +1,4 @@
-"""Kafka dead, frozen, answering errors, and Kafka that has thrown away what nobody had read."""
+"""Kafka dead, frozen, answering errors, and retention of unread messages."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker
 from realtime.models import DeadLetter
 from realtime.tests.builders import message, transaction
 from realtime.tests.cluster import Cluster, apache, running_cluster
-from realtime.tests.ingest_helpers import Told, ingesting, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, send
 from realtime.tests.websocket_client import metric
 from transactions.models import Transaction
 
@@ -49,9 +49,7 @@ def forget_all() -> None:
 
 
 @pytest.mark.kafka
-def test_a_kafka_that_dies_and_one_that_freezes_are_waited_for_and_told_of(
-    cluster: Cluster, _kafka: KafkaBroker
-) -> None:
+def test_dead_or_frozen_kafka_is_reported_and_recovers(cluster: Cluster, _kafka: KafkaBroker) -> None:
     consumer = cluster.working()
     cluster.send(50)
     cluster.check()
@@ -84,8 +82,8 @@ def check_away(cluster: Cluster) -> None:
 
 
 @pytest.mark.kafka
-def test_what_retention_removed_before_it_was_read_is_told_by_partition(cluster: Cluster) -> None:
-    """By the log, the metric and readiness; what is still there is stored, and a second consumer tells no more."""
+def test_retention_loss_is_reported_by_partition(cluster: Cluster) -> None:
+    """In the log, the metric and readiness; the rest is stored, and a second consumer reports nothing."""
     first = cluster.working()
     cluster.send(30)
     cluster.check()
@@ -101,9 +99,9 @@ def test_what_retention_removed_before_it_was_read_is_told_by_partition(cluster:
     wait_until(lambda: "7 messages before they were read" in second.output(), "the log line")
     wait_until(lambda: cluster.committed() == cluster.sent + 7, "what is lost to be passed over")
     assert metric(second, "hyperwatch_kafka_lost_messages_total") == 7
-    status, told = cluster.get("/health/ready")
-    kafka = told["checks"]["kafka"]
-    assert (status, told["status"], kafka["status"], kafka["lost"]) == (200, "degraded", "degraded", {place: 7})
+    status, answer = cluster.get("/health/ready")
+    kafka = answer["checks"]["kafka"]
+    assert (status, answer["status"], kafka["status"], kafka["lost"]) == (200, "degraded", "degraded", {place: 7})
     second.stop()
 
     third = cluster.working()
@@ -115,7 +113,7 @@ def test_what_retention_removed_before_it_was_read_is_told_by_partition(cluster:
 
 
 @pytest.mark.kafka
-def test_what_is_removed_while_a_consumer_waits_for_the_database_is_told_too(apache_kafka: KafkaBroker) -> None:
+def test_retention_loss_during_database_wait_is_reported(apache_kafka: KafkaBroker) -> None:
     consumer, read, one = KafkaConsumer(), list[KafkaMessage](), transaction()
 
     def has(count: int) -> bool:
@@ -134,7 +132,7 @@ def test_what_is_removed_while_a_consumer_waits_for_the_database_is_told_too(apa
     consumer.close()
 
 
-def test_a_hole_that_removing_did_not_make_is_no_loss() -> None:
+def test_gap_not_made_by_retention_is_no_loss() -> None:
     """A transaction's markers have offsets, too."""
     due = OffsetTracker(lambda _partition: 0)
     due.reset({("transactions", 0): 5})
@@ -143,26 +141,26 @@ def test_a_hole_that_removing_did_not_make_is_no_loss() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_errors_that_a_broker_answers_lose_nothing_and_repeat_nothing(mock_kafka: MockKafka) -> None:
-    told = Told()
+def test_broker_errors_lose_and_repeat_nothing(mock_kafka: MockKafka) -> None:
+    answer = PublishedEvents()
     mock_kafka.fail(FIND_COORDINATOR, NOT_COORDINATOR, LOADING)
     mock_kafka.fail(JOIN_GROUP, LOADING, NOT_COORDINATOR)
     mock_kafka.fail(SYNC_GROUP, REBALANCING)
     mock_kafka.fail(OFFSET_FETCH, LOADING)
     mock_kafka.fail(PRODUCE, NOT_LEADER, TIMED_OUT)
     send(transaction(raw_data={"tid": tid}) for tid in range(50))
-    with ingesting(told, batch_size=10):
+    with ingesting(answer, batch_size=10):
         wait_until(lambda: Transaction.objects.count() == 50, "the first", 30)
         mock_kafka.fail(FETCH, FORBIDDEN, NOT_LEADER, TIMED_OUT)
         mock_kafka.fail(OFFSET_COMMIT, NOT_COORDINATOR, REBALANCING, TIMED_OUT)
         mock_kafka.fail(HEARTBEAT, UNKNOWN_MEMBER)
         send(transaction(raw_data={"tid": tid}) for tid in range(50, 100))
         wait_until(lambda: Transaction.objects.count() == 100, "the others", 30)
-    assert told.seqs == {"transactions": list(range(1, 101))}
+    assert answer.seqs == {"transactions": list(range(1, 101))}
     assert not DeadLetter.objects.exists()
 
 
-def test_what_a_rebalance_took_while_it_was_paused_is_read_once_it_comes_back(mock_kafka: MockKafka) -> None:
+def test_partition_paused_during_rebalance_is_read_again(mock_kafka: MockKafka) -> None:
     first = KafkaConsumer()
     wait_until(lambda: read(first) == [] and len(first.lag()) == 15, "every partition", 20)
     first.poll_paused()

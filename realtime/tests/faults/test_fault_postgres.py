@@ -1,50 +1,28 @@
-"""PostgreSQL away, slow, full and contrary: what is not stored does not count as read, and all goes on by itself."""
+"""PostgreSQL stopped, slow, full and failing: no offset of an unstored message is committed."""
 
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
 import pytest
 
-from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.harness.app_process import AppProcess
-from hyperwatch.harness.postgres import Database
 from hyperwatch.tests.services.fixtures import Folders
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.tests.cluster import Cluster, embedded_kafka, waits
+from realtime.tests.cluster import Cluster, waits
+from realtime.tests.cluster_on_postgres import Place, check_away, check_back, cluster_on_own_postgres
 
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND now() - query_start > %s::interval"
 OF_THE_BLOCKED = "FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
-class Place(NamedTuple):
-    """A server that may be stopped (all other tests share one), and all parts on it; the last consumer runs."""
-
-    server: EmbeddedPostgres
-    cluster: Cluster
-    consumers: list[AppProcess]
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: Folders) -> Iterator[Place]:
-    folder = Path(tempfile.mkdtemp(prefix="hyperwatch-test-"))
-    folder.chmod(0o711)
-    server = EmbeddedPostgres(folder)
-    database = Database(server.start())
-    database.migrate()
-    with (
-        embedded_kafka(folder / "kafka") as kafka,
-        Cluster(database, kafka.env, tmp_path_factory.mktemp("cluster")) as cluster,
-    ):
-        yield Place(server, cluster, [cluster.working()])
-    server.remove()
-    shutil.rmtree(folder)
+    with cluster_on_own_postgres(tmp_path_factory.mktemp("cluster")) as place:
+        yield place
 
 
 @pytest.fixture
@@ -61,38 +39,6 @@ def consumer(place: Place) -> AppProcess:
     return place.consumers[-1]
 
 
-def check_away(cluster: Cluster, consumer: AppProcess) -> None:
-    """The API says so, readiness says so, the socket stays, the consumer tries again, and no offset moves on."""
-    before = waits(consumer)
-    cluster.send(10)
-    wait_until(lambda: waits(consumer) >= before + 3, "the consumer to try again and again")
-    cluster.check_reads(503)
-    assert cluster.ready("database") == (503, "down", "down")
-    cluster.check_socket()
-    assert cluster.committed() == cluster.sent - 10
-
-
-def check_back(cluster: Cluster, consumer: AppProcess) -> None:
-    """By itself: nobody was started anew."""
-    cluster.check()
-    cluster.check_counts_as_read()
-    cluster.check_reads()
-    assert cluster.ready("database") == (200, "ok", "ok")
-    assert consumer.is_running
-    cluster.check_silent()
-
-
-def test_while_postgresql_is_stopped_nothing_counts_as_read_and_all_goes_on_once_it_is_back(
-    place: Place, cluster: Cluster, consumer: AppProcess
-) -> None:
-    place.server.stop()
-    try:
-        check_away(cluster, consumer)
-    finally:
-        place.server.start()
-    check_back(cluster, consumer)
-
-
 def test_out_of_connections_is_waited_for_as_well(cluster: Cluster, consumer: AppProcess) -> None:
     with cluster.out_of_connections():
         check_away(cluster, consumer)
@@ -100,7 +46,7 @@ def test_out_of_connections_is_waited_for_as_well(cluster: Cluster, consumer: Ap
     check_back(cluster, consumer)
 
 
-def test_a_consumer_that_waits_for_the_database_ends_in_order_and_the_next_one_stores_its_batch(
+def test_consumer_stopped_during_wait_leaves_batch_to_next(
     place: Place, cluster: Cluster, consumer: AppProcess
 ) -> None:
     with cluster.out_of_connections():
@@ -114,7 +60,7 @@ def test_a_consumer_that_waits_for_the_database_ends_in_order_and_the_next_one_s
 
 @contextmanager
 def held(cluster: Cluster) -> Iterator[Any]:
-    """Another session holds the stream's row, as a slow one would; what is sent meanwhile waits in the store."""
+    """Another session holds the stream's row, as a slow one would; the store waits for it."""
     with closing(psycopg2.connect(cluster.database.url)) as other, other, other.cursor() as cursor:
         cursor.execute("SET deadlock_timeout = '60s'")
         cursor.execute("SELECT 1 FROM streams WHERE name = 'transactions' FOR UPDATE")
@@ -122,13 +68,11 @@ def held(cluster: Cluster) -> Iterator[Any]:
 
 
 def waiting(cluster: Cluster, seconds: float = 0) -> bool:
-    """Whether the store has waited for a lock for so long."""
+    """Whether the store has waited that long for a lock."""
     return bool(cluster.database.value(BLOCKED, f"{seconds} s"))
 
 
-def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_membership(
-    cluster: Cluster, consumer: AppProcess
-) -> None:
+def test_slow_database_costs_no_group_membership(cluster: Cluster, consumer: AppProcess) -> None:
     before = waits(consumer)
     with held(cluster):
         cluster.send(10)
@@ -141,16 +85,14 @@ def test_a_database_that_is_slow_for_longer_than_a_session_costs_nobody_the_memb
     assert "offsets not committed" not in consumer.output()
 
 
-def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ever(
-    cluster: Cluster, consumer: AppProcess
-) -> None:
-    """By a migration, say. More requests come than there are threads: the last one is to be answered, too."""
+def test_locked_tables_bound_requests_and_threads(cluster: Cluster, consumer: AppProcess) -> None:
+    """As by a migration. More requests than threads: the last one is answered, too."""
     with closing(psycopg2.connect(cluster.database.url)) as other, other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE transactions, newest_of_coin IN ACCESS EXCLUSIVE MODE")
         cluster.send(10)
         wait_until(lambda: waiting(cluster), "the store to wait")
         with ThreadPoolExecutor(20) as crowd:
-            answers = [told for told, _ in crowd.map(cluster.get, ["/api/v1/transactions?page_size=1"] * 20)]
+            answers = [answer for answer, _ in crowd.map(cluster.get, ["/api/v1/transactions?page_size=1"] * 20)]
         assert answers == [503] * 20
         cluster.check_reads(503)
         assert cluster.ready("database") == (503, "down", "down")
@@ -159,9 +101,7 @@ def test_tables_that_are_locked_hold_up_no_request_for_long_and_no_thread_for_ev
     check_back(cluster, consumer)
 
 
-def test_a_statement_that_is_cancelled_and_a_connection_that_is_cut_off_under_it_are_tried_again(
-    cluster: Cluster, consumer: AppProcess
-) -> None:
+def test_cancelled_statement_and_lost_connection_are_retried(cluster: Cluster, consumer: AppProcess) -> None:
     before = waits(consumer)
     with held(cluster):
         cluster.send(1)

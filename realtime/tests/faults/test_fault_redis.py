@@ -57,7 +57,7 @@ def full(redis: RedisServer) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("fault", "word"), [(dead, "down"), (frozen, "down"), (full, "ok")])
-def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_again(
+def test_redis_fault_stops_nothing_and_recovers(
     cluster: Cluster, consumer: AppProcess, redis_server: RedisServer, fault: Fault, word: str
 ) -> None:
     cluster.send(20)
@@ -72,8 +72,8 @@ def test_while_redis_is_in_trouble_all_goes_on_and_afterwards_the_bell_rings_aga
     wait_until(lambda: is_told(cluster, consumer), "the layer to be told again", 20)
     cluster.check()
     cluster.check_silent()
-    told = [metric(consumer, f"hyperwatch_{name}_total") for name in ("publish_events", "publish_failed_events")]
-    assert sum(told) == cluster.sent
+    answer = [metric(consumer, f"hyperwatch_{name}_total") for name in ("publish_events", "publish_failed_events")]
+    assert sum(answer) == cluster.sent
     assert cluster.ready("channel_layer") == (200, "ok", "ok")
     cluster.check_reads()
     cluster.check_socket()

@@ -1,4 +1,4 @@
-"""Everything again, from offset 0: nothing new is stored, and nobody is told anything, also after `prune`."""
+"""A full replay from offset 0 stores and publishes nothing, also after `prune`."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,11 +21,11 @@ from realtime.models import DeadLetter
 from realtime.storage.sequences import StreamPosition, read_positions
 from realtime.streams import all_streams
 from realtime.tests.builders import liquidation, message, position_summary, ratio, transaction
-from realtime.tests.ingest_helpers import Told, ingesting, send
+from realtime.tests.ingest_helpers import PublishedEvents, ingesting, send
 from realtime.tests.websocket_client import Client, client
 from whales.models import WhaleWatch
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 BEGAN = datetime.now(UTC)
 WALLET = "0x" + "a1" * 20
@@ -86,34 +86,34 @@ def rows() -> dict[str, list[Any]]:
     return found
 
 
-def first(read: list[KafkaMessage]) -> Told:
+def first(read: list[KafkaMessage]) -> PublishedEvents:
     """The old ones are stored before the new ones, whatever partition they lie on."""
-    told = Told()
-    with ingesting(told, now=lambda: BEGAN):
+    answer = PublishedEvents()
+    with ingesting(answer, now=lambda: BEGAN):
         send(OLD)
         wait_until(lambda: len(read) == len(OLD), "the old ones to be read", 30)
         send(NEW)
         wait_until(lambda: len(read) == len(OLD + NEW), "the new ones to be read", 30)
-    return told
+    return answer
 
 
-def again(settings: Settings, read: list[KafkaMessage]) -> Told:
+def again(settings: Settings, read: list[KafkaMessage]) -> PublishedEvents:
     """From offset 0: by another group, which has committed nothing yet."""
     settings.KAFKA_GROUP_ID = uuid4().hex
-    told = Told()
+    answer = PublishedEvents()
     read.clear()
-    with ingesting(told, now=lambda: BEGAN):
+    with ingesting(answer, now=lambda: BEGAN):
         wait_until(lambda: len(read) == len(OLD + NEW), "everything to be read", 30)
-    return told
+    return answer
 
 
-def test_everything_again_from_offset_0_stores_nothing_and_tells_nobody_also_after_pruning(
+def test_full_replay_after_pruning_stores_and_publishes_nothing(
     mock_kafka: MockKafka, ws: Client, settings: Settings, read: list[KafkaMessage]
 ) -> None:
     WhaleWatch.objects.create(wallet_address=WALLET, alias="whale")
-    told = first(read)
+    answer = first(read)
     assert {name: place.head for name, place in read_positions().items()} == STORED
-    assert {name: len(seqs) for name, seqs in told.seqs.items()} == {name: n for name, n in STORED.items() if n}
+    assert {name: len(seqs) for name, seqs in answer.seqs.items()} == {name: n for name, n in STORED.items() if n}
     ws.wait_until(lambda: all(ws.seqs(name)[-1:] == [STORED[name]] for name in CHANNELS[:3]))
     ws.silent_for(0.3)
     before, frames = rows(), len(ws.facts)

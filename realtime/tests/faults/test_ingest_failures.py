@@ -45,7 +45,7 @@ def assert_ends_cleanly(consumer: AppProcess) -> None:
     assert consumer.wait(10) == 0, consumer.output()[-2000:]
 
 
-def test_a_consumer_waits_for_kafka_takes_up_when_it_comes_tells_how_it_stands_and_ends_cleanly(
+def test_consumer_waits_for_kafka_reports_state_and_stops(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
     mock_kafka.disconnect()
@@ -57,9 +57,9 @@ def test_a_consumer_waits_for_kafka_takes_up_when_it_comes_tells_how_it_stands_a
     wait_for_tids(fresh_database, 100)
     wait_until(lambda: len(health(consumer)["assigned"]) == 15, "every partition", 10)
     wait_until(lambda: health(consumer)["lag"] == 0, "everything to be read", 10)
-    told = health(consumer)
-    assert told["status"] == "healthy"
-    assert told["last_commit"].endswith("Z")
+    answer = health(consumer)
+    assert answer["status"] == "healthy"
+    assert answer["last_commit"].endswith("Z")
     assert metric(consumer, 'hyperwatch_ingest_rows_stored_total{stream="transactions"}') == 100
     assert_ends_cleanly(consumer)
 
@@ -72,9 +72,7 @@ def test_a_consumer_that_waits_for_kafka_ends_cleanly(fresh_database: Database, 
     assert_ends_cleanly(consumer)
 
 
-def test_who_asks_a_consumer_and_leaves_before_the_answer_is_no_error(
-    fresh_database: Database, consumer_process: Start
-) -> None:
+def test_aborted_status_request_is_no_error(fresh_database: Database, consumer_process: Start) -> None:
     consumer = consumer_process(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", consumer.port)) as asking:
@@ -84,7 +82,7 @@ def test_who_asks_a_consumer_and_leaves_before_the_answer_is_no_error(
     assert "Traceback" not in consumer.output()
 
 
-def test_what_no_policy_covers_ends_the_process_and_the_next_one_stores_what_it_left(
+def test_unexpected_error_ends_process_and_next_stores_batch(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
     fresh_database.query("ALTER TABLE newest_of_coin RENAME TO elsewhere")
@@ -99,7 +97,7 @@ def test_what_no_policy_covers_ends_the_process_and_the_next_one_stores_what_it_
     wait_for_tids(fresh_database, 20)
 
 
-def test_one_that_has_come_to_stand_ends_and_says_where_and_the_next_one_stores_what_it_left(
+def test_stuck_consumer_exits_with_stack_and_next_continues(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
     stands = consumer_process(INGEST_HANG_AT="decoded:2", CONSUMER_WATCHDOG_SECONDS="3", **mock_kafka.env)
@@ -113,7 +111,7 @@ def test_one_that_has_come_to_stand_ends_and_says_where_and_the_next_one_stores_
     wait_for_tids(fresh_database, 20)
 
 
-def test_one_that_waits_for_the_database_for_longer_does_not_stand(
+def test_database_wait_does_not_trigger_watchdog(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
     consumer = consumer_process(CONSUMER_WATCHDOG_SECONDS="2", **mock_kafka.env)

@@ -1,4 +1,4 @@
-"""Consumers that die and consumers that meet, as processes: the database equals what was sent."""
+"""Killed and concurrent consumers, as processes: the database equals the messages."""
 
 import random
 import signal
@@ -46,7 +46,7 @@ def send(messages: Sequence[OutgoingMessage], rng: random.Random | None = None) 
     assert producer.failures == []
 
 
-def test_killed_again_and_again_the_consumer_loses_nothing_and_repeats_nothing(
+def test_consumer_killed_repeatedly_loses_and_repeats_nothing(
     apache_kafka: KafkaBroker,
     redis_server: RedisServer,
     fresh_database: Database,
@@ -77,7 +77,7 @@ def test_killed_again_and_again_the_consumer_loses_nothing_and_repeats_nothing(
 
 @contextmanager
 def polling(database: Database, tables: Sequence[str]) -> Iterator[dict[str, list[int]]]:
-    """Asks each table for what is newer than the last it saw, all the time, on a connection of its own."""
+    """Polls each table for rows after the last one, on a connection of its own."""
     seen: dict[str, list[int]] = {table: [] for table in tables}
     done = threading.Event()
     connection = psycopg2.connect(database.url)
@@ -104,7 +104,7 @@ def polling(database: Database, tables: Sequence[str]) -> Iterator[dict[str, lis
         connection.close()
 
 
-def test_two_consumers_of_overlapping_and_repeated_input_make_no_hole_and_no_repeat(
+def test_two_consumers_of_repeated_input_store_once(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
     rng = random.Random(42)

@@ -1,4 +1,4 @@
-"""Whatever comes on Kafka is stored or kept as a dead letter, one of the two, and the consumer lives.
+"""Every Kafka message is stored or becomes a dead letter, and the consumer continues.
 
 Messages of every kind are changed here and there, as values and as bytes, and go the whole way: a topic, a consumer's
 process, the database.
@@ -84,9 +84,7 @@ def consumer(mock_kafka: MockKafka, fresh_database: Database, consumer_process: 
     return consumer_process(**mock_kafka.env)
 
 
-def test_every_message_is_stored_or_a_dead_letter_and_the_consumer_lives(
-    consumer: AppProcess, fresh_database: Database
-) -> None:
+def test_mutated_message_is_stored_or_dead_letter(consumer: AppProcess, fresh_database: Database) -> None:
     numbers = itertools.count()
     sent: list[KafkaMessage] = []
 

@@ -1,4 +1,4 @@
-"""Whatever a client sends is answered as the document says, or closes its connection with a code that it tells of."""
+"""Any bytes of a client get a documented response or a documented close code."""
 
 import json
 from contextlib import suppress
@@ -15,7 +15,7 @@ from realtime.tests.mutants import byte_changes, field_changes, values, with_oth
 from realtime.tests.rawsocket import Opcode, frame, opened
 from realtime.tests.websocket_client import Client, client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 GENERATED = settings(
     max_examples=30,
@@ -97,12 +97,10 @@ raw_frames = some.builds(
 
 @GENERATED
 @given(some.lists(raw_frames | some.binary(max_size=30), max_size=8))
-def test_whatever_bytes_come_the_connection_ends_with_a_code_that_is_told(
-    server: AppProcess, sent: list[bytes]
-) -> None:
+def test_mutated_bytes_end_with_documented_close_code(server: AppProcess, sent: list[bytes]) -> None:
     with client(server.ws_url) as neighbour:
         with opened(server.port) as raw:
-            # Who was cut off cannot go on.
+            # A disconnected client cannot continue.
             with suppress(ConnectionError):
                 raw.send(*sent)
                 raw.finish()

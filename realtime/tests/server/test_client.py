@@ -27,7 +27,7 @@ def quick() -> Pauses:
 # pauses
 
 
-def test_pauses_grow_to_a_limit_with_chance_in_each_and_begin_anew() -> None:
+def test_reconnect_pauses_grow_randomly_and_reset() -> None:
     pauses = Pauses(1.0, 10.0, random.Random(7))
     chance = random.Random(7)
     expected = [whole * chance.uniform(0.5, 1.0) for whole in (1, 2, 4, 8, 10, 10)]
@@ -37,7 +37,7 @@ def test_pauses_grow_to_a_limit_with_chance_in_each_and_begin_anew() -> None:
     assert 0.5 <= pauses.next() <= 1.0
 
 
-def test_who_is_told_to_come_back_comes_at_once_and_not_at_once_again() -> None:
+def test_reconnect_after_1001_is_immediate_once() -> None:
     pauses = Pauses(1.0, 10.0)
     assert pauses.next(is_invited=True) == 0.0
     assert 0.5 <= pauses.next(is_invited=True) <= 1.0
@@ -48,14 +48,14 @@ def test_who_is_told_to_come_back_comes_at_once_and_not_at_once_again() -> None:
 
 
 def test_the_first_place_is_the_head_that_hello_told() -> None:
-    """A connection that is lost before the first event must not lose what came in between."""
-    asked = []
+    """A connection that is lost before the first event must not lose the events in between."""
+    params = []
 
     async def drops(line: Line) -> None:
-        asked.append(await line.agree(head=7))
+        params.append(await line.agree(head=7))
 
     async def goes_on(line: Line) -> None:
-        asked.append(await line.agree(head=9))
+        params.append(await line.agree(head=9))
         await line.tell(8, 9)
         await line.stay()
 
@@ -65,19 +65,19 @@ def test_the_first_place_is_the_head_that_hello_told() -> None:
             assert seqs(await take(client, 2)) == [8, 9]
 
     run(check())
-    assert asked == [{"coins": ["BTC"], "since": 7, "epoch": "one"}] * 2
+    assert params == [{"coins": ["BTC"], "since": 7, "epoch": "one"}] * 2
 
 
-def test_a_kept_place_is_gone_on_from_with_its_own_epoch() -> None:
-    asked = []
+def test_saved_position_resumes_with_its_epoch() -> None:
+    params = []
 
     async def renumbered(line: Line) -> None:
-        asked.append(await line.agree(head=3, epoch="two"))
+        params.append(await line.agree(head=3, epoch="two"))
         await line.say("gap", channel="liquidations", missing_from=1, missing_to=3)
         await line.tell(4)
 
     async def goes_on(line: Line) -> None:
-        asked.append(await line.agree(head=5, epoch="two"))
+        params.append(await line.agree(head=5, epoch="two"))
         await line.tell(4, 5)
         await line.stay()
 
@@ -89,22 +89,22 @@ def test_a_kept_place_is_gone_on_from_with_its_own_epoch() -> None:
             assert seqs(facts) == [4, 5]
 
     run(check())
-    assert asked == [{"since": 1000, "epoch": "one"}, {"since": 4, "epoch": "two"}]
+    assert params == [{"since": 1000, "epoch": "one"}, {"since": 4, "epoch": "two"}]
 
 
-def test_a_snapshot_is_asked_for_until_it_has_come_and_then_no_more() -> None:
-    asked = []
+def test_snapshot_is_requested_until_received() -> None:
+    params = []
 
     async def drops(line: Line) -> None:
-        asked.append(await line.agree(head=5))
+        params.append(await line.agree(head=5))
 
     async def shows(line: Line) -> None:
-        asked.append(await line.agree(head=6))
+        params.append(await line.agree(head=6))
         await line.say("snapshot", channel="liquidations", seq=6, data=[{"seq": 2}, {"seq": 6}])
         await line.tell(7)
 
     async def goes_on(line: Line) -> None:
-        asked.append(await line.agree(head=8))
+        params.append(await line.agree(head=8))
         await line.tell(8)
         await line.stay()
 
@@ -116,10 +116,10 @@ def test_a_snapshot_is_asked_for_until_it_has_come_and_then_no_more() -> None:
             assert seqs(facts) == [7, 8]
 
     run(check())
-    assert asked == [{"snapshot": 2}, {"snapshot": 2}, {"since": 7, "epoch": "one"}]
+    assert params == [{"snapshot": 2}, {"snapshot": 2}, {"since": 7, "epoch": "one"}]
 
 
-def test_a_channel_is_subscribed_once_and_begins_in_one_way() -> None:
+def test_channel_is_subscribed_once_with_one_start() -> None:
     async def agrees(line: Line) -> None:
         await line.agree()
         await line.stay()
@@ -138,7 +138,7 @@ def test_a_channel_is_subscribed_once_and_begins_in_one_way() -> None:
 # what it yields
 
 
-def test_batches_are_unpacked_and_nothing_comes_twice_or_out_of_order() -> None:
+def test_batches_are_unpacked_once_in_order() -> None:
     async def repeats(line: Line) -> None:
         await line.agree()
         await line.say("batch", channel="liquidations", data=[fact(1), fact(2)])
@@ -178,7 +178,7 @@ def test_a_closed_connection_is_taken_up_where_it_was(code: int | None) -> None:
         await line.stay()
 
     async def check() -> None:
-        # A minute is not waited for by who is told to come back.
+        # A client that received 1001 does not wait for a minute.
         pauses = Pauses(60.0, 60.0) if code in (1001, 4408) else quick()
         async with scripted(closes, goes_on) as url, Client(url, pauses=pauses) as client:
             await client.subscribe("liquidations")
@@ -210,7 +210,7 @@ def test_the_pauses_are_short_again_after_a_healthy_while(monkeypatch: pytest.Mo
     run(check())
 
 
-def test_a_server_that_is_silent_is_asked_and_then_left() -> None:
+def test_silent_server_is_pinged_then_disconnected() -> None:
     heard = []
 
     async def freezes(line: Line) -> None:
@@ -234,7 +234,7 @@ def test_a_server_that_is_silent_is_asked_and_then_left() -> None:
     assert heard == [{"type": "hello"}] * 2
 
 
-def test_a_quiet_channel_moves_on_with_what_the_server_says() -> None:
+def test_quiet_channel_advances_with_server_positions() -> None:
     resumed = []
 
     async def is_quiet(line: Line) -> None:
@@ -264,7 +264,7 @@ def test_a_quiet_channel_moves_on_with_what_the_server_says() -> None:
     ("code", "error"),
     [("INVALID_CHANNEL", InvalidChannel), ("INVALID_PARAMS", InvalidParams), ("LIMIT_EXCEEDED", ServerError)],
 )
-def test_a_subscription_that_cannot_be_raises_what_was_wrong_with_it(code: str, error: type[ServerError]) -> None:
+def test_invalid_subscription_raises_its_error(code: str, error: type[ServerError]) -> None:
     async def refuses(line: Line) -> None:
         await line.refuse(code)
         await line.agree()
@@ -322,7 +322,7 @@ def test_what_waiting_does_not_help_against_is_refused(script: Script, reason: s
 # how it ends
 
 
-def test_a_cancelled_wait_loses_nothing_and_a_closed_client_ends_its_iteration() -> None:
+def test_cancelled_wait_loses_nothing_and_close_ends_iteration() -> None:
     async def speaks_late(line: Line) -> None:
         await line.agree()
         await line.tell(1)
@@ -345,7 +345,7 @@ def test_a_cancelled_wait_loses_nothing_and_a_closed_client_ends_its_iteration()
     run(check())
 
 
-def test_a_client_that_waits_for_a_server_can_be_closed_and_leaves_no_task_behind() -> None:
+def test_waiting_client_closes_without_leftover_task() -> None:
     async def check() -> None:
         client = Client("ws://127.0.0.1:9/ws", pauses=Pauses(60.0))
         subscribing = asyncio.ensure_future(client.subscribe("liquidations"))

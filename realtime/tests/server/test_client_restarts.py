@@ -18,7 +18,7 @@ from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.fake_server import take
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 
 def liquidate(low: int, high: int, **overrides: Any) -> None:
@@ -90,9 +90,7 @@ def storing() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("end", [AppProcess.stop, AppProcess.kill], ids=["SIGTERM", "SIGKILL"])
-def test_a_server_that_ends_in_mid_stream_costs_no_event_and_repeats_none(
-    server: AppProcess, end: Callable[[AppProcess], None]
-) -> None:
+def test_server_restart_loses_and_repeats_no_event(server: AppProcess, end: Callable[[AppProcess], None]) -> None:
     with following(server.ws_url, "liquidations", "transactions") as follower:
         with storing() as numbers:
             wait_until(lambda: len(follower.seqs()) > 10, "the first events")
@@ -106,7 +104,7 @@ def test_a_server_that_ends_in_mid_stream_costs_no_event_and_repeats_none(
         assert not [event for event in follower.events if isinstance(event, Gap)]
 
 
-def test_what_was_removed_while_the_server_was_away_is_told_as_a_gap(server: AppProcess) -> None:
+def test_pruning_during_downtime_is_reported_as_gap(server: AppProcess) -> None:
     with following(server.ws_url, "liquidations") as follower:
         liquidate(1, 3)
         wait_until(lambda: len(follower.events) == 3, "the first events")
@@ -122,7 +120,7 @@ def test_what_was_removed_while_the_server_was_away_is_told_as_a_gap(server: App
         assert follower.seqs() == [1, 2, 3, 7, 8, 9]
 
 
-def test_a_client_that_comes_before_the_server_waits_for_it(server: AppProcess) -> None:
+def test_client_started_first_waits_for_server(server: AppProcess) -> None:
     server.stop()
     server.launch()
     with following(server.ws_url, "liquidations", snapshot=2) as follower:
@@ -130,7 +128,7 @@ def test_a_client_that_comes_before_the_server_waits_for_it(server: AppProcess) 
         wait_until(lambda: follower.seqs() == [0, 1, 2], "the events behind an empty snapshot")
 
 
-def test_what_the_server_does_not_take_is_raised_and_the_rest_goes_on(server: AppProcess) -> None:
+def test_rejected_subscription_raises_and_others_continue(server: AppProcess) -> None:
     async def check() -> None:
         async with Client(server.ws_url) as client:
             await client.subscribe("liquidations")

@@ -4,9 +4,8 @@ import pytest
 from django.core.management import call_command
 
 from hyperwatch.harness.app_process import AppProcess
-from hyperwatch.harness.kafka import KafkaBroker, MockKafka
+from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.postgres import Database
-from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.environment import ROOT
 from hyperwatch.tests.services.waiting import wait_until
@@ -50,18 +49,7 @@ def check_replay(database: Database, web: AppProcess, consumer: AppProcess) -> N
     assert database.query("SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_recorded_messages_are_stored_and_told_once_over_the_embedded_parts(
+def test_recorded_messages_arrive_once_over_embedded_parts(
     mock_kafka: MockKafka, fresh_database: Database, web_server: Start, consumer_process: Start
 ) -> None:
     check_replay(fresh_database, web_server(), consumer_process(**mock_kafka.env))
-
-
-def test_recorded_messages_are_stored_and_told_once_over_kafka_and_redis(
-    apache_kafka: KafkaBroker,
-    redis_server: RedisServer,
-    fresh_database: Database,
-    web_server: Start,
-    consumer_process: Start,
-) -> None:
-    redis = {"REDIS_URL": redis_server.url}
-    check_replay(fresh_database, web_server(**redis), consumer_process(**redis, **apache_kafka.env))

@@ -21,7 +21,7 @@ from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import Client, client, metric
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 Publish = Callable[[list[StoredRows]], None]
 Serve = Callable[..., AppProcess]
@@ -39,20 +39,20 @@ def one(tid: int) -> list[StoredRows]:
 
 
 def check_live(ws: Client, publish: Publish, tid: int) -> None:
-    """That the hub hears at all: within half of the ten seconds after which it would look at the heads."""
+    """The event comes over Redis: within half of the ten seconds between two polls of the heads."""
     known = len(ws.facts)
     publish(one(tid))
     ws.wait_for(known + 1, timeout=5)
 
 
-def test_what_was_published_arrives_without_a_look_at_the_heads(serve: Serve, publish: Publish) -> None:
+def test_published_event_arrives_without_head_poll(serve: Serve, publish: Publish) -> None:
     with client(serve(STREAM_SYNC_INTERVAL_SECONDS="10").ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
         assert ws.seqs("liquidations") == [1]
 
 
-def test_a_message_that_was_lost_is_read_before_the_next_is_sent(serve: Serve, publish: Publish) -> None:
+def test_lost_message_is_backfilled_before_the_next(serve: Serve, publish: Publish) -> None:
     with client(serve(STREAM_SYNC_INTERVAL_SECONDS="10").ws_url) as ws:
         ws.subscribe("liquidations")
         check_live(ws, publish, 1)
@@ -75,9 +75,7 @@ def test_messages_out_of_order_are_put_in_order(serve: Serve, publish: Publish) 
         assert ws.silent_for(0.5)
 
 
-def test_a_hub_that_was_forgotten_by_redis_mends_and_hears_again(
-    serve: Serve, publish: Publish, redis_server: RedisServer
-) -> None:
+def test_unsubscribed_hub_backfills_and_resubscribes(serve: Serve, publish: Publish, redis_server: RedisServer) -> None:
     web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.5")
     web.allows_traceback = True  # The layer logs a traceback of its own when its connection breaks.
     with client(web.ws_url) as ws:
@@ -91,7 +89,7 @@ def test_a_hub_that_was_forgotten_by_redis_mends_and_hears_again(
         assert ws.seqs("liquidations") == list(range(1, len(ws.facts) + 1))
 
 
-def test_while_redis_is_frozen_clients_stay_and_are_told_from_the_database(
+def test_frozen_redis_clients_are_served_from_database(
     serve: Serve, publish: Publish, redis_server: RedisServer
 ) -> None:
     with client(serve(STREAM_SYNC_INTERVAL_SECONDS="0.5").ws_url) as ws:
@@ -106,9 +104,7 @@ def test_while_redis_is_frozen_clients_stay_and_are_told_from_the_database(
         assert ws.seqs("liquidations") == list(range(1, len(ws.facts) + 1))
 
 
-def test_a_hub_whose_connection_redis_has_cut_off_is_told_of_everything(
-    serve: Serve, publish: Publish, redis_server: RedisServer
-) -> None:
+def test_disconnected_redis_hub_receives_every_event(serve: Serve, publish: Publish, redis_server: RedisServer) -> None:
     """As Redis does with a subscriber that has 32 MB of backlog."""
     web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.5")
     web.allows_traceback = True  # The layer logs a traceback of its own when its connection breaks.
@@ -134,9 +130,7 @@ def hears(ws: Client, publish: Publish) -> bool:
     return True
 
 
-def test_with_redis_away_from_the_start_clients_are_served_from_the_database(
-    serve: Serve, redis_server: RedisServer
-) -> None:
+def test_hub_started_without_redis_serves_from_database(serve: Serve, redis_server: RedisServer) -> None:
     redis_server.stop()
     with client(serve(STREAM_SYNC_INTERVAL_SECONDS="0.5").ws_url) as ws:
         ws.subscribe("liquidations")
@@ -146,9 +140,7 @@ def test_with_redis_away_from_the_start_clients_are_served_from_the_database(
         assert ws.seqs("liquidations") == [1, 2, 3]
 
 
-def test_without_the_database_a_client_is_told_and_served_once_it_is_back(
-    fresh_database: Database, web_server: Serve
-) -> None:
+def test_hub_without_database_reports_and_recovers(fresh_database: Database, web_server: Serve) -> None:
     server = fresh_database.beside("postgres")
     web = web_server()
     server.query(f'ALTER DATABASE "{fresh_database.name}" RENAME TO "{fresh_database.name}_away"')
@@ -176,7 +168,7 @@ def test_two_resumes_at_once_lose_nothing(serve: Serve, publish: Publish) -> Non
             assert (ws.seqs("transactions"), ws.seqs("liquidations")) == ([1, 2, 3], [1, 2, 3])
 
 
-def test_a_look_at_the_heads_that_fails_is_not_the_last(serve: Serve) -> None:
+def test_failed_head_poll_is_not_the_last(serve: Serve) -> None:
     web = serve(STREAM_SYNC_INTERVAL_SECONDS="0.1")
     web.allows_traceback = True
     with client(web.ws_url) as ws:
@@ -189,7 +181,7 @@ def test_a_look_at_the_heads_that_fails_is_not_the_last(serve: Serve) -> None:
         ws.wait_for(1, timeout=5)
 
 
-def test_where_reads_need_a_key_the_websocket_needs_a_token(serve: Serve) -> None:
+def test_websocket_needs_token_where_reads_need_key(serve: Serve) -> None:
     _, key = APIKey.objects.create_key(name="a bot's")
     web = serve(ALLOW_ANONYMOUS_READS="false")
     for query in ("", "?token=wrong", "?token=%00"):
@@ -223,7 +215,7 @@ def test_the_metrics_tell_of_the_stream(serve: Serve, publish: Publish) -> None:
             "hub_delivery_latency_seconds_count": 1,
             "hub_history_bytes": sum(map(len, ws.raw)),
         }
-        # The hole and the event behind it, which had arrived already.
+        # The gap, and the events behind it, which had arrived already.
         assert metric(web, "hyperwatch_hub_backfilled_events_total{") == 2
         assert metric(web, "hyperwatch_websocket_sent_frames_total") == 1 + 3
     wait_until(lambda: metric(web, "hyperwatch_websocket_subscriptions") == 0, "the subscription's end")

@@ -38,7 +38,7 @@ from realtime.storage import database_metrics
 from realtime.storage.database_metrics import DatabaseReader, read_state
 from realtime.tests import builders
 from realtime.tests.builders import NOW, liquidation, stored, transaction
-from realtime.tests.ingest_helpers import Told, send
+from realtime.tests.ingest_helpers import PublishedEvents, send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -239,7 +239,7 @@ class OneBatch(KafkaConsumer):
 
 def ingest(*messages: KafkaMessage) -> None:
     stop = threading.Event()
-    Pipeline(OneBatch(list(messages), stop), Told(), stop, now=lambda: NOW).run(100)
+    Pipeline(OneBatch(list(messages), stop), PublishedEvents(), stop, now=lambda: NOW).run(100)
 
 
 def sent(seconds_ago: float, tid: int) -> KafkaMessage:

@@ -21,7 +21,7 @@ from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import client as plain_client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 
 def liquidate(low: int, high: int, **overrides: Any) -> None:
@@ -47,7 +47,7 @@ def tailing(server: AppProcess, folder: Path, *arguments: str) -> Iterator[Tail]
         tail.stop()
 
 
-def test_tail_prints_a_line_for_each_event_and_ends_quietly(server: AppProcess, tmp_path: Path) -> None:
+def test_tail_prints_line_per_event_and_exits_cleanly(server: AppProcess, tmp_path: Path) -> None:
     liquidate(1, 1, coin="ETH")
     stored(builders.ratio())
     follow_to(server, "long_short_ratios", 1)
@@ -74,11 +74,11 @@ def test_tail_prints_json_and_tells_of_gaps(server: AppProcess, tmp_path: Path) 
         wait_until(lambda: "gap:" in tail.output(), "the gap")
         liquidate(4, 4)
         wait_until(lambda: len(tail.output().splitlines()) == 2, "the line")
-        told = tail.output()
+        answer = tail.output()
     with tailing(server, tmp_path / "again", "liquidations", "--snapshot", "1", "--json") as tail:
         wait_until(lambda: tail.output().endswith("\n"), "the line of a snapshot")
     (again,) = tail.output().splitlines()
-    gap, line = told.splitlines()
+    gap, line = answer.splitlines()
     assert json.loads(again) == json.loads(line)
     assert gap == "gap: liquidations 1 to 3 will not come"
     event = json.loads(line)
@@ -112,7 +112,7 @@ def test_tail_says_what_is_wrong(server: AppProcess) -> None:
         tail_here("liquidations", "--url", f"{server.ws_url}/elsewhere")
 
 
-def test_a_channel_that_there_is_not_ends_tail_with_an_error(server: AppProcess, tmp_path: Path) -> None:
+def test_tail_of_unknown_channel_exits_with_error(server: AppProcess, tmp_path: Path) -> None:
     with tailing(server, tmp_path, "nothing") as tail:
         assert tail.wait() == 1
     assert tail.output().splitlines() == ["CommandError: Channel 'nothing' is not supported"]
@@ -140,7 +140,7 @@ def test_tail_into_a_closed_pipe_ends_quietly(server: AppProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channel", "data", "told"),
+    ("channel", "data", "answer"),
     [
         (
             "transactions",
@@ -179,5 +179,7 @@ def test_tail_into_a_closed_pipe_ends_quietly(server: AppProcess) -> None:
         ),
     ],
 )
-def test_every_kind_has_its_line_and_an_unknown_one_too(channel: str, data: dict[str, Any], told: str) -> None:
-    assert format_fact(channel, 7, "2026-01-10T10:30:00.123456Z", data) == f"2026-01-10 10:30:00  {channel} #7  {told}"
+def test_tail_formats_every_and_unknown_kind(channel: str, data: dict[str, Any], answer: str) -> None:
+    assert (
+        format_fact(channel, 7, "2026-01-10T10:30:00.123456Z", data) == f"2026-01-10 10:30:00  {channel} #7  {answer}"
+    )

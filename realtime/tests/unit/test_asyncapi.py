@@ -1,4 +1,4 @@
-"""The AsyncAPI document: valid, whole, and of the same shape as what is sent (schema_validation.py)."""
+"""The AsyncAPI document: valid, complete, and equal to the sent frames (schema_validation.py)."""
 
 import json
 from collections.abc import Iterator
@@ -10,8 +10,14 @@ import pytest
 from django.test import Client
 
 from realtime.ingest.decoder import decode_batch
-from realtime.protocol import descriptions
-from realtime.protocol.frames import BatchFrame, SnapshotFrame, batch_frame, gap_frame, make_event, snapshot_frame
+from realtime.protocol.frames import (
+    BatchFrame,
+    SnapshotFrame,
+    batch_frame,
+    gap_frame,
+    make_event,
+    snapshot_frame,
+)
 from realtime.protocol.subscriptions import named_channels, subscriptions
 from realtime.protocol.vocabulary import (
     ClientFrame,
@@ -25,6 +31,7 @@ from realtime.protocol.vocabulary import (
     StreamRange,
     Subscribed,
     Subscriptions,
+    descriptions,
 )
 from realtime.streams import Row, channels, get_stream
 from realtime.tests import schema_validation
@@ -57,7 +64,7 @@ def at(told: Any, path: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("path", OBJECTS)
-def test_an_object_has_what_asyncapi_asks_for_and_nothing_that_it_does_not_know(told: Any, path: str) -> None:
+def test_asyncapi_objects_have_required_and_known_fields(told: Any, path: str) -> None:
     needed, known = OBJECTS[path]
     for place in at(told, path):
         names = {name for name in place if not name.startswith("x-")}
@@ -75,13 +82,13 @@ def references(part: Any) -> Iterator[str]:
                 yield from references(item)
 
 
-def test_the_document_is_of_version_3_and_every_reference_leads_somewhere(told: Any) -> None:
+def test_document_is_version_3_and_references_resolve(told: Any) -> None:
     assert told["asyncapi"] == "3.0.0"
     for reference in set(references(told)):
         assert at(told, reference.removeprefix("#/")), reference
 
 
-def test_operations_send_or_receive_messages_of_their_channel_and_leave_none_out(told: Any) -> None:
+def test_operations_cover_all_messages_of_their_channel(told: Any) -> None:
     used = set()
     for operation in told["operations"].values():
         assert operation["action"] in ("send", "receive")
@@ -112,9 +119,11 @@ def test_every_word_of_the_protocol_is_told(told: Any) -> None:
 def test_the_examples_of_subscribing_are_taken(told: Any) -> None:
     examples = [example["payload"] for example in told["components"]["messages"]["subscribe"]["examples"]]
     assert {example["channels"][0] for example in examples} == set(channels())
-    for asked in examples:
-        schema_validation.check_asked(asked)
-        assert subscriptions(named_channels(asked["channels"]), msgspec.Raw(msgspec.json.encode(asked["params"])))
+    for requested in examples:
+        schema_validation.check_asked(requested)
+        assert subscriptions(
+            named_channels(requested["channels"]), msgspec.Raw(msgspec.json.encode(requested["params"]))
+        )
 
 
 def test_a_channels_params_are_its_own_with_their_values(told: Any) -> None:
@@ -137,7 +146,7 @@ UNTOLD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("frame", "why"), UNTOLD)
-def test_a_frame_that_the_document_does_not_tell_of_is_noticed(frame: dict[str, Any], why: str) -> None:
+def test_undocumented_frame_fails_validation(frame: dict[str, Any], why: str) -> None:
     with pytest.raises((AssertionError, jsonschema_rs.ValidationError), match=why):
         schema_validation.check_sent(frame)
 
@@ -150,7 +159,7 @@ def test_a_fact_that_is_not_as_told_is_noticed(told: Any, wrong: dict[str, Any])
         schema_validation.check_sent({**frame, "data": {**frame["data"], **wrong}})
 
 
-def test_what_is_joined_from_finished_bytes_has_the_bytes_of_its_struct() -> None:
+def test_joined_frame_bytes_equal_struct_encoding() -> None:
     rows = [row.with_seq(seq) for seq, row in enumerate(liquidations(3), start=1)]
     events = [make_event(get_stream("liquidations"), row) for row in rows]
     frames = [msgspec.Raw(event.frame) for event in events]
@@ -166,7 +175,7 @@ def liquidations(count: int) -> list[Row]:
     return [incoming.row for incoming in batch.rows["liquidations"].values()]
 
 
-def test_what_is_not_made_of_facts_has_its_fields_in_their_order() -> None:
+def test_frames_without_facts_have_fields_in_order() -> None:
     time = "2026-01-10T10:30:00Z"
     connected = Connected(
         "bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": StreamRange(5, 2)}, {"transactions": 4}, time

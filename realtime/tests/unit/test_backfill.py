@@ -18,7 +18,7 @@ Answer = Callable[[int], Sequence[Event]]
 
 
 class Database:
-    """Answers with the events after a seq, and counts its queries."""
+    """Returns with the events after a seq, and counts its queries."""
 
     def __init__(self, answer: Answer) -> None:
         self.queries = 0
@@ -62,7 +62,7 @@ def test_a_page_behind_what_was_pruned_is_read_once(monkeypatch: pytest.MonkeyPa
     assert feed.has_hole
 
 
-def test_a_hole_that_opens_while_one_is_mended_is_mended_too() -> None:
+def test_gap_opened_during_backfill_is_backfilled() -> None:
     feed = EventFeed(get_stream("liquidations"), StreamPosition(0, 0), 1_000)
     stored = 3
 

@@ -34,7 +34,7 @@ def rows(batch: DecodedBatch) -> list[Row]:
 
 
 @pytest.mark.parametrize("refusal", refusals(), ids=lambda refusal: refusal.what[:60])
-def test_what_the_contract_refuses_is_refused_whole_with_its_reason(refusal: Refusal) -> None:
+def test_invalid_message_is_rejected_whole_with_reason(refusal: Refusal) -> None:
     batch = decoded(refusal.message)
     assert [letter.reason for letter in batch.rejected] == [refusal.reason], batch.rejected
     assert batch.rejected[0].error
@@ -44,7 +44,7 @@ def test_what_the_contract_refuses_is_refused_whole_with_its_reason(refusal: Ref
 
 @pytest.mark.parametrize("kind", CHECKS, ids=lambda kind: kind.__name__)
 @given(drawn=some.data())
-def test_however_a_text_is_read_it_is_what_its_check_makes_of_it(kind: Any, drawn: some.DataObject) -> None:
+def test_fast_and_thorough_text_parsing_agree(kind: Any, drawn: some.DataObject) -> None:
     canonical = CANONICAL.get(kind, r"[0-9]\.[0-9]{4}\Z")
     odd = some.sampled_from(["NaN", "-0.00000000", "0.00", "00.00000000", "1.00000000\n", "1e5", "-1.5", "0xAB" * 10])
     text = drawn.draw(some.from_regex(canonical, fullmatch=True) | some.from_regex(canonical[:-2]) | odd)
@@ -70,7 +70,7 @@ def test_up_to_ten_minutes_ahead_is_no_future(ahead: timedelta) -> None:
     assert the_row(transaction(block_timestamp=(NOW + ahead).isoformat())).block_timestamp == NOW + ahead
 
 
-def test_the_future_is_measured_from_the_clock_that_is_passed_in() -> None:
+def test_future_is_measured_from_the_given_clock() -> None:
     at = datetime(2100, 1, 1, tzinfo=UTC)
     assert decoded(transaction(block_timestamp="2100-01-01T00:00:00Z"), now=at).rejected == []
 
@@ -80,18 +80,18 @@ def test_2020_is_the_first_year() -> None:
 
 
 @pytest.mark.parametrize("long, short", [("0.5", "0.5001"), ("0.4999", "0.5"), (0.5124, 0.4876), (1, 0), ("0", "1")])
-def test_a_pair_may_be_off_by_a_ten_thousandth_and_is_stored_as_one_that_is_not(long: Any, short: Any) -> None:
+def test_ratio_pair_within_tolerance_is_stored_normalised(long: Any, short: Any) -> None:
     row = the_row(ratio(long_ratio=long, short_ratio=short), "long_short_ratios")
     assert Decimal(bytes(row.long_ratio).decode()) + Decimal(bytes(row.short_ratio).decode()) == 1
 
 
-def test_what_is_off_in_raw_data_is_kept_as_it_came() -> None:
+def test_unusual_raw_data_is_stored_unchanged() -> None:
     odd = b'{ "b":1e400 ,"a" : "\\u0000", "b": [1.0, {}] }'
     row = the_row(bare(odd, raw_data=BARE))
     assert bytes(row.raw_data) == odd
 
 
-def test_a_summary_may_hold_a_long_and_a_short_of_one_wallet_or_nothing_at_all() -> None:
+def test_summary_may_hold_both_sides_or_nothing() -> None:
     both = [{**position, "side": side} for side in ("LONG", "SHORT") for position in _positions()]
     assert len(json.loads(bytes(the_row(position_summary(positions=both), "position_summaries").positions))) == 2
     assert bytes(the_row(position_summary(positions=[]), "position_summaries").positions) == b"[]"
@@ -141,7 +141,7 @@ anything = some.text(max_size=20)
 @example(text="-0")
 @example(text="0e999999")
 @example(text="1E+2")
-def test_a_number_in_a_string_is_stored_exactly_or_refused(text: str) -> None:
+def test_number_in_string_is_stored_exactly_or_rejected(text: str) -> None:
     for field, digits, places, signed in [("size", 30, 8, False), ("fee", 30, 8, True), ("leverage", 10, 2, False)]:
         _check_number(
             transaction(price="1", **{field: text}), field, admitted(text, digits, places, signed=signed), places
@@ -179,7 +179,7 @@ def _check_number(built: KafkaMessage, field: str, expected: Decimal | None, pla
 @given(size=some.decimals(0, 10**9, places=8), price=some.decimals(0, 10**9, places=8))
 @example(size=Decimal("0.00000001"), price=Decimal("0.5"))
 @example(size=Decimal("0.00000003"), price=Decimal("0.5"))
-def test_a_value_that_is_missing_is_size_times_price_rounded_half_to_even(size: Decimal, price: Decimal) -> None:
+def test_missing_value_is_computed_and_rounded_half_even(size: Decimal, price: Decimal) -> None:
     built = liquidation(liquidated_size=f"{size:f}", liquidation_price=f"{price:f}", liquidation_value_usd=...)
     # In integers: a unit is 1e-8, so the product has 1e-16, and half of the last place is 5e7 of those.
     units, rest = divmod(int(size.scaleb(8)) * int(price.scaleb(8)), 10**8)

@@ -56,9 +56,7 @@ def feed_of(name: str, newest: Sequence[Event] = ()) -> tuple[Feed, Listening]:
 
 
 @given(st.permutations(range(1, 25)), st.lists(st.integers(1, 24)), st.integers(1, 6))
-def test_events_in_any_order_and_repeated_are_sent_once_in_order(
-    order: list[int], repeated: list[int], size: int
-) -> None:
+def test_unordered_and_repeated_events_are_sent_once_in_order(order: list[int], repeated: list[int], size: int) -> None:
     feed, listening = feed_of("liquidations")
     seqs = iter(order + repeated)
     while batch := list(itertools.islice(seqs, size)):
@@ -75,7 +73,7 @@ def test_a_hole_holds_back_what_comes_behind_it() -> None:
     assert (listening.frames, feed.has_hole, feed.head) == (["1", "2", "3"], False, 3)
 
 
-def test_what_waits_behind_a_hole_is_bounded_and_the_rest_is_taken_when_it_comes_again() -> None:
+def test_events_behind_a_gap_are_bounded() -> None:
     """A thousand bytes of frames that have three or four each, and the one that goes beyond."""
     feed, listening = feed_of("liquidations")
     feed.accept([event(seq) for seq in range(101, 1_001)])
@@ -85,7 +83,7 @@ def test_what_waits_behind_a_hole_is_bounded_and_the_rest_is_taken_when_it_comes
     assert listening.frames == [str(seq) for seq in range(1, 1_001)]
 
 
-def test_of_a_state_only_what_is_newer_than_the_coins_newest_is_sent() -> None:
+def test_only_newer_states_of_a_coin_are_sent() -> None:
     feed, listening = feed_of("long_short_ratios", [event(0, "ETH", 5)])
     minutes = [("BTC", 1), ("BTC", 3), ("BTC", 2), ("ETH", 5), ("ETH", 6)]
     feed.accept([event(seq, coin, minute) for seq, (coin, minute) in enumerate(minutes, 1)])
@@ -102,7 +100,7 @@ def test_a_lane_ends_with_its_last_follower() -> None:
     assert feed.subscribers == 1
 
 
-def test_an_event_feed_keeps_the_newest_within_its_bytes_and_always_the_last() -> None:
+def test_event_history_is_bounded_and_never_empty() -> None:
     feed = EventFeed(get_stream("liquidations"), StreamPosition(0, 0), 10)
     feed.accept([event(seq) for seq in range(1, 13)])
     assert feed.history.bytes == 10
@@ -124,7 +122,7 @@ def test_a_ring_holds_little_beyond_its_bytes() -> None:
     assert 100 <= most <= 113
 
 
-def test_one_who_falls_off_the_ring_of_states_goes_on_with_the_newest_of_each_coin() -> None:
+def test_slow_state_subscriber_continues_with_latest_of_coins() -> None:
     feed = StateFeed(get_stream("long_short_ratios"), StreamPosition(0, 0), 10, ())
     feed.accept([event(seq, ("BTC", "ETH")[seq % 2], minute=seq) for seq in range(1, 20)])
     assert [[due.seq for due in feed.after(seq)[0]] for seq in (15, 14, 2)] == [
@@ -135,7 +133,7 @@ def test_one_who_falls_off_the_ring_of_states_goes_on_with_the_newest_of_each_co
     assert [due.seq for due in feed.resume(15)[0]] == [18, 19]
 
 
-def test_a_membership_that_ends_leaves_nothing_in_the_channel_layer() -> None:
+def test_ended_membership_leaves_nothing_in_channel_layer() -> None:
     async def run() -> None:
         def on_message(message: dict[str, Any]) -> None:
             raise AssertionError(f"unexpected message {message}")

@@ -77,7 +77,7 @@ def test_another_process_gives_the_same_bytes(hash_seed: str) -> None:
     assert answer.stdout == fingerprint(market(), 3_000)
 
 
-def test_the_wallets_come_back_with_the_seed_whatever_the_start() -> None:
+def test_wallets_depend_on_seed_and_not_on_start() -> None:
     assert market().whales == market(start=START + timedelta(days=3)).whales
     assert market().whales != market(seed=8).whales
 
@@ -106,7 +106,7 @@ def test_time_never_goes_back() -> None:
     assert times[0] == 0 and all(earlier <= later for earlier, later in pairwise(times))
 
 
-def test_every_position_is_taken_away_when_the_mark_crosses_and_only_then() -> None:
+def test_positions_are_liquidated_exactly_below_maintenance() -> None:
     simulated = market(coins=3)
     seen = 0
     for block in islice(simulated.blocks(25), 4_000):
@@ -151,7 +151,7 @@ def value_of_all(simulated: Market, coin: str) -> Decimal:
     return followed + book.crowd_size * book.mark - book.crowd_cost
 
 
-def test_fills_and_liquidations_lead_from_the_first_position_to_the_last() -> None:
+def test_fills_and_liquidations_explain_every_position() -> None:
     simulated = market()
     sizes = defaultdict(Decimal, {place: held.size for place, held in simulated.positions().items()})
     for message in run(simulated, 10_000):
@@ -186,7 +186,7 @@ def direction(before: Decimal, after: Decimal) -> tuple[str, str]:
     return (f"{verb} Long", "LONG") if is_long else (f"{verb} Short", "SHORT")
 
 
-def test_both_parties_of_a_trade_share_its_number_and_hash() -> None:
+def test_trade_parties_share_number_and_hash() -> None:
     trades = defaultdict(list)
     for message in recorded()[:10_000]:
         if message.kind is Kind.ORDER or message.kind in LIQUIDATIONS:
@@ -242,14 +242,14 @@ def value(position: dict[str, str]) -> Decimal:
 def assert_levels(levels: list[dict[str, Any]], held: list[dict[str, str]], vault: str) -> None:
     """Longs without leverage and the vault have no liquidation price and no place on the map."""
     for side in ("long", "short"):
-        told = sum(Decimal(level[f"{side}_liquidation_value"]) for level in levels)
+        returned = sum(Decimal(level[f"{side}_liquidation_value"]) for level in levels)
         count = sum(level[f"{side}_liquidation_count"] for level in levels)
         threatened = [
             value(p)
             for p in held
             if p["side"] == side.upper() and p["user_address"] != vault and not is_safe_for_ever(p)
         ]
-        assert (told, count) == (sum(threatened), len(threatened))
+        assert (returned, count) == (sum(threatened), len(threatened))
 
 
 def is_safe_for_ever(position: dict[str, str]) -> bool:
@@ -266,12 +266,12 @@ def test_levels_have_two_or_three_digits(price: str, level: str) -> None:
 
 
 def test_states_are_staggered_and_regular() -> None:
-    told = defaultdict(list)
+    returned = defaultdict(list)
     for message in run(market(coins=10), 8_000):
         if message.kind in STATES:
-            told[message.kind, message.key].append(message.time_us / 1_000_000)
-    assert len(told) == 30
-    ratios = [times for (kind, _coin), times in told.items() if kind is Kind.LONG_SHORT_RATIO]
+            returned[message.kind, message.key].append(message.time_us / 1_000_000)
+    assert len(returned) == 30
+    ratios = [times for (kind, _coin), times in returned.items() if kind is Kind.LONG_SHORT_RATIO]
     assert len({round(times[2], 1) for times in ratios}) == 10
     for times in ratios:
         assert times[0] < 6 and all(later - earlier < 13 for earlier, later in pairwise(times))

@@ -124,7 +124,7 @@ def decoded(message: OutgoingMessage) -> Any:
 
 @cache
 def parsed(text: bytes) -> Any:
-    # Floats are kept as their text, and NaN and infinity are refused: neither is JSON.
+    # Floats stay text, and NaN and infinity are rejected: neither is JSON.
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 

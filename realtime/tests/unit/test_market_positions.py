@@ -19,7 +19,7 @@ def opened(side: int, size: Decimal, price: Decimal, leverage: int, max_leverage
 
 
 @given(SIDES, SIZES, CENTS, st.data())
-def test_the_liquidation_price_is_the_one_of_the_venues_formula(
+def test_liquidation_price_follows_the_venue_formula(
     side: int, size: Decimal, price: Decimal, data: st.DataObject
 ) -> None:
     max_leverage = data.draw(st.sampled_from([3, 5, 10, 20, 25, 40]))
@@ -35,7 +35,7 @@ def test_the_liquidation_price_is_the_one_of_the_venues_formula(
 
 
 @given(SIDES, SIZES, CENTS, st.integers(2, 40))
-def test_at_the_liquidation_price_the_account_is_worth_its_maintenance_margin(
+def test_account_at_liquidation_price_equals_maintenance_margin(
     side: int, size: Decimal, price: Decimal, leverage: int
 ) -> None:
     position = opened(side, size, price, leverage, 40)
@@ -49,7 +49,7 @@ def test_a_long_without_leverage_is_never_liquidated() -> None:
     assert opened(1, Decimal(2), Decimal(100), 1, 40).liquidation_price is None
 
 
-def test_a_short_without_leverage_is_liquidated_before_the_price_doubles() -> None:
+def test_short_without_leverage_liquidates_below_double_price() -> None:
     price = opened(-1, Decimal(2), Decimal(100), 1, 10).liquidation_price
     assert price is not None and Decimal(190) < price < Decimal(191)
 
@@ -71,9 +71,7 @@ def test_reducing_realises_its_part_and_keeps_the_entry_price() -> None:
 
 
 @given(st.lists(st.tuples(SIDES, SIZES, CENTS), min_size=1, max_size=12), CENTS)
-def test_profits_are_exactly_what_was_received_less_what_was_paid(
-    trades: list[tuple[int, Decimal, Decimal]], mark: Decimal
-) -> None:
+def test_profits_equal_received_less_paid(trades: list[tuple[int, Decimal, Decimal]], mark: Decimal) -> None:
     position, realised, received = SimPosition(5, Decimal("0.05")), Decimal(0), Decimal(0)
     for side, size, price in trades:
         delta = side * size

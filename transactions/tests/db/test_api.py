@@ -1,4 +1,4 @@
-"""The transactions and positions as rest.md tells them."""
+"""The transactions and positions as rest.md documents them."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_a_transaction_goes_out_as_it_was_stored() -> None:
     ]
 
 
-def test_a_hash_gives_its_first_fill_and_all_of_them() -> None:
+def test_hash_returns_first_fill_and_all_fills() -> None:
     stored(transaction(tx_hash="0x" + "e0" * 32))
     stored(*(transaction(raw_data={"tid": tid}, block_timestamp=LATER) for tid in (1, 2, 3)))
     data = get(f"/transactions/{HASH.upper().replace('0X', '0x')}")
@@ -53,22 +53,22 @@ def test_a_hash_gives_its_first_fill_and_all_of_them() -> None:
     assert data["head"] == 4
 
 
-def test_a_hash_of_very_many_fills_gives_a_thousand_and_says_how_many_there_are() -> None:
+def test_hash_with_many_fills_returns_thousand_and_total() -> None:
     stored(*(transaction(raw_data={"tid": tid}) for tid in range(1_001)))
     data = get(f"/transactions/{HASH}")
     assert [fill["seq"] for fill in data["fills"]] == list(range(1, 1_001))
     assert data["fills_total"] == 1_001
 
 
-def test_a_hash_never_seen_is_not_found_and_the_zero_hash_is_sent_to_the_filters() -> None:
+def test_unknown_hash_is_404_and_zero_hash_explained() -> None:
     ask(f"/transactions/{HASH}", 404)
     stored(transaction(tx_hash="0x" + "0" * 64))
-    told = ask("/transactions/0x" + "0" * 64, 400)
-    assert list(told["details"]) == ["tx_hash"]
-    assert "user_address, coin, start_time and end_time" in told["error"]
+    answer = ask("/transactions/0x" + "0" * 64, 400)
+    assert list(answer["details"]) == ["tx_hash"]
+    assert "user_address, coin, start_time and end_time" in answer["error"]
 
 
-def test_positions_are_those_of_the_newest_summary_of_each_coin() -> None:
+def test_positions_come_from_latest_summary_per_coin() -> None:
     stored(
         position_summary("BTC", TIME, [position(), position(user_address=OTHER_WALLET)]),
         # ETH was summed up last when BTC was summed up before last.

@@ -1,6 +1,5 @@
-"""When two messages tell of one transaction, what is kept of it, and what a summary of positions comes to."""
+"""Identity of transactions, their stored fields, and summaries of positions."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,14 +10,8 @@ from realtime.tests.builders import (
     HASH,
     NOW,
     OTHER_WALLET,
-    WALLET,
-    position,
-    position_summary,
-    stored,
     transaction,
 )
-from realtime.tests.invalid_messages import BARE, bare
-from transactions.models import Position, PositionSummary, Transaction
 
 ZERO = "0x" + "0" * 64
 
@@ -54,24 +47,24 @@ WITHOUT_TID = WITH_TID | {"tx_hash", "size", "price", "tx_type"}
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_with_a_tid_time_coin_wallet_and_side_make_it_another(field: str) -> None:
+def test_identity_with_tid_includes_time_coin_wallet_side(field: str) -> None:
     other = transaction(**{field: OTHER[field]})
     assert facts(transaction(), other) == 1 + (field in WITH_TID)
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_without_a_tid_hash_size_price_and_type_count_too(field: str) -> None:
+def test_identity_without_tid_includes_hash_size_price_type(field: str) -> None:
     other = transaction(raw_data=None, **{field: OTHER[field]})
     assert facts(transaction(raw_data=None), other) == 1 + (field in WITHOUT_TID)
 
 
-def test_one_hash_covers_many_fills_and_so_does_the_all_zero_one() -> None:
+def test_one_hash_covers_many_fills() -> None:
     for tx_hash in (HASH, ZERO):
         assert facts(*[transaction(tx_hash=tx_hash, raw_data={"tid": tid}) for tid in range(5)]) == 5
         assert facts(*[transaction(tx_hash=tx_hash, raw_data=None, size=size) for size in range(1, 6)]) == 5
 
 
-def test_a_tid_is_the_same_as_a_number_and_as_a_text_and_another_than_none() -> None:
+def test_tid_as_number_and_text_is_equal() -> None:
     assert facts(transaction(raw_data={"tid": 7}), transaction(raw_data={"tid": "7", "dir": "x"})) == 1
     assert facts(*[transaction(raw_data=raw) for raw in ({"tid": 7}, {"tid": None}, {}, None, ...)]) == 2
     assert facts(transaction(raw_data={"tid": 2**80}), transaction(raw_data={"tid": 2**80 + 1})) == 2
@@ -101,37 +94,3 @@ def test_a_block_zero_is_not_known() -> None:
         None,
         5,
     ]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_every_digit_arrives_in_the_table() -> None:
-    tiny, huge = "0.00000001", "9999999999999999999999.99999999"
-    stored(
-        transaction(size="123456789.12345678", price=tiny, fee="-" + huge, margin=huge, leverage="99999999.99"),
-        bare(b"123456789.12345678", size=BARE, raw_data={"tid": 2}),
-    )
-    row, bare_one = Transaction.objects.order_by("id")
-    assert (row.size, row.price) == (Decimal("123456789.12345678"), Decimal(tiny))
-    assert (row.fee, row.margin, row.leverage) == (Decimal("-" + huge), Decimal(huge), Decimal("99999999.99"))
-    assert bare_one.size == row.size
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_summary_is_recorded_with_its_positions_and_without_any() -> None:
-    both = [position(), position(side="SHORT", leverage=None, margin=None, unrealized_pnl="-0.00000001")]
-    stored(position_summary(positions=both), position_summary(coin="ETH", positions=[]))
-    assert [(row.coin, row.id) for row in PositionSummary.objects.order_by("id")] == [("BTC", 1), ("ETH", 2)]
-    long, short = Position.objects.order_by("side")
-    assert (long.coin, long.user_address, long.timestamp) == (
-        "BTC",
-        WALLET,
-        PositionSummary.objects.get(id=1).timestamp,
-    )
-    assert (long.size, long.entry_price, long.mark_price) == (Decimal("0.5"), 45000, 45100)
-    assert (long.leverage, long.margin, long.unrealized_pnl) == (10, 2250, 50)
-    assert (short.leverage, short.margin, short.unrealized_pnl) == (None, None, Decimal("-0.00000001"))
-    # The same coin and time again, whatever it says, changes nothing; another time is another summary.
-    assert stored(position_summary(positions=[position(size="9")]), position_summary(coin="ETH")) == []
-    assert Position.objects.count() == 2
-    stored(position_summary(timestamp="2026-01-10T10:31:00Z"))
-    assert (Position.objects.count(), PositionSummary.objects.count()) == (3, 3)

@@ -30,14 +30,14 @@ def watch(wallet: str = WALLET, alias: str = "The one") -> WhaleWatch:
     return WhaleWatch.objects.create(wallet_address=wallet, alias=alias)
 
 
-def test_a_whale_is_added_with_its_address_in_lower_case(browser: Client) -> None:
+def test_added_whale_has_lowercase_address(browser: Client) -> None:
     form = {"wallet_address": WALLET.upper().replace("0X", "0x"), "alias": "New", "is_active": "on"}
     assert browser.post(f"{LIST}add/", form).status_code == 302
     assert list(WhaleWatch.objects.values_list("wallet_address", "alias", "is_active")) == [(WALLET, "New", True)]
 
 
 @pytest.mark.parametrize("address", ["0x12", "nothing", "", WALLET])
-def test_an_address_that_is_none_or_is_watched_already_is_told(browser: Client, address: str) -> None:
+def test_invalid_or_watched_address_is_reported(browser: Client, address: str) -> None:
     watch()
     answer = browser.post(f"{LIST}add/", {"wallet_address": address, "alias": "New"})
     assert answer.status_code == 200
@@ -61,7 +61,7 @@ def test_whales_are_switched_off_and_on_in_bulk(browser: Client) -> None:
         assert set(WhaleWatch.objects.values_list("is_active", flat=True)) == {is_active}
 
 
-def test_beside_a_whale_stand_its_last_activities_transactions_and_liquidations(browser: Client) -> None:
+def test_whale_page_shows_its_latest_rows(browser: Client) -> None:
     whale = watch()
     stored(
         builders.transaction(raw_data={"tid": 1, "dir": "Open Long"}, coin="ETH"),
@@ -75,7 +75,7 @@ def test_beside_a_whale_stand_its_last_activities_transactions_and_liquidations(
     assert "2026-01-10T10:30:00Z" in page(browser, LIST)
 
 
-def test_the_smallest_amounts_are_written_out_with_all_their_places(browser: Client) -> None:
+def test_smallest_amounts_show_all_decimal_places(browser: Client) -> None:
     whale = watch()
     stored(
         builders.transaction(raw_data={"tid": 1, "dir": "Open Long"}, size="0.00000001", price="1"),

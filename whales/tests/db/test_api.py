@@ -1,4 +1,4 @@
-"""The whales and their activities as rest.md tells them."""
+"""The whales and their activities as rest.md documents them."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -40,12 +40,12 @@ def test_a_wallet_is_watched_changed_and_watched_no_more() -> None:
 
 def test_a_wallet_is_watched_once_in_whatever_case() -> None:
     a_whale(wallet_address=MIXED)
-    told = write("POST", "/whales", {"wallet_address": MIXED.lower()}, 409)
-    assert told["error"] == "this wallet is watched already"
+    returned = write("POST", "/whales", {"wallet_address": MIXED.lower()}, 409)
+    assert returned["error"] == "this wallet is watched already"
     assert WhaleWatch.objects.count() == 1
 
 
-def test_of_many_that_watch_one_wallet_at_once_one_succeeds_and_the_others_are_told() -> None:
+def test_concurrent_watches_of_one_wallet_succeed_once() -> None:
     key: Any = bearer()
 
     def watch(_number: int) -> int:
@@ -81,20 +81,20 @@ def test_of_many_that_watch_one_wallet_at_once_one_succeeds_and_the_others_are_t
         ([], "non_field_errors"),
     ],
 )
-def test_a_body_that_cannot_be_is_refused_with_the_field_at_fault(body: Any, field: str) -> None:
-    told = write("POST", "/whales", body, 400)
-    assert list(told["details"]) == [field]
+def test_invalid_body_is_rejected_naming_the_field(body: Any, field: str) -> None:
+    returned = write("POST", "/whales", body, 400)
+    assert list(returned["details"]) == [field]
     assert not WhaleWatch.objects.exists()
 
 
-def test_a_misspelt_field_is_refused_with_those_that_there_are() -> None:
+def test_misspelt_field_is_rejected_with_valid_names() -> None:
     path = f"/whales/{a_whale()['id']}"
-    told = write("PATCH", path, {"is_activ": False}, 400)
-    assert told["error"] == "is_activ is not known here, only wallet_address, alias, description and is_active"
+    returned = write("PATCH", path, {"is_activ": False}, 400)
+    assert returned["error"] == "is_activ is not known here, only wallet_address, alias, description and is_active"
     assert get(path)["is_active"] is True
 
 
-def test_a_whale_may_be_sent_back_as_it_was_answered() -> None:
+def test_whale_response_is_accepted_as_request() -> None:
     whale = a_whale()
     path = f"/whales/{whale['id']}"
     assert write("PATCH", path, {**whale, "alias": "Fund", "id": 7})["data"] == {**whale, "alias": "Fund"}
@@ -102,8 +102,8 @@ def test_a_whale_may_be_sent_back_as_it_was_answered() -> None:
 
 def test_the_wallet_of_a_whale_cannot_change() -> None:
     path = f"/whales/{a_whale()['id']}"
-    told = write("PATCH", path, {"wallet_address": MIXED, "alias": "other"}, 400)
-    assert list(told["details"]) == ["wallet_address"]
+    returned = write("PATCH", path, {"wallet_address": MIXED, "alias": "other"}, 400)
+    assert list(returned["details"]) == ["wallet_address"]
     assert get(path)["alias"] == ""
     assert (
         write("PATCH", path, {"wallet_address": WALLET.upper().replace("0X", "0x"), "alias": "same"})["data"]["alias"]
@@ -111,7 +111,7 @@ def test_the_wallet_of_a_whale_cannot_change() -> None:
     )
 
 
-def test_an_activity_goes_out_as_it_was_stored_and_outlives_its_watch() -> None:
+def test_activity_is_served_unchanged_and_outlives_watch() -> None:
     whale = a_whale(alias="Fund")
     stored(builders.transaction())
     write("PATCH", f"/whales/{whale['id']}", {"alias": "Renamed"})
@@ -136,7 +136,7 @@ def test_an_activity_goes_out_as_it_was_stored_and_outlives_its_watch() -> None:
     ]
 
 
-def test_a_whale_without_activities_has_an_empty_list_and_one_that_never_was_has_none() -> None:
+def test_whale_without_activities_differs_from_unknown_whale() -> None:
     assert get(f"/whales/{a_whale()['id']}/activities")["items"] == []
     ask("/whales/999999/activities", 404)
     write("PATCH", "/whales/999999", {}, 404)
@@ -147,7 +147,7 @@ def test_a_whale_is_replaced_by_nobody() -> None:
     write("PUT", f"/whales/{a_whale()['id']}", {"wallet_address": MIXED}, 405)
 
 
-def test_a_whale_is_found_by_its_path_and_a_lists_filters_have_no_place_there() -> None:
+def test_whale_detail_ignores_list_filters() -> None:
     path = f"/whales/{a_whale()['id']}"
     assert get(path)["is_active"] is True
     assert ask(f"{path}?is_active=true", 400)["error"] == "is_active is not known here, only format"
@@ -182,6 +182,6 @@ def wait_until_one_waits() -> None:
     raise AssertionError("nobody waits")
 
 
-def test_the_form_of_the_browsable_page_begins_with_a_whale_that_is_watched() -> None:
+def test_browsable_form_is_prefilled_with_whale() -> None:
     page = Client().get("/api/v1/whales", HTTP_ACCEPT="text/html", **bearer())  # type: ignore[arg-type]
     assert "&quot;is_active&quot;: true" in page.content.decode()

@@ -38,9 +38,11 @@ class Whales(RuleBasedStateMachine):
     @rule(wallet=wallets, alias=words)
     def watch(self, wallet: str, alias: str) -> None:
         is_watched = wallet.lower() in {whale["wallet_address"] for whale in self.known.values()}
-        told = self._write("POST", "/whales", {"wallet_address": wallet, "alias": alias}, 409 if is_watched else 200)
+        returned = self._write(
+            "POST", "/whales", {"wallet_address": wallet, "alias": alias}, 409 if is_watched else 200
+        )
         if not is_watched:
-            whale = told["data"]
+            whale = returned["data"]
             assert (whale["wallet_address"], whale["alias"], whale["is_active"]) == (wallet.lower(), alias, True)
             assert whale["id"] not in [*self.known, *self.gone]
             self.known[whale["id"]] = whale
@@ -48,10 +50,10 @@ class Whales(RuleBasedStateMachine):
     @rule(place=places, fields=some.fixed_dictionaries({}, optional={"alias": words, "is_active": some.booleans()}))
     def change(self, place: int, fields: dict[str, Any]) -> None:
         number = self._one(place)
-        told = self._write("PATCH", f"/whales/{number}", fields, 200 if number in self.known else 404)
+        returned = self._write("PATCH", f"/whales/{number}", fields, 200 if number in self.known else 404)
         if number in self.known:
             self.known[number] |= fields
-            assert told["data"] == self.known[number]
+            assert returned["data"] == self.known[number]
 
     @rule(place=places, wallet=wallets)
     def change_its_wallet(self, place: int, wallet: str) -> None:
@@ -63,9 +65,9 @@ class Whales(RuleBasedStateMachine):
     @rule(place=places)
     def forget(self, place: int) -> None:
         number = self._one(place)
-        told = self._write("DELETE", f"/whales/{number}", None, 200 if number in self.known else 404)
+        returned = self._write("DELETE", f"/whales/{number}", None, 200 if number in self.known else 404)
         if number in self.known:
-            assert told["data"] == self.known.pop(number)
+            assert returned["data"] == self.known.pop(number)
             self.gone.append(number)
 
     @invariant()
@@ -85,7 +87,7 @@ class Whales(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whatever_was_done_in_whatever_order_is_what_is_read(settings: Settings) -> None:
+def test_random_operations_match_a_dict_model(settings: Settings) -> None:
     settings.THROTTLE_READS = settings.THROTTLE_WRITES = "100000000/second"
     Whales.key = bearer()
     run_state_machine_as_test(Whales, settings=GENERATED)

@@ -41,7 +41,7 @@ def test_the_same_options_write_the_same_file(tmp_path: Path) -> None:
     assert one.read_bytes() == other.read_bytes() != b""
 
 
-def test_a_file_without_a_start_holds_nothing_from_the_future(tmp_path: Path) -> None:
+def test_file_without_start_has_no_future_times(tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
     file = tmp_path / "market.jsonl"
@@ -87,7 +87,7 @@ def test_it_sends_to_kafka_and_sums_up(mock_kafka: MockKafka) -> None:
     assert "2,000 messages in" in out.getvalue() and "2,000 acknowledged" in out.getvalue()
 
 
-def test_without_a_database_the_watch_list_can_be_left_out(
+def test_simulation_without_database_can_skip_watch_list(
     mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from django.db import OperationalError

@@ -20,7 +20,7 @@ def messages(places: Iterable[tuple[int, int]]) -> list[KafkaMessage]:
     return [KafkaMessage("topic", partition, offset, None, b"", 0) for partition, offset in places]
 
 
-def test_what_is_noticed_again_before_it_is_told_is_one_loss() -> None:
+def test_loss_noticed_twice_is_reported_once() -> None:
     lowest = 2_000
     due = OffsetTracker(lambda _partition: lowest)
     due.reset({A: 500})
@@ -29,7 +29,7 @@ def test_what_is_noticed_again_before_it_is_told_is_one_loss() -> None:
     assert due.lost == [OffsetGap(*A, 500, 2_499)]
 
 
-def test_a_question_without_an_answer_leaves_only_its_own_hole_open() -> None:
+def test_unanswered_query_leaves_only_its_gap_open() -> None:
     answers: dict[tuple[str, int], int | None] = {A: None, B: 0}
     due = OffsetTracker(answers.get)
     due.reset({A: 5, B: 5})
@@ -54,8 +54,8 @@ def read_one(consumer: KafkaConsumer) -> list[KafkaMessage]:
     return wait_until(lambda: consumer.read(1, 0.2), "a message", 30)
 
 
-def test_nothing_is_read_until_it_is_known_where_the_group_stopped(mock_kafka: MockKafka) -> None:
-    """Else what was removed meanwhile would be a beginning, and no loss."""
+def test_nothing_is_read_before_group_offsets_are_known(mock_kafka: MockKafka) -> None:
+    """Otherwise a loss would look like the start of the partition."""
     one = transaction()
     send([one])
     first = KafkaConsumer()
@@ -81,7 +81,7 @@ def test_nothing_is_read_until_it_is_known_where_the_group_stopped(mock_kafka: M
     second.close()
 
 
-def test_a_place_in_a_partition_that_another_member_has_is_not_committed(mock_kafka: MockKafka) -> None:
+def test_offset_of_foreign_partition_is_not_committed(mock_kafka: MockKafka) -> None:
     send([transaction()])
     consumer = KafkaConsumer()
     batch = read_one(consumer)

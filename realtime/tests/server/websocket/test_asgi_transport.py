@@ -15,7 +15,7 @@ from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import client, metric
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 COUNT = 2_000
 
@@ -35,7 +35,7 @@ def stock(test_database_url: str, tmp_path: Path) -> Iterator[StockDaphne]:
     daphne.stop()
 
 
-def test_every_frame_comes_once_in_order_live_and_by_since(stock: StockDaphne) -> None:
+def test_frames_arrive_once_in_order_live_and_resumed(stock: StockDaphne) -> None:
     with client(stock.ws_url) as live:
         live.subscribe("liquidations")
         assert metric(stock, 'hyperwatch_websocket_connections{transport="asgi"}') == 1

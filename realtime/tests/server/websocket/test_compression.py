@@ -13,7 +13,7 @@ from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import Client, client, metric
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 Serve = Callable[..., AppProcess]
 COUNT = 300
@@ -35,7 +35,7 @@ def is_compressed(ws: Client) -> bool:
 
 
 @pytest.mark.parametrize("is_batch", [False, True])
-def test_a_compressing_client_gets_the_same_frames_in_fewer_bytes(serve: Serve, is_batch: bool) -> None:
+def test_compressing_client_gets_same_frames_in_fewer_bytes(serve: Serve, is_batch: bool) -> None:
     web = serve(WEBSOCKET_COMPRESSION="true")
     liquidate(0, COUNT)
     sizes = {}
@@ -61,7 +61,7 @@ def received(ws: Client) -> list[dict[str, Any]]:
     return facts
 
 
-def test_live_frames_come_compressed_and_plain_to_whom_wants_them_so(serve: Serve) -> None:
+def test_live_frames_are_compressed_only_where_negotiated(serve: Serve) -> None:
     web = serve(WEBSOCKET_COMPRESSION="true")
     with client(web.ws_url) as small, client(web.ws_url, compression=None) as plain:
         small.subscribe("liquidations")
@@ -71,14 +71,14 @@ def test_live_frames_come_compressed_and_plain_to_whom_wants_them_so(serve: Serv
         assert small.raw == plain.raw
 
 
-def test_a_client_that_wants_a_smaller_window_than_ours_is_served_uncompressed(serve: Serve) -> None:
+def test_smaller_window_is_served_uncompressed(serve: Serve) -> None:
     offer = ClientPerMessageDeflateFactory(server_max_window_bits=9)
     with client(serve(WEBSOCKET_COMPRESSION="true").ws_url, compression=None, extensions=[offer]) as ws:
         assert not is_compressed(ws)
         assert ws.ask(type="ping")["type"] == "pong"
 
 
-def test_a_small_frame_that_grows_beyond_the_limit_is_refused(serve: Serve) -> None:
+def test_small_frame_inflating_beyond_limit_is_rejected(serve: Serve) -> None:
     web = serve(WEBSOCKET_COMPRESSION="true", WEBSOCKET_MAX_MESSAGE_BYTES="4096")
     with client(web.ws_url) as bomb, client(web.ws_url) as good:
         bomb.socket.send(" " * 1_000_000)

@@ -1,4 +1,4 @@
-"""What is left in the server of those who have left."""
+"""Resources of a server after its clients have disconnected."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.builders import position, position_summary, stored
 from realtime.tests.websocket_client import client, metric
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 # Seconds after which it holds nothing of a connection any more.
 DAPHNE_FORGETS = 2.5
@@ -34,7 +34,7 @@ def server(test_database_url: str, tmp_path: Path) -> Iterator[AppProcess]:
 
 
 def test_who_has_left_is_gone_without_the_collector(server: AppProcess) -> None:
-    """It looks at those who stayed a while so seldom that all who ever came would add up."""
+    """The collector runs so rarely for old objects that closed connections would add up."""
     with client(server.ws_url) as staying:
         staying.subscribe("liquidations")
         visits(server, 2)
@@ -44,7 +44,7 @@ def test_who_has_left_is_gone_without_the_collector(server: AppProcess) -> None:
         assert collected(server) < 200
 
 
-def test_an_answer_that_was_taken_leaves_no_task_whatever_its_size(server: AppProcess) -> None:
+def test_complete_response_of_any_size_leaves_no_task(server: AppProcess) -> None:
     """The transport may have been full when the last piece was given to it."""
     sizes = {f"COIN{count}": count for count in range(300, 900, 100)}
     stored(*(position_summary(coin, positions=held(count)) for coin, count in sizes.items()))

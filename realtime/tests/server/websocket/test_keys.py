@@ -1,4 +1,4 @@
-"""Where reading needs a key: who gets in, and that no key is ever written down."""
+"""Keys where reads need one: access, and that no key is logged."""
 
 import asyncio
 import urllib.error
@@ -24,7 +24,7 @@ from realtime.tests.rawsocket import connected, request
 from realtime.tests.server.websocket.test_limits import closed_with
 from realtime.tests.websocket_client import client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def gets_in(url: str) -> bool:
 
 
 def fetch(web: AppProcess, path: str, **headers: str) -> tuple[int, str]:
-    asked = urllib.request.Request(f"{web.url}{path}", headers=headers)  # noqa: S310 (http, ours)
+    params = urllib.request.Request(f"{web.url}{path}", headers=headers)  # noqa: S310 (http, ours)
     try:
-        with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310
+        with urllib.request.urlopen(params, timeout=20) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -56,26 +56,26 @@ def fetch(web: AppProcess, path: str, **headers: str) -> tuple[int, str]:
 WRONG = ["", "wrong", "a.b", "NoSuchKy.Of32SignsWhichNobodyWasEverGiven", "a\0.b", "é", "x" * 5_000]
 
 
-def test_only_the_bearer_of_a_key_that_counts_listens_and_no_key_is_ever_written_down(web: AppProcess) -> None:
+def test_only_usable_key_connects_and_is_never_logged(web: AppProcess) -> None:
     key, text = APIKey.objects.create_key(name="reader")
     for wrong in WRONG:
         assert refused(f"{web.ws_url}?token={quote(wrong)}") == 4401
     assert refused(web.ws_url) == 4401
     assert refused(f"{web.ws_url}?token={text}&token=wrong") == 4401
     assert gets_in(f"{web.ws_url}?token={text}&hello=0")
-    told = [said_of_bad_requests(web, text), fetch(web, "/metrics")[1]]
+    returned = [said_of_bad_requests(web, text), fetch(web, "/metrics")[1]]
     key.revoked = True
     key.save()
     assert refused(f"{web.ws_url}?token={text}") == 4401
     log = web.output()
     assert "hyperwatch.requests" in log
-    for place in [*told, log]:
-        # By its second half: the first, a prefix, tells which key it is and opens nothing.
+    for place in [*returned, log]:
+        # By its second half: the first half is a public prefix.
         assert text.partition(".")[2] not in place
         assert "NobodyWasEverGiven" not in place
 
 
-def test_who_listens_by_a_key_is_sent_away_once_it_does_not_count_any_more(web: AppProcess) -> None:
+def test_unusable_key_disconnects_its_websocket(web: AppProcess) -> None:
     (revoked, first), (expired, second), (_, third) = [APIKey.objects.create_key(name=name) for name in "abc"]
     with (
         client(f"{web.ws_url}?token={first}") as one,
@@ -105,7 +105,7 @@ class Listening:
         self.gone.set()
 
 
-def test_a_look_at_the_keys_that_a_crash_of_the_database_ends_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_check_survives_a_database_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [DatabaseError("server closed the connection unexpectedly"), InterfaceError("connection already closed")]
 
     def that_count(prefixes: Collection[str]) -> set[str]:
@@ -143,7 +143,7 @@ def said_of_bad_requests(web: AppProcess, key: str) -> str:
     return "".join(said)
 
 
-def test_while_the_database_is_away_one_is_sent_away_to_come_again(web_server: Start, fresh_database: Database) -> None:
+def test_unavailable_database_closes_handshake_with_1001(web_server: Start, fresh_database: Database) -> None:
     web = web_server(ALLOW_ANONYMOUS_READS="false")
     postgres = fresh_database.beside("postgres")
     postgres.query(f'ALTER DATABASE "{fresh_database.name}" ALLOW_CONNECTIONS false')

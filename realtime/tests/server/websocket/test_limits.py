@@ -1,4 +1,4 @@
-"""What one client may have of the WebSocket, and what it is told where it wants more."""
+"""Limits of a WebSocket client, and the errors beyond them."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from realtime.tests.builders import stored
 from realtime.tests.rawsocket import Opcode, opened
 from realtime.tests.websocket_client import Client, client, metric
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 Serve = Callable[..., AppProcess]
 PING = json.dumps({"type": "ping"})
@@ -39,7 +39,7 @@ def closed_with(ws: Client) -> tuple[int, str]:
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
 
-def test_frames_beyond_the_limit_are_refused_until_the_window_ends(serve: Serve) -> None:
+def test_frames_beyond_limit_are_rejected_until_window_ends(serve: Serve) -> None:
     with client(serve(WEBSOCKET_MESSAGE_RATE="5/second").ws_url) as ws:
         ws.subscribe("liquidations")
         answers = [ws.ask(type="ping") for _ in range(6)]
@@ -52,7 +52,7 @@ def test_frames_beyond_the_limit_are_refused_until_the_window_ends(serve: Serve)
         assert ws.ask(type="ping")["type"] == "pong"
 
 
-def test_too_many_refused_frames_close_with_4400_and_the_neighbour_goes_on(serve: Serve) -> None:
+def test_invalid_frames_beyond_limit_close_with_4400(serve: Serve) -> None:
     web = serve(WEBSOCKET_INVALID_MESSAGE_RATE="3/minute")
     with client(web.ws_url) as bad, client(web.ws_url) as good:
         for _ in range(3):
@@ -75,7 +75,7 @@ def test_params_may_name_so_many_values_together(serve: Serve) -> None:
         ws.subscribe("whale_activities", coins=["A", "B"])
 
 
-def test_connections_beyond_the_limit_of_an_address_close_with_4429(serve: Serve) -> None:
+def test_connections_beyond_address_limit_close_with_4429(serve: Serve) -> None:
     web = serve(WEBSOCKET_MAX_CONNECTIONS_PER_IP="2")
     with client(web.ws_url) as first, client(web.ws_url):
         with client(web.ws_url) as third:
@@ -95,7 +95,7 @@ def gets_in(web: AppProcess) -> bool:
             return False
 
 
-def test_behind_a_proxy_of_ours_each_forwarded_address_has_its_own_connections(serve: Serve) -> None:
+def test_proxied_addresses_have_separate_connection_limits(serve: Serve) -> None:
     web = serve(WEBSOCKET_MAX_CONNECTIONS_PER_IP="1", NUM_PROXIES="1")
     with ExitStack() as stack:
         for address in ("192.0.2.1", "192.0.2.2"):
@@ -106,7 +106,7 @@ def test_behind_a_proxy_of_ours_each_forwarded_address_has_its_own_connections(s
         assert closed_with(again)[0] == 4429
 
 
-def test_connections_beyond_the_limit_of_the_process_close_with_4429(serve: Serve) -> None:
+def test_connections_beyond_process_limit_close_with_4429(serve: Serve) -> None:
     web = serve(WEBSOCKET_MAX_CONNECTIONS="1", WEBSOCKET_MAX_CONNECTIONS_PER_IP="0")
     with client(web.ws_url), client(web.ws_url) as second:
         assert closed_with(second)[0] == 4429
@@ -114,7 +114,7 @@ def test_connections_beyond_the_limit_of_the_process_close_with_4429(serve: Serv
 
 def test_one_who_answers_no_ping_is_cut_off(serve: Serve) -> None:
     web = serve(WEBSOCKET_PING_INTERVAL_SECONDS="1", WEBSOCKET_PING_TIMEOUT_SECONDS="1")
-    # Its library answers pings by itself; nobody answers for the raw one.
+    # Its library answers pings by itself; the raw client does not.
     with client(web.ws_url) as good, opened(web.port) as silent:
         wait_until(lambda: metric(web, "hyperwatch_websocket_connections") == 2, "both connections")
         frame = silent.next()
@@ -124,7 +124,7 @@ def test_one_who_answers_no_ping_is_cut_off(serve: Serve) -> None:
         assert good.ask(type="ping")["type"] == "pong"
 
 
-def test_a_flood_of_frames_is_answered_one_by_one_and_none_is_lost(serve: Serve) -> None:
+def test_flooding_frames_are_each_answered_once(serve: Serve) -> None:
     """What waits is bounded: the server stops reading where it has not answered yet, and goes on when it has."""
     count = 20_000
     with client(serve(WEBSOCKET_MESSAGE_RATE="1000000/minute").ws_url, max_queue=None) as ws:

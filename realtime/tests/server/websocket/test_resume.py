@@ -1,4 +1,4 @@
-"""Where a subscription begins: with a snapshot, behind a `since`, or with the gap that is told first."""
+"""Start of a subscription: a snapshot, a `since`, or a gap."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from realtime.tests import builders
 from realtime.tests.builders import stored
 from realtime.tests.websocket_client import Client, client
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 Serve = Callable[..., AppProcess]
 
@@ -61,7 +61,7 @@ def epoch_of(ws: Client) -> str:
 # snapshot
 
 
-def test_a_snapshot_of_events_is_the_last_that_match_and_the_stream_goes_on_from_it(ws: Client) -> None:
+def test_event_snapshot_is_last_matches_then_stream_continues(ws: Client) -> None:
     liquidate(1, 5, coin="BTC")
     liquidate(6, 6, coin="ETH")
     follow_to(ws, 6)
@@ -74,7 +74,7 @@ def test_a_snapshot_of_events_is_the_last_that_match_and_the_stream_goes_on_from
     assert ws.seqs("liquidations") == [7, 8]
 
 
-def test_a_coin_of_states_stays_in_a_snapshot_as_long_as_pruning_leaves_a_row_of_it(ws: Client) -> None:
+def test_state_of_coin_stays_in_snapshot_while_rows_remain(ws: Client) -> None:
     rate(("LATE", 2), ("BTC", 5), ("LATE", 1), ("OLD", 0))
     follow_to(ws, 4, "long_short_ratios")
     cutoff = datetime(2026, 1, 10, 10, 3, tzinfo=UTC)
@@ -87,7 +87,7 @@ def test_a_coin_of_states_stays_in_a_snapshot_as_long_as_pruning_leaves_a_row_of
     wait_until(lambda: shown() == [("BTC", 2), ("LATE", 3), ("OLD", 4)], "what is left of the coin")
 
 
-def test_what_was_pruned_is_in_no_snapshot_though_it_was_sent_lately(ws: Client) -> None:
+def test_pruned_rows_are_in_no_snapshot(ws: Client) -> None:
     liquidate(1, 3)
     follow_to(ws, 3)
     liquidate(4, 6, block_timestamp="2026-01-10T10:31:00Z")
@@ -129,7 +129,7 @@ def test_a_snapshot_is_filtered_as_the_stream_is(ws: Client, params: dict[str, A
     assert [data["seq"] for data in ws.snapshot()["data"]] == wanted
 
 
-def test_a_snapshot_of_states_is_the_newest_of_each_coin(ws: Client) -> None:
+def test_state_snapshot_is_latest_of_each_coin(ws: Client) -> None:
     rate(("BTC", 1), ("ETH", 2), ("BTC", 3), ("ETH", 1))
     follow_to(ws, 4, "long_short_ratios")
     ws.subscribe("long_short_ratios", snapshot=1)
@@ -138,7 +138,7 @@ def test_a_snapshot_of_states_is_the_newest_of_each_coin(ws: Client) -> None:
     assert [(data["coin"], data["seq"]) for data in snapshot["data"]] == [("ETH", 2), ("BTC", 3)]
 
 
-def test_a_snapshot_taken_while_the_stream_runs_loses_nothing_and_repeats_nothing(server: AppProcess) -> None:
+def test_snapshot_during_traffic_loses_and_repeats_nothing(server: AppProcess) -> None:
     stop = threading.Event()
 
     def run() -> None:
@@ -193,7 +193,7 @@ def test_several_channels_resume_each_from_its_place(ws: Client) -> None:
     assert (ws.seqs("liquidations"), ws.seqs("transactions")) == ([3], [1, 2])
 
 
-def test_states_resume_with_the_newest_of_each_coin_that_changed(ws: Client) -> None:
+def test_states_resume_with_latest_of_changed_coins(ws: Client) -> None:
     rate(("BTC", 1), ("ETH", 1), ("BTC", 2), ("BTC", 3))
     follow_to(ws, 4, "long_short_ratios")
     ws.subscribe("long_short_ratios", since=1)
@@ -202,7 +202,7 @@ def test_states_resume_with_the_newest_of_each_coin_that_changed(ws: Client) -> 
     assert ws.seqs("long_short_ratios") == [2, 4]
 
 
-def test_hello_tells_where_each_subscription_is_even_if_nothing_of_it_matched(ws: Client) -> None:
+def test_hello_reports_position_of_each_subscription(ws: Client) -> None:
     ws.subscribe("liquidations", coins=["ETH"])
     liquidate(1, 3, coin="BTC")
     follow_to(ws, 3)
@@ -242,7 +242,7 @@ def test_more_than_is_replayed_is_a_gap(ws: Client) -> None:
     assert ws.seqs("liquidations") == list(range(11, 61))
 
 
-def test_a_number_that_is_not_there_yet_and_another_epoch_are_gaps(server: AppProcess) -> None:
+def test_future_seq_and_other_epoch_are_gaps(server: AppProcess) -> None:
     liquidate(1, 3)
     for params in ({"since": 4}, {"since": 2, "epoch": "another"}):
         with client(server.ws_url) as ws:
@@ -254,7 +254,7 @@ def test_a_number_that_is_not_there_yet_and_another_epoch_are_gaps(server: AppPr
 # batch
 
 
-def test_frames_that_are_due_together_come_as_one_with_the_bytes_of_each(server: AppProcess) -> None:
+def test_simultaneous_frames_are_batched_with_unchanged_bytes(server: AppProcess) -> None:
     with client(server.ws_url) as one_by_one, client(server.ws_url) as batched:
         one_by_one.subscribe("liquidations")
         batched.subscribe("liquidations", batch=True)

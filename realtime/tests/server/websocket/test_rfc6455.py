@@ -1,4 +1,4 @@
-"""The WebSocket protocol itself, byte by byte (RFC 6455): what is allowed works, the rest ends with the right code.
+"""The WebSocket protocol, byte by byte (RFC 6455): valid input works, the rest gets the right close code.
 
 Beside each case a neighbour is subscribed on the same server, and goes on.
 """
@@ -79,7 +79,7 @@ def lasting_neighbour(server: AppProcess) -> Iterator[Client]:
 
 @pytest.fixture(autouse=True)
 def _neighbour(lasting_neighbour: Client) -> Iterator[None]:
-    """Whom nothing concerns that a case does."""
+    """A client that no case may affect."""
     yield
     assert lasting_neighbour.ask(type="ping")["type"] == "pong"
     assert lasting_neighbour.ask(type="get_subscriptions")["channels"] == ["liquidations"]
@@ -98,12 +98,12 @@ def padded(size: int) -> bytes:
 
 
 def saying(what: bytes) -> bytes:
-    """A `ping` request with bytes that nobody asks for."""
+    """A `ping` request with extra bytes."""
     return b'{"type": "ping", "what": "' + what + b'"}'
 
 
 def check_answer(raw: RawSocket) -> None:
-    """That what comes next is the answer to a `ping` request."""
+    """Checks that the next message is the answer to a `ping` request."""
     assert raw.json()["type"] == "pong"
 
 
@@ -132,19 +132,19 @@ SIZES = [60, 125, 126, 127, 128, 1_000, 32_767, 65_535, FRAME_BYTES]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_text_of_any_length_up_to_the_limit_is_taken(raw: RawSocket, size: int) -> None:
+def test_text_up_to_the_limit_is_accepted(raw: RawSocket, size: int) -> None:
     raw.send(text(padded(size)))
     check_answer(raw)
 
 
-def test_an_empty_text_is_a_bad_request_and_no_more(raw: RawSocket) -> None:
+def test_empty_text_is_an_invalid_message(raw: RawSocket) -> None:
     raw.send(text(b""))
     assert raw.json()["code"] == "INVALID_MESSAGE"
     check_lives(raw)
 
 
 @pytest.mark.parametrize("size", [0, *SIZES])
-def test_binary_of_any_length_is_a_bad_request_and_no_more(raw: RawSocket, size: int) -> None:
+def test_binary_of_any_length_is_an_invalid_message(raw: RawSocket, size: int) -> None:
     raw.send(frame(Opcode.BINARY, b"\xfe" * size))
     assert raw.json()["code"] == "INVALID_MESSAGE"
     check_lives(raw)
@@ -216,7 +216,7 @@ def test_a_frame_without_a_mask_is_1002(raw: RawSocket, opcode: Opcode, payload:
         "2^64-1",
     ],
 )
-def test_a_length_that_is_not_told_as_it_must_be_is_1002(raw: RawSocket, data: bytes) -> None:
+def test_non_minimal_length_closes_with_1002(raw: RawSocket, data: bytes) -> None:
     raw.send(data)
     assert closing_code(raw) == 1002
 
@@ -242,7 +242,7 @@ def test_a_ping_that_comes_byte_by_byte_is_answered(raw: RawSocket) -> None:
 
 @pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG, Opcode.CLOSE], ids=lambda opcode: opcode.name)
 @pytest.mark.parametrize("size", [126, 65_536])
-def test_a_control_frame_of_more_than_125_bytes_is_1002(raw: RawSocket, opcode: Opcode, size: int) -> None:
+def test_control_frame_above_125_bytes_closes_with_1002(raw: RawSocket, opcode: Opcode, size: int) -> None:
     raw.send(frame(opcode, b"\x03\xe8" + b"x" * (size - 2)))
     assert closing_code(raw) == 1002
 
@@ -258,7 +258,7 @@ def test_many_pings_at_once_are_answered_in_their_order(raw: RawSocket) -> None:
     assert [pong and pong.payload for pong in pongs] == [b"%d" % number for number in range(200)]
 
 
-def test_pings_that_outrun_their_pongs_are_answered_by_the_newest(server: AppProcess) -> None:
+def test_outrunning_pings_are_answered_by_the_latest(server: AppProcess) -> None:
     pings = 40_000
     with opened(server.port, room=4096) as slow:
         for first in range(0, pings, 1000):
@@ -326,13 +326,13 @@ def test_empty_fragments_are_taken(raw: RawSocket) -> None:
     check_answer(raw)
 
 
-def test_nothing_in_fragments_is_a_bad_request_and_no_more(raw: RawSocket) -> None:
+def test_empty_fragments_are_an_invalid_message(raw: RawSocket) -> None:
     raw.send(text(b"", fin=False), more(b"", fin=False), more(b""))
     assert raw.json()["code"] == "INVALID_MESSAGE"
     check_lives(raw)
 
 
-def test_binary_in_fragments_is_a_bad_request_and_no_more(raw: RawSocket) -> None:
+def test_fragmented_binary_is_an_invalid_message(raw: RawSocket) -> None:
     raw.send(*fragments(b"\xff" * 100, 33, Opcode.BINARY))
     assert raw.json()["code"] == "INVALID_MESSAGE"
     check_lives(raw)
@@ -396,7 +396,7 @@ def test_a_character_is_taken_however_it_is_cut(raw: RawSocket, character: str) 
     check_answer(raw)
 
 
-def test_text_of_many_characters_is_taken_in_fragments_of_any_size(raw: RawSocket) -> None:
+def test_multibyte_text_is_accepted_in_any_fragments(raw: RawSocket) -> None:
     payload = saying("".join(GOOD_UTF8 * 20).encode())
     for size in (2, 3, 5, 64):
         raw.send(*fragments(payload, size))
@@ -419,7 +419,7 @@ def test_what_is_no_utf8_across_fragments_is_1007(raw: RawSocket, bad: bytes) ->
 @pytest.mark.parametrize(
     "bad", [b"\xff", b"\xed\xa0", b"\xf4\x90", b"\xe0\x80"], ids=["FF", "surrogate", "beyond", "overlong"]
 )
-def test_what_cannot_become_utf8_is_1007_before_the_rest_comes(raw: RawSocket, bad: bytes) -> None:
+def test_invalid_utf8_closes_with_1007_early(raw: RawSocket, bad: bytes) -> None:
     raw.send(text(b'{"' + bad, fin=False))
     assert closing_code(raw) == 1007
 
@@ -517,7 +517,7 @@ def test_requests_around_an_end_cost_nothing_but_their_answers(raw: RawSocket, s
     assert raw.ended()
 
 
-def test_one_who_does_not_answer_a_close_or_does_not_read_is_cut_off(server: AppProcess) -> None:
+def test_client_ignoring_close_is_disconnected(server: AppProcess) -> None:
     with opened(server.port) as silent, opened(server.port, room=4096) as deaf:
         silent.send(text(rsv=1))
         ask_until_nothing_comes(server, deaf)
@@ -548,7 +548,7 @@ def test_a_frame_over_the_limit_is_1009(raw: RawSocket, opcode: Opcode) -> None:
 
 
 @pytest.mark.parametrize("length", [FRAME_BYTES + 1, 2**31, 2**32, 2**63 - 1])
-def test_a_frame_that_says_it_will_be_too_long_is_1009_at_once(raw: RawSocket, length: int) -> None:
+def test_announced_oversize_closes_with_1009_at_once(raw: RawSocket, length: int) -> None:
     raw.send(text(b"{", length=length))
     said = raw.next()
     assert said is not None
@@ -561,18 +561,18 @@ def test_fragments_that_are_too_long_together_are_1009(raw: RawSocket, fragment:
     assert closing_code(raw) == 1009
 
 
-def test_fragments_without_an_end_are_1009_once_they_are_too_long(raw: RawSocket) -> None:
+def test_endless_fragments_close_with_1009(raw: RawSocket) -> None:
     raw.send(text(b"x" * 1_000, fin=False), *[more(b"x" * 1_000, fin=False)] * 66)
     assert closing_code(raw) == 1009
 
 
-def test_control_frames_and_former_messages_do_not_count_for_the_limit(raw: RawSocket) -> None:
+def test_control_frames_do_not_count_for_the_limit(raw: RawSocket) -> None:
     for _ in range(3):
         raw.send(*(part + frame(Opcode.PONG, b"x" * 125) for part in fragments(padded(FRAME_BYTES), 1_024)))
         check_answer(raw)
 
 
-# 10 Those who vanish
+# 10 Clients that disconnect without a close
 
 
 @pytest.mark.parametrize(
@@ -588,7 +588,7 @@ def test_one_who_vanishes_costs_nothing(server: AppProcess, said: bytes, way: An
     wait_until(lambda: metric(server, "hyperwatch_websocket_connections") == 1, "it to be gone")
 
 
-def test_one_who_vanishes_in_the_middle_of_a_handshake_costs_nothing(server: AppProcess) -> None:
+def test_disconnect_during_handshake_leaves_nothing(server: AppProcess) -> None:
     for size in (1, 20, len(request()) - 1, len(request())):
         with connected(server.port) as raw:
             raw.send(request()[:size])
@@ -621,7 +621,7 @@ def test_compressed_and_plain_requests_are_taken_in_turn(compressing: RawSocket)
         check_answer(compressing)
 
 
-def test_a_compressed_request_is_taken_in_fragments_with_pings_between(compressing: RawSocket) -> None:
+def test_compressed_fragments_accept_pings_between(compressing: RawSocket) -> None:
     data = deflated(saying("".join(GOOD_UTF8).encode()))
     compressing.send(text(data[:7], rsv=4, fin=False), frame(Opcode.PING), more(data[7:9], fin=False), more(data[9:]))
     pong = compressing.next()
@@ -666,10 +666,10 @@ GOOD_HANDSHAKES = {
 }
 
 
-@pytest.mark.parametrize("asked", GOOD_HANDSHAKES.values(), ids=list(GOOD_HANDSHAKES))
-def test_a_handshake_is_taken(server: AppProcess, asked: bytes) -> None:
+@pytest.mark.parametrize("params", GOOD_HANDSHAKES.values(), ids=list(GOOD_HANDSHAKES))
+def test_a_handshake_is_taken(server: AppProcess, params: bytes) -> None:
     with connected(server.port) as raw:
-        answer = raw.shake_hands(asked)
+        answer = raw.shake_hands(params)
         assert answer.status == 101
         assert answer.headers["upgrade"].lower() == "websocket"
         assert answer.headers["connection"].lower() == "upgrade"
@@ -713,10 +713,10 @@ BAD_HANDSHAKES = {
 }
 
 
-@pytest.mark.parametrize(("asked", "statuses"), BAD_HANDSHAKES.values(), ids=list(BAD_HANDSHAKES))
-def test_a_handshake_that_cannot_be_is_refused(server: AppProcess, asked: bytes, statuses: set[int]) -> None:
+@pytest.mark.parametrize(("params", "statuses"), BAD_HANDSHAKES.values(), ids=list(BAD_HANDSHAKES))
+def test_a_handshake_that_cannot_be_is_refused(server: AppProcess, params: bytes, statuses: set[int]) -> None:
     with connected(server.port) as raw:
-        assert raw.shake_hands(asked).status in statuses
+        assert raw.shake_hands(params).status in statuses
 
 
 @pytest.mark.parametrize("version", [0, 1, 7, 8, 12, 14, 255])

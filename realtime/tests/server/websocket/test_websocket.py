@@ -16,7 +16,7 @@ from realtime.tests.builders import OTHER_WALLET, WALLET, stored
 from realtime.tests.websocket_client import Client, client
 from whales.models import WhaleWatch
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nobody_reads")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
 ZERO = "2026-01-10T10:30:00Z"
 
@@ -35,7 +35,7 @@ def ws(server: AppProcess) -> Iterator[Client]:
         yield connected
 
 
-def test_subscribing_answers_and_then_every_fact_comes_once_in_order(ws: Client) -> None:
+def test_subscription_is_confirmed_then_facts_arrive_in_order(ws: Client) -> None:
     answer = ws.ask(type="subscribe", channels=["liquidations"])
     assert answer == {"type": "subscribed", "channels": ["liquidations"], "message": "Successfully subscribed"}
     for tid in range(5):
@@ -123,7 +123,7 @@ def test_subscribing_again_replaces_the_params(ws: Client) -> None:
     assert [fact["data"]["coin"] for fact in ws.facts] == ["ETH"]
 
 
-def test_a_param_that_one_channel_knows_is_ignored_for_the_other(ws: Client) -> None:
+def test_parameter_of_one_channel_is_ignored_for_others(ws: Client) -> None:
     ws.subscribe("liquidations", "transactions", tx_types=["ORDER"])
     assert ws.ask(type="get_subscriptions")["subscriptions"] == {
         "liquidations": {},
@@ -143,7 +143,7 @@ def test_hello_tells_where_the_streams_are(ws: Client) -> None:
     assert connected["channels"]["liquidations"] == {"head": 2, "floor": 0}
 
 
-def test_hello_on_the_url_greets_unasked_and_keeps_the_client_id(server: AppProcess) -> None:
+def test_hello_in_url_greets_and_preserves_client_id(server: AppProcess) -> None:
     with client(f"{server.ws_url}?hello=1&client_id=bot-7") as ws:
         assert ws.answer()["client_id"] == "bot-7"
 
@@ -191,7 +191,7 @@ def test_whale_activities_are_filtered_by_whale_and_type(ws: Client) -> None:
     assert fact["details"] == {"side": "LONG", "price": "45000.50000000", "dir": "Long > Short"}
 
 
-def test_of_a_state_what_comes_late_is_stored_and_not_sent(ws: Client) -> None:
+def test_late_state_is_stored_and_not_sent(ws: Client) -> None:
     ws.subscribe("long_short_ratios")
     for time in ("10:30", "10:20", "10:40"):
         stored(builders.ratio(timestamp=f"2026-01-10T{time}:00Z"))
@@ -250,7 +250,7 @@ BAD_FRAMES: list[tuple[str | bytes, str]] = [
 
 
 @pytest.mark.parametrize(("bad", "code"), BAD_FRAMES)
-def test_a_bad_frame_is_answered_and_the_subscriptions_go_on(ws: Client, bad: str | bytes, code: str) -> None:
+def test_invalid_frame_is_answered_and_subscriptions_continue(ws: Client, bad: str | bytes, code: str) -> None:
     ws.subscribe("liquidations")
     ws.socket.send(bad)
     answer = ws.answer()
@@ -272,7 +272,7 @@ def test_a_huge_frame_closes_with_1009(ws: Client) -> None:
     assert closed.value.rcvd.code == 1009
 
 
-def test_an_origin_that_is_not_allowed_sees_4401_and_one_that_is_gets_in(server: AppProcess) -> None:
+def test_forbidden_origin_closes_with_4401(server: AppProcess) -> None:
     with client(server.ws_url, origin="https://bad.example") as ws, pytest.raises(ConnectionClosed) as closed:
         ws.answer()
     assert closed.value.rcvd is not None

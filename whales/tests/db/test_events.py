@@ -1,4 +1,4 @@
-"""What watched wallets do becomes activities: which, once, and of nobody else."""
+"""Activities of watched wallets: each once, and of no other wallet."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-def test_each_transaction_of_a_whale_becomes_the_activities_that_the_contract_names() -> None:
+def test_whale_transaction_creates_the_documented_activities() -> None:
     watch()
     stored(
         *[transaction(tx_hash=a_hash(number), coin=f"C{number}", **fields) for number, (fields, _) in enumerate(CASES)]
@@ -81,7 +81,7 @@ def in_both_ways() -> tuple[KafkaMessage, KafkaMessage]:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_liquidation_is_one_activity_whichever_topic_tells_of_it_first(first: int) -> None:
+def test_liquidation_creates_one_activity_from_either_topic(first: int) -> None:
     watch()
     messages = in_both_ways()
     stored(messages[first])
@@ -113,7 +113,7 @@ def test_a_fact_that_comes_again_is_no_other_activity() -> None:
     assert [row.seq for row in activities.rows] == [3]
 
 
-def test_wallets_that_nobody_watches_and_watches_that_are_off_make_none() -> None:
+def test_unwatched_and_inactive_wallets_create_no_activity() -> None:
     watch(is_active=False)
     stored(transaction(), transaction(user_address=OTHER_WALLET), liquidation())
     assert not WhaleActivity.objects.exists()

@@ -67,7 +67,7 @@ def database(filled: Database) -> Iterator[Database]:
 def server(database: Database, tmp_path: Path) -> Iterator[AppProcess]:
     with commands.running("serve", tmp_path, **database.env) as start:
         process = start()
-        # What is imported and cached with the first answer counts for nobody.
+        # Imports and caches of the first response do not count.
         assert ask(process, "/liquidations?format=csv&end_time=2026-01-01T00:05:00Z").read().count(b"\n") == 3_000
         yield process
 
@@ -112,9 +112,7 @@ def settled(database: Database) -> int:
     return counts[-1]
 
 
-def test_a_slow_client_costs_no_memory_and_gets_what_was_there_when_it_asked(
-    server: AppProcess, database: Database
-) -> None:
+def test_slow_export_client_gets_snapshot_in_bounded_memory(server: AppProcess, database: Database) -> None:
     before, read_before = rss(server), settled(database)
     answer = ask(server)
     body = answer.read(1_000)
@@ -140,7 +138,7 @@ def test_many_clients_that_do_not_read_cost_little(server: AppProcess, database:
     settled(database)
     assert rss(server) - before < 20 * 4 * MEGABYTE
     assert database.value(BUSY) == 0
-    # Nobody else waits for them.
+    # No other request waits for them.
     assert len(ask(server, "/liquidations/recent?format=csv").read().splitlines()) == 21
     assert {answer.read(10) for answer in answers} == {b"seq,tx_has"}
 
@@ -156,7 +154,7 @@ def test_a_client_that_leaves_ends_its_export(server: AppProcess, database: Data
     assert (database.value(READ), database.value(BUSY)) == (left, 0)
 
 
-def test_an_export_that_cannot_go_on_is_cut_off_and_not_ended(server: AppProcess, database: Database) -> None:
+def test_failing_export_aborts_connection(server: AppProcess, database: Database) -> None:
     server.allows_traceback = True
     answer = ask(server)
     answer.read(1_000)
@@ -179,9 +177,7 @@ def key_for(database: Database) -> str:
     return key
 
 
-def test_a_table_that_is_locked_cuts_exports_off_and_holds_up_nobody_who_comes_by_a_key(
-    database: Database, tmp_path: Path
-) -> None:
+def test_locked_table_aborts_exports_and_spares_keyed_clients(database: Database, tmp_path: Path) -> None:
     key = key_for(database)
     with commands.running("serve", tmp_path, **database.env) as start:
         server = start(ALLOW_ANONYMOUS_READS="false", DATABASE_STATEMENT_TIMEOUT_SECONDS="3")

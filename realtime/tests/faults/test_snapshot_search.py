@@ -1,4 +1,4 @@
-"""What a snapshot shows may be rare, and long to find: nobody else waits for it, and it ends."""
+"""Slow searches for snapshots: other clients do not wait, and a search ends."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 
 from hyperwatch.harness.postgres import Database
-from hyperwatch.tests.server.test_api_export import INSERT as LIQUIDATIONS
+from hyperwatch.tests.faults.test_api_export import INSERT as LIQUIDATIONS
 from hyperwatch.tests.services.commands import Start
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests.websocket_client import Client, client
@@ -57,7 +57,7 @@ def found(ws: Client) -> list[int]:
     return [data["seq"] for data in ws.snapshot()["data"]]
 
 
-def test_who_comes_back_does_not_wait_for_a_search_that_takes_long(web_server: Start, filled: Database) -> None:
+def test_resume_does_not_wait_for_slow_search(web_server: Start, filled: Database) -> None:
     server = web_server(DATABASE_STATEMENT_TIMEOUT_SECONDS="300")
     with ExitStack() as stack:
         back, *searching = (stack.enter_context(client(server.ws_url)) for _ in range(4))
@@ -70,9 +70,7 @@ def test_who_comes_back_does_not_wait_for_a_search_that_takes_long(web_server: S
         assert [found(ws) for ws in searching] == [[COUNT - 1, COUNT]] * len(searching)
 
 
-def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(
-    web_server: Start, filled: Database
-) -> None:
+def test_resume_does_not_wait_for_full_searches(web_server: Start, filled: Database) -> None:
     server = web_server()
     with ExitStack() as stack:
         searching = [stack.enter_context(client(server.ws_url)) for _ in range(SEARCHERS)]
@@ -89,9 +87,7 @@ def test_who_comes_back_does_not_wait_for_those_who_search_the_whole_stream(
     wait_until(lambda: filled.value(CONNECTED) == 0, "the hub's connections to be closed")
 
 
-def test_a_table_that_is_locked_is_told_of_and_the_connection_stays_and_nobody_else_waits(
-    web_server: Start, filled: Database
-) -> None:
+def test_locked_table_is_reported_and_others_continue(web_server: Start, filled: Database) -> None:
     server = web_server(DATABASE_STATEMENT_TIMEOUT_SECONDS="2")
     with ExitStack() as stack:
         ws, back, *others = (stack.enter_context(client(server.ws_url)) for _ in range(8))
@@ -103,9 +99,9 @@ def test_a_table_that_is_locked_is_told_of_and_the_connection_stays_and_nobody_e
             assert [fact["seq"] for fact in back.wait_for(10)] == list(range(1, 11))
             assert ws.silent_for(0)
             for waiting in (ws, *others):
-                told = waiting.answer()
-                assert (told["type"], told["code"]) == ("error", "INTERNAL_ERROR")
-                assert told["message"] == (
+                returned = waiting.answer()
+                assert (returned["type"], returned["code"]) == ("error", "INTERNAL_ERROR")
+                assert returned["message"] == (
                     "Not subscribed to transactions. The database did not find it within 2 s; ask again, or for less"
                 )
         assert ws.ask(type="get_subscriptions")["channels"] == ["liquidations"]
