@@ -248,7 +248,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "hyperwatch.pages.start.market",
+                "hyperwatch.pages.start.simulated_data",
             ]
         },
     }

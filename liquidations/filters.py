@@ -42,12 +42,12 @@ class StatsFilter(StrictFilterSet):
 
 class MapFilter(StrictFilterSet):
     # The dashboard asks with them (frontend.md).
-    tolerated = ("step", "window_seconds")
+    ignored_params = ("step", "window_seconds")
 
     coin = CoinFilter()
     timestamp = ParameterFilter(TIME_PARAMETER, "timestamp", "lte")
     price_range = ViewParameter(PRICE_RANGE)
 
     @classmethod
-    def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
+    def apply(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
         return super().apply(queryset, asked)[:1]

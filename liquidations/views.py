@@ -19,8 +19,8 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     stream = "liquidations"
     serializer_class = serializers.LiquidationSerializer
     filterset_class = filters.LiquidationFilter
-    kept = frozenset({"recent", "stats"})
-    scattered = frozenset({"min_value_usd", "max_value_usd"})
+    cached_actions = frozenset({"recent", "stats"})
+    selective_params = frozenset({"min_value_usd", "max_value_usd"})
 
     @action(
         detail=False,
@@ -57,7 +57,7 @@ class LiquidationMapViewSet(StreamViewSet):
     serializer_class = serializers.CurrentMapSerializer
     filterset_class = filters.MapFilter
     pagination_class = None
-    kept = frozenset({"list"})
+    cached_actions = frozenset({"list"})
 
     def list(self, request: Request) -> Response:
         rows: list[Any] = self.fetch_rows()

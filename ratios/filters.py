@@ -11,7 +11,7 @@ class CurrentFilter(StrictFilterSet):
     coin = CoinsFilter()
 
     @classmethod
-    def narrowed(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
+    def apply(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
         return queryset.newest_of_each_coin(asked["coin"]).order_by("coin")
 
 

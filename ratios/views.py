@@ -21,7 +21,7 @@ class RatioViewSet(StreamViewSet):
     """How the market is positioned now."""
 
     stream = "long_short_ratios"
-    kept = frozenset({"current"})
+    cached_actions = frozenset({"current"})
 
     @action(
         detail=False,
@@ -57,11 +57,11 @@ class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
         asked = self.parameters
         return asked["interval"] or INTERVAL, MOST if asked["start_time"] or asked["end_time"] else NEWEST
 
-    def matching(self, queryset: Query) -> int:
+    def bounded_count(self, queryset: Query) -> int:
         self._found = self._ratios.ids_of_last_of_each(*self._wanted)
         return len(self._found)
 
-    def newest(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
+    def fetch_page(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
         # Those that were found with the total, or in the index alone: of the others nothing is read.
         ids = queryset.values("id")[:most] if self._found is None else self._found[begin : begin + most]
         return self.fetch_rows(queryset.model._default_manager.filter(id__in=ids))

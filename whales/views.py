@@ -68,7 +68,7 @@ class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
     stream = "whale_activities"
     serializer_class = serializers.WhaleActivitySerializer
     filterset_class = filters.ActivityFilter
-    kept = frozenset({"list"})
+    cached_actions = frozenset({"list"})
     path_parameters = {"whale_id": ID}
 
     def check_there(self) -> None:

@@ -102,7 +102,7 @@ class HybridPagination(BasePagination):
         return self._by_cursor(queryset) if self.is_walk else self._numbered(queryset, request, view)
 
     def _by_cursor(self, queryset: QuerySet[Any]) -> list[Any]:
-        rows = list(self.view.newest(self._after(queryset), self.size + 1))
+        rows = list(self.view.fetch_page(self._after(queryset), self.size + 1))
         self.next_is_there = len(rows) > self.size
         return rows[: self.size]
 
@@ -119,7 +119,7 @@ class HybridPagination(BasePagination):
             raise NotFound(f"there are {self.total} rows, and page {self.page} is past the end")
         # Nobody looks for more than there are, to the end of an index.
         most = min(self.size, self.total - begin) if self.total_exact else self.size
-        return list(view.newest(queryset, most, begin)) if most else []
+        return list(view.fetch_page(queryset, most, begin)) if most else []
 
     def get_paginated_response(self, data: Sequence[Any]) -> Response:
         told = self._cursor_links(data) if self.is_walk else self._page_links()
@@ -159,7 +159,7 @@ def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
     total = view.total()
     if total is not None:
         return total, True
-    counted = view.matching(queryset)
+    counted = view.bounded_count(queryset)
     return min(counted, MAX_OFFSET), counted <= MAX_OFFSET
 
 

@@ -37,7 +37,9 @@ class ApiViewMixin(APIView):
         # The handler is called with this very dict.
         for name in self.path_parameters.keys() & self.kwargs.keys():
             self.kwargs[name] = self.path_parameters[name].from_path(name, self.kwargs[name])
-        reject_unknown(request.query_params, self.query_parameters(), getattr(self.filterset_class, "tolerated", ()))
+        reject_unknown(
+            request.query_params, self.query_parameters(), getattr(self.filterset_class, "ignored_params", ())
+        )
         if csv_table.is_csv(request):
             reject_pages(request.query_params)
         self.ensure_exists()

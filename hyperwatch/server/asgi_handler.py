@@ -124,7 +124,7 @@ class ThreadedHandler(ASGIHandler):
 def _whole(request: Any, response: Any) -> HttpReply:
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
     headers += [(b"Set-Cookie", c.output(header="").strip().encode("ascii")) for c in response.cookies.values()]
-    question = getattr(response, "question", None)
+    question = getattr(response, "cache_key", None)
     route, path = (route_of(request), request.path) if request is not None else ("", "")
     return HttpReply(response.status_code, headers, response.content, question, route, path)
 

@@ -20,7 +20,7 @@ from realtime.protocol.vocabulary import (
     Unsubscribed,
 )
 from realtime.streams import Stream, channels
-from realtime.structs.json_schema import client_schema, const, enum_schema, server_schema
+from realtime.structs.json_schema import client_schema, const, enum_schema, schema_name, server_schema
 from realtime.structs.output_types import Head
 
 # Of every channel; the rest of Params are a channel's own.
@@ -89,7 +89,7 @@ def any_params() -> Any:
 
 
 def params_name(stream: Stream) -> str:
-    return f"{stream.row.__name__}Params"
+    return f"{schema_name(stream.row)}Params"
 
 
 def params(stream: Stream) -> Any:
@@ -102,7 +102,7 @@ def params(stream: Stream) -> Any:
         else:
             types[param] = _some(values) if values else _fields(Params)[param]
     if filters:
-        types["filters"] = client_schema(Filters, f"{stream.row.__name__}Filters", filters, NONE)
+        types["filters"] = client_schema(Filters, f"{schema_name(stream.row)}Filters", filters, NONE)
     return client_schema(Params, params_name(stream), types, stream.required)
 
 

@@ -84,7 +84,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
                 self._set_etag(request, final)
             if final.status_code in (200, 304) and self._is_cacheable(request):
                 # By this a later one like it may be answered with the same headers.
-                final.question = self.cache_key
+                final.cache_key = self.cache_key
                 # Its encoding asks the database nothing more, and nobody has to wait until the moment is over.
                 after_response(self._snapshot.pop_all().close)
         return final

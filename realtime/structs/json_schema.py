@@ -22,6 +22,11 @@ CHECKED: dict[Any, dict[str, Any]] = {
 Schema = dict[str, Any]
 
 
+def schema_name(struct: Any) -> str:
+    """The documented name: that of the struct, without the suffix of row structs."""
+    return str(struct.__name__).removesuffix("Row")
+
+
 def const(value: str) -> Any:
     return Annotated[str, Meta(extra_json_schema={"const": value})]
 
@@ -98,7 +103,7 @@ def _inside(hint: Any) -> Any:
 def _define(struct: Any, name: str, fields: Sequence[Any]) -> Any:
     config = struct.__struct_config__
     return msgspec.defstruct(
-        name or struct.__name__,
+        name or schema_name(struct),
         fields,
         namespace={"__doc__": struct.__doc__},
         kw_only=True,

@@ -75,7 +75,7 @@ def test_page_beyond_row_10000_points_to_cursor() -> None:
 
 
 def test_total_is_exact_or_counted_to_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pagination, "DEEPEST", 30)
+    monkeypatch.setattr(pagination, "MAX_OFFSET", 30)
     store_many(1, 31)
     cheap = get(f"{PATH}?coin=BTC&side=LONG&start_time=2020-01-01&end_time=2030-01-01")["pagination"]
     assert (cheap["total"], cheap["total_exact"]) == (31, True)
@@ -88,7 +88,7 @@ def test_total_is_exact_or_counted_to_limit(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("looked_through", [3, 25, 100])
 def test_frequent_value_is_found_in_order_anywhere(monkeypatch: pytest.MonkeyPatch, looked_through: int) -> None:
     """Among the newest, only in part, and not at all."""
-    monkeypatch.setattr(stream_viewset, "DEEPEST", 19)
+    monkeypatch.setattr(stream_viewset, "MAX_OFFSET", 19)
     monkeypatch.setattr(stream_viewset, "MAX_SCANNED_ROWS", looked_through)
     for first, coin, value in (1, "BTC", 500), (11, "ETH", 50), (21, "ETH", 500), (31, "BTC", 50):
         store_many(first, first + 9, liquidation_value_usd=str(value), coin=coin)

@@ -53,7 +53,7 @@ def test_health_is_alive_and_metrics_are_told() -> None:
 
 @pytest.fixture(autouse=True)
 def nobody_has_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "lookout", health.ReadinessCache())
+    monkeypatch.setattr(health, "readiness_cache", health.ReadinessCache())
 
 
 def test_readiness_reports_parts_and_stream_freshness(mock_kafka: MockKafka) -> None:

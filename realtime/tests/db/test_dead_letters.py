@@ -105,7 +105,7 @@ def test_resent_message_rejected_again_is_a_new_letter(mock_kafka: MockKafka) ->
 def test_letters_not_accepted_by_kafka_stay_unsent(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(transaction(side="UP"))
     mock_kafka.disconnect()
-    monkeypatch.setattr("realtime.kafka.Producer.flush.__defaults__", (0.5,))
+    monkeypatch.setattr("realtime.kafka.producer.KafkaProducer.flush.__defaults__", (0.5,))
     with pytest.raises(CommandError, match="1 of 1 letters were not taken"):
         manage("send", "--all")
     assert DeadLetter.objects.get().resent_at is None

@@ -131,7 +131,7 @@ def test_gap_is_skipped_after_storing_and_reporting(
         keep(lost)
         stop.set()
 
-    monkeypatch.setattr(BatchWriter, "store", store)
+    monkeypatch.setattr(BatchWriter, "write", store)
     monkeypatch.setattr(data_loss, "_keep", keep_at_last)
     Pipeline(consumer, lambda _: None, stop).run(4)
     returned = ["tried to tell", "passed over 11 to 19"]
@@ -153,7 +153,7 @@ def test_only_one_batch_is_stored_during_publishing(monkeypatch: pytest.MonkeyPa
             seen.append(len(stored))
             stop.set()
 
-    monkeypatch.setattr(BatchWriter, "store", store)
+    monkeypatch.setattr(BatchWriter, "write", store)
     Pipeline(consumer, publish, stop).run(4)
     assert (seen, consumer.reads) == ([2], 3)
     assert len(consumer.committed) == 4 * len(stored)
@@ -167,7 +167,7 @@ def test_nothing_is_stored_behind_a_batch_that_was_not(monkeypatch: pytest.Monke
         wait_until(lambda: consumer.reads == 3, "the next batch to be waiting", 30)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(BatchWriter, "store", store)
+    monkeypatch.setattr(BatchWriter, "write", store)
     with pytest.raises(ZeroDivisionError):
         Pipeline(consumer, lambda _: None, threading.Event()).run(4)
     assert (len(offered), consumer.committed) == (1, [])
@@ -194,7 +194,7 @@ def test_failing_consumer_stops_while_next_batch_waits(
         except ZeroDivisionError as error:
             errors.append(error)
 
-    monkeypatch.setattr(BatchWriter, "store", store)
+    monkeypatch.setattr(BatchWriter, "write", store)
     thread = threading.Thread(target=run)
     thread.start()
     thread.join(30)
@@ -218,7 +218,7 @@ def test_stop_during_bisection_commits_only_stored_offsets(monkeypatch: pytest.M
             raise OperationalError("away")
         return []
 
-    monkeypatch.setattr(BatchWriter, "store", store)
+    monkeypatch.setattr(BatchWriter, "write", store)
     Pipeline(consumer, lambda _: None, stop).run(4)
     assert consumer.committed == []
     assert len(calls) == refusals + 1
@@ -234,7 +234,7 @@ def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.M
         stop.set()
         return []
 
-    monkeypatch.setattr(BatchWriter, "store", store)
+    monkeypatch.setattr(BatchWriter, "write", store)
     Pipeline(consumer, lambda _: None, stop).run(4)
     assert consumer.stayed
     # Messages read meanwhile are stored too.

@@ -124,7 +124,7 @@ def test_fact_pruned_while_batch_waited_is_not_stored(
         raise OperationalError("away")
 
     stream, answer = get_stream("liquidations"), PublishedEvents()
-    monkeypatch.setattr(BatchWriter, "store", away_for_hours)
+    monkeypatch.setattr(BatchWriter, "write", away_for_hours)
     send(liquidation(raw_data={"tid": tid}, block_timestamp=ago(days)) for tid, days in [(0, 29.95), (1, 1)])
     with ingesting(answer, now=lambda: clock[0]):
         wait_until(lambda: answer.seqs, "what is left of the batch", 30)
@@ -134,7 +134,7 @@ def test_fact_pruned_while_batch_waited_is_not_stored(
 
 
 def test_more_than_a_batch_goes_batch_by_batch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", 10)
+    monkeypatch.setattr(retention, "PRUNE_BATCH_ROWS", 10)
     liquidate(*[50] * 25, 1)
     batches = [pruned.rows for pruned in prune(get_stream("liquidations"), datetime.now(UTC) - timedelta(days=30))]
     assert batches == [10, 10, 5]
@@ -142,7 +142,7 @@ def test_more_than_a_batch_goes_batch_by_batch(settings: Settings, monkeypatch: 
 
 
 def test_storing_goes_on_between_two_batches(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", 1)
+    monkeypatch.setattr(retention, "PRUNE_BATCH_ROWS", 1)
     liquidate(*[50] * 20)
     batches = prune(get_stream("liquidations"), datetime.now(UTC) - timedelta(days=30))
     next(batches)

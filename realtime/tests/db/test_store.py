@@ -335,7 +335,7 @@ def test_a_commit_that_never_came_leaves_nothing_behind() -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr("realtime.ingest.writer.checkpoint", broken_off)
+        patch.setattr("realtime.ingest.writer.failpoint", broken_off)
         stored(transaction())
     assert stored(transaction())[0].rows[0].seq == 1
     assert WhaleActivity.objects.count() == 0

@@ -58,7 +58,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[Tried]:
         transactions.append(Tried(size, is_refused=False))
         return new
 
-    monkeypatch.setattr(BatchWriter, "store", noted)
+    monkeypatch.setattr(BatchWriter, "write", noted)
     return transactions
 
 

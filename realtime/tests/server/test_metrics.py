@@ -276,7 +276,7 @@ def test_batch_duration_includes_database_retries(monkeypatch: pytest.MonkeyPatc
             raise OperationalError
         return original(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(BatchWriter, "store", failing_once)
+    monkeypatch.setattr(BatchWriter, "write", failing_once)
     with consumer_endpoint() as url:
         before = read(url)
         began = time.monotonic()

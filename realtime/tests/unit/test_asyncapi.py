@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 
 from realtime.ingest.decoder import decode_batch
+from realtime.protocol import descriptions
 from realtime.protocol.frames import (
     BatchFrame,
     SnapshotFrame,
@@ -31,7 +32,6 @@ from realtime.protocol.vocabulary import (
     StreamRange,
     Subscribed,
     Subscriptions,
-    descriptions,
 )
 from realtime.streams import Row, channels, get_stream
 from realtime.tests import schema_validation
