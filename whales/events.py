@@ -41,7 +41,7 @@ class WhaleActivityRow(Row, frozen=True, kw_only=True):
     timestamp: Time
     details: Annotated[Raw, JsonOf(Details)]
 
-    def numbered(self, seq: int) -> Self:
+    def with_seq(self, seq: int) -> Self:
         return msgspec.structs.replace(self, seq=seq, id=seq)
 
 

@@ -71,7 +71,7 @@ class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
     cached_actions = frozenset({"list"})
     path_parameters = {"whale_id": ID}
 
-    def check_there(self) -> None:
+    def ensure_exists(self) -> None:
         if has_activities(self.kwargs["whale_id"]):
             return
         # The stream's version does not tell when the watch goes.

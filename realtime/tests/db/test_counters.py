@@ -4,7 +4,6 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -197,19 +196,3 @@ def test_short_window_is_not_split() -> None:
         (86_400, "01 00:00:00", "02 00:00:00", False),
         (3_600, "01 00:00:00", "01 10:00:00", True),
     }
-
-
-@pytest.mark.parametrize(
-    "migration",
-    ["liquidations.migrations.0008_counters_of_all_sides", "transactions.migrations.0006_counters_of_all_sides"],
-)
-def test_earlier_rows_are_counted_by_migration(migration: str) -> None:
-    store_some(random.Random(5), 40)
-    ask = f"SELECT * FROM period_counts WHERE stream = '{migration.partition('.')[0]}' ORDER BY seconds, coin, start"
-    with connection.cursor() as cursor:
-        cursor.execute(ask)
-        kept = cursor.fetchall()
-        cursor.execute(import_module(migration).Migration.operations[0].reverse_sql)
-        cursor.execute(import_module(migration).COUNT)
-        cursor.execute(ask)
-        assert cursor.fetchall() == kept != []

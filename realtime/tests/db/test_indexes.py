@@ -1,37 +1,22 @@
 """Where a fact goes in the indexes: beside the last one, so that ten million rows are as ten."""
 
 import random
-from importlib import import_module
 from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.migrations import RunSQL
 
 from liquidations.models import Liquidation
 from realtime.streams import Stream, all_streams
 from realtime.tests.builders import (
     HASH,
-    WALLET,
     liquidation,
-    liquidation_map,
-    position_summary,
-    ratio,
     stored,
     transaction,
 )
 from transactions.models import Transaction
-from whales.models import WhaleWatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-MIGRATIONS = [f"{place}_ascending" for place in (
-    "liquidations.migrations.0007", "ratios.migrations.0004", "transactions.migrations.0005", "whales.migrations.0005"
-)]  # fmt: skip
-COUNTS = {
-    "transactions": 5, "liquidations": 5, "long_short_ratios": 1, "liquidation_map": 1, "position_summaries": 1,
-    "whale_activities": 10,
-}  # fmt: skip
 
 
 def query(sql: str, *args: Any) -> list[tuple[Any, ...]]:
@@ -83,24 +68,3 @@ def test_a_hash_is_found_by_the_part_that_ascends(model: Any) -> None:
     finally:
         query("RESET enable_seqscan")
     assert f"{model._meta.db_table}_hash" in plan
-
-
-def test_rows_stored_before_new_keys_are_recognised() -> None:
-    WhaleWatch.objects.create(wallet_address=WALLET)
-    times = [f"2026-01-10T10:30:0{second}.999999Z" for second in range(5)]
-    facts = [
-        *(transaction(block_timestamp=time) for time in times),
-        *(liquidation(block_timestamp=time) for time in times),
-        ratio(), liquidation_map(), position_summary(),
-    ]  # fmt: skip
-    assert {one.stream.name: len(one.rows) for one in stored(*facts)} == COUNTS
-    keys = [query(f"SELECT id, event_key FROM {table(stream)} ORDER BY id") for stream in all_streams()]
-    for stream in all_streams():
-        # The share of the first half's rows in the second half.
-        query(f"UPDATE {table(stream)} SET event_key = substr(event_key, 5) || 'then'")
-    for name in MIGRATIONS:
-        for operation in import_module(name).Migration.operations:
-            if isinstance(operation, RunSQL):
-                query(str(operation.sql))
-    assert [query(f"SELECT id, event_key FROM {table(stream)} ORDER BY id") for stream in all_streams()] == keys
-    assert stored(*facts) == []

@@ -79,12 +79,12 @@ class Standing(KafkaConsumer):
         self.committed: list[Read] = []
         self.stayed = 0
         self.reads = 0
-        self._due = OffsetTracker(lambda _partition: None)
+        self._offsets = OffsetTracker(lambda _partition: None)
 
     def commit(self, read: Sequence[Read]) -> None:
         self.committed += read
 
-    def stay(self) -> None:
+    def poll_paused(self) -> None:
         self.stayed += 1
 
     def read(self, limit: int, wait: float) -> list[KafkaMessage]:
@@ -98,15 +98,15 @@ class Holed(Standing):
     def __init__(self) -> None:
         super().__init__()
         self._left = [transaction(raw_data={"tid": offset})._replace(offset=offset) for offset in (9, 10, 20)]
-        self._due = OffsetTracker(lambda _partition: 20)
+        self._offsets = OffsetTracker(lambda _partition: 20)
         self.done = list[str]()
 
     def read(self, limit: int, wait: float) -> list[KafkaMessage]:
         messages, self._left = self._left, []
-        self._due.advance(messages)
+        self._offsets.advance(messages)
         return messages
 
-    def pass_over(self, lost: Sequence[OffsetGap]) -> None:
+    def skip_gaps(self, lost: Sequence[OffsetGap]) -> None:
         self.done += [f"passed over {one.first} to {one.last}" for one in lost]
         self.gaps.clear()
 

@@ -233,7 +233,7 @@ class OneBatch(KafkaConsumer):
     def commit(self, read: Sequence[Read]) -> None:
         self._stop.set()
 
-    def stay(self) -> None:
+    def poll_paused(self) -> None:
         pass
 
 

@@ -24,7 +24,7 @@ class Database:
         self.queries = 0
         self._answer = answer
 
-    async def ask(self, _query: object, _stream: object, after: int, _limit: int) -> Sequence[Event]:
+    async def run(self, _query: object, _stream: object, after: int, _limit: int) -> Sequence[Event]:
         self.queries += 1
         assert self.queries < 10, "the same page is read again and again"
         await asyncio.sleep(0)
