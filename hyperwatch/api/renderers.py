@@ -60,7 +60,7 @@ class BrowsableEnvelopeRenderer(BrowsableAPIRenderer):
 
     def get_breadcrumbs(self, request: Any) -> Any:
         # The catch-all answers for every path above the page's own, and is no place to go to.
-        return [crumb for crumb in super().get_breadcrumbs(request) if crumb[0] != "Unrouted"]
+        return [crumb for crumb in super().get_breadcrumbs(request) if crumb[0] != "NotFoundView"]
 
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]

@@ -153,7 +153,7 @@ def test_browsable_page_shows_envelope_filters_and_pages() -> None:
     page = Client().get("/api/v1/liquidations?coin=btc", HTTP_ACCEPT="text/html").content.decode()
     assert "&quot;message&quot;: &quot;success&quot;" in page
     assert 'name="min_value_usd"' in page
-    assert "Unrouted" not in page
+    assert "NotFoundView" not in page
     refused = Client().get("/api/v1/liquidations?side=UP&format=api")
     assert refused.status_code == 400
     assert "side takes LONG or SHORT" in refused.content.decode()
