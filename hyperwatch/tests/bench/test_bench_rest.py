@@ -4,7 +4,7 @@ from hyperwatch.bench.cached_endpoints import HOT
 from hyperwatch.bench.data.queries import GROUPS, QUERIES
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
-from realtime.tests.bench.bench_command import bench, left_in
+from hyperwatch.tests.bench.bench_command import bench, left_in
 
 
 def test_every_endpoint_is_asked_at_every_size(fresh_database: Database, redis_server: RedisServer) -> None:

@@ -21,7 +21,7 @@ from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services.environment import ROOT
 from realtime.kafka.admin import existing_topics
 from realtime.protocol.frames import ws_frame
-from realtime.tests.bench.bench_command import bench, left_in
+from hyperwatch.tests.bench.bench_command import bench, left_in
 
 pytestmark = pytest.mark.timeout(900)
 

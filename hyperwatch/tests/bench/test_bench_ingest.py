@@ -5,7 +5,7 @@ from pathlib import Path
 from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
-from realtime.tests.bench.bench_command import bench, left_in
+from hyperwatch.tests.bench.bench_command import bench, left_in
 
 
 def test_what_is_offered_is_stored_once_by_every_kind(fresh_database: Database, redis_server: RedisServer) -> None:
