@@ -21,16 +21,18 @@ REQUEST_TIMED_OUT = 7
 IN_ANOTHER_PROCESS = """
 import django
 django.setup()
-from realtime.kafka import Consumer, Producer, topics
+from realtime.kafka.admin import topics
+from realtime.kafka.consumer import KafkaConsumer
+from realtime.kafka.producer import KafkaProducer
 """
 PRODUCE_THERE = """
-producer = Producer()
+producer = KafkaProducer()
 for number in range(1_000):
     producer.send(topics()[0].name, str(number), b"%d" % number)
 assert producer.flush() == 0 and producer.acknowledged == 1_000, producer.failures
 """
 CONSUME_HALF_THERE = """
-consumer, numbers = Consumer(), []
+consumer, numbers = KafkaConsumer(), []
 while len(numbers) < 500:
     batch = consumer.read(500 - len(numbers), 0.2)
     consumer.commit(batch)

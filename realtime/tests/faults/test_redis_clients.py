@@ -38,7 +38,7 @@ def server(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         process = start(STREAM_SYNC_INTERVAL_SECONDS="0.1", WEBSOCKET_MESSAGE_RATE="100000/minute")
         with leaving_nothing(process):
             yield process
-        assert metric(process, "hyperwatch_subscriptions") == 0
+        assert metric(process, "hyperwatch_websocket_subscriptions") == 0
         wait_until(lambda: database.value(OF_OURS, NAME) == 0, "the process to leave the database")
 
 

@@ -61,7 +61,7 @@ def test_consumer_killed_before_publishing_repeats_nothing(place: Place, cluster
     assert cluster.committed() == cluster.sent - 1
     cluster.check()
     place.consumers.append(cluster.working())
-    known = 'hyperwatch_known_total{stream="transactions"}'
+    known = 'hyperwatch_ingest_duplicates_total{stream="transactions"}'
     wait_until(lambda: metric(place.consumers[-1], known) == 1, "the message to come again")
     cluster.check_counts_as_read()
     cluster.check_silent()

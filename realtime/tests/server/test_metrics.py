@@ -84,7 +84,6 @@ def assert_promtool_accepts(text: str) -> None:
 
 
 @needs_promtool
-@pytest.mark.slow
 def test_promtool_accepts_web_and_consumer_metrics(
     mock_kafka: MockKafka, fresh_database: Database, web_server: Start, consumer_process: Start
 ) -> None:
@@ -135,7 +134,7 @@ def test_build_info_has_version() -> None:
 
 def test_package_version_comes_from_code() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["dynamic"] == ["version"]
+    assert project["project"]["dynamic"] == ["version", "dependencies"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "hyperwatch.__version__"}
 
 
@@ -316,7 +315,6 @@ def test_consumer_lag_is_high_watermark_minus_position(mock_kafka: MockKafka) ->
         assert samples(read(url), "kafka_consumer_lag_messages") == {}
 
 
-@pytest.mark.slow
 def test_database_connections_are_those_of_postgresql(
     mock_kafka: MockKafka, fresh_database: Database, consumer_process: Start
 ) -> None:
@@ -326,7 +324,6 @@ def test_database_connections_are_those_of_postgresql(
     assert_connections_are_counted(consumer, fresh_database)
 
 
-@pytest.mark.slow
 def test_web_process_counts_its_database_connections(web_server: Start, fresh_database: Database) -> None:
     web = web_server()
     for _ in range(5):

@@ -24,8 +24,8 @@ DAPHNE_FORGETS = 2.5
 
 @pytest.fixture
 def server(test_database_url: str, tmp_path: Path) -> Iterator[AppProcess]:
-    command = AppProcess("serve", tmp_path, {"DATABASE_URL": test_database_url})
-    command.command[-2:] = ["-m", "realtime.tests.gc_helpers", "serve"]
+    arguments = ["-m", "realtime.tests.gc_helpers", "serve"]
+    command = AppProcess("serve", tmp_path, {"DATABASE_URL": test_database_url}, arguments)
     command.start()
     try:
         yield command
