@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md: `python -m hyperwatch.settings_docs`, which `make docs` runs.
+"""The text of docs/configuration.md, which `make docs` writes (hyperwatch/tests/generate_docs.py).
 
 Names, defaults and descriptions come from `.env.example`, which a test compares with settings.py. Accepted values
 come from settings.py itself: it refuses all invalid values in one message, with what each setting accepts.
@@ -133,8 +133,3 @@ def page() -> str:
     sections = parse(EXAMPLE.read_text())
     names = [name for section in sections for group in section.groups for name in group.defaults]
     return render(sections, accepted_values(names))
-
-
-if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page())
