@@ -37,7 +37,8 @@ Settings come from the environment, else from the file `.env`, else from the def
 `ENV_FILE` names another file. An empty value is the same as an unset one.
 
 Invalid values stop every command at its start. The message names all of them at once, each with the values that it
-accepts. `.env.example` lists the same settings, to copy.
+accepts. A misspelt name in `.env` stops the start as well, with the nearest setting; any other unknown name there is a
+warning. `.env.example` lists the same settings, to copy.
 """
 
 
