@@ -14,7 +14,7 @@ BEGIN = "<!-- Written by `make docs` from hyperwatch/tests/mutations.toml. Chang
 END = "<!-- End of the generated table. -->"
 
 
-def testing_page() -> str:
+def render_testing_page() -> str:
     """docs/testing.md with the current fault matrix; raises ValueError if it lacks the comments around it."""
     before, _, rest = TESTING_PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -24,8 +24,7 @@ def testing_page() -> str:
 
 
 def pages() -> dict[Path, str]:
-    return {settings_docs.PAGE: settings_docs.page(), TESTING_PAGE: testing_page()}
-
+    return {settings_docs.PAGE: settings_docs.page(), TESTING_PAGE: render_testing_page()}
 
 
 if __name__ == "__main__":

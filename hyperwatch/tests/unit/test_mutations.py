@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperwatch.tests.generate_docs import TESTING_PAGE, testing_page
+from hyperwatch.tests.generate_docs import TESTING_PAGE, render_testing_page
 from hyperwatch.tests.mutations import GUARDS, Guard
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,4 +21,4 @@ def test_mutation_code_and_test_exist(guard: Guard) -> None:
 
 
 def test_testing_page_has_current_fault_matrix() -> None:
-    assert TESTING_PAGE.read_text() == testing_page(), "docs/testing.md: run `make docs`"
+    assert TESTING_PAGE.read_text() == render_testing_page(), "docs/testing.md: run `make docs`"
