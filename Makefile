@@ -30,7 +30,7 @@ test-slow: .venv/test.stamp ## run the other layers: faults, fuzz, bench, soak
 test-all: .venv/test.stamp ## run every layer
 	@$(PYTEST) $(wildcard */tests) $(ARGS)
 
-mutate: .venv/test.stamp ## take each guard of the README's "What is tested" out, and see its test fail; ARGS="redis" chooses
+mutate: .venv/test.stamp ## remove each guard of docs/testing.md from a copy and expect its test to fail; ARGS="redis" chooses
 	@$(BIN)/python -m hyperwatch.tests.run_mutations $(ARGS)
 
 fmt: .venv/test.stamp ## format the code and fix the lint errors that ruff can fix
@@ -45,8 +45,8 @@ check: .venv/test.stamp ## check formatting, lint, types, migrations and spellin
 	@$(BIN)/codespell .
 
 # An environment of its own, so that the versions of mkdocs and of the application stay independent.
-docs: .venv/docs.stamp .venv/run.stamp ## write docs/configuration.md from the settings and build site/
-	@$(BIN)/python -m hyperwatch.settings_docs
+docs: .venv/docs.stamp .venv/run.stamp ## write the generated parts of docs/ and build site/
+	@$(BIN)/python -m hyperwatch.tests.generate_docs
 	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --strict --quiet
 	@echo "site/index.html"
 

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md: `python -m hyperwatch.settings_docs`, which `make docs` runs.
+"""The text of docs/configuration.md, which `make docs` writes (hyperwatch/tests/generate_docs.py).
 
 Names, defaults and descriptions come from `.env.example`, which a test compares with settings.py. Accepted values
 come from settings.py itself: it refuses all invalid values in one message, with what each setting accepts.
@@ -37,7 +37,8 @@ Settings come from the environment, else from the file `.env`, else from the def
 `ENV_FILE` names another file. An empty value is the same as an unset one.
 
 Invalid values stop every command at its start. The message names all of them at once, each with the values that it
-accepts. `.env.example` lists the same settings, to copy.
+accepts. A misspelt name in `.env` stops the start as well, with the nearest setting; any other unknown name there is a
+warning. `.env.example` lists the same settings, to copy.
 """
 
 
@@ -133,8 +134,3 @@ def page() -> str:
     sections = parse(EXAMPLE.read_text())
     names = [name for section in sections for group in section.groups for name in group.defaults]
     return render(sections, accepted_values(names))
-
-
-if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page())

@@ -1,4 +1,4 @@
-"""The rows of the README's "What is tested": code that a promise depends on. `make mutate` removes it."""
+"""The rows of the fault matrix: code that a promise depends on. `make mutate` removes it."""
 
 import tomllib
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Guard(NamedTuple):
-    """A few lines of the project without which a promise is broken, and the test that sees it.
+    """A few lines of the project without which a promise is broken, and the test that detects it.
 
-    figure   what the test counts
+    figure   what the test measures
     path     the file with the guard in it
-    code     the guard's text, which stands in that file once
+    code     the guard's text, which occurs once in that file
     without  the replacement
     """
 
@@ -23,21 +23,21 @@ class Guard(NamedTuple):
     without: str = ""
 
     def taken_out_of(self, text: str) -> str:
-        """Raises ValueError where the guard does not stand there once."""
+        """The text without the guard; raises ValueError if it does not contain the guard exactly once."""
         if text.count(self.code) != 1:
-            raise ValueError(f"{self.path} has {text.count(self.code)} times: {self.code}")
+            raise ValueError(f"{self.path}: expected once, found {text.count(self.code)} times: {self.code}")
         return text.replace(self.code, self.without)
 
 
 def _read() -> list[Guard]:
     with Path(__file__).with_name("mutations.toml").open("rb") as file:
-        return [Guard(**answer) for answer in tomllib.load(file)["guard"]]
+        return [Guard(**row) for row in tomllib.load(file)["guard"]]
 
 
 GUARDS = _read()
 
 
 def table() -> str:
-    """The README's table."""
+    """The fault matrix of docs/testing.md; `make docs` writes it there."""
     rows = [f"| {one.fault} | {one.promise} | `{one.test}` | {one.figure} |" for one in GUARDS]
     return "\n".join(["| fault | promise | test | figure |", "| --- | --- | --- | --- |", *rows])

@@ -1,7 +1,7 @@
-"""`make mutate`: takes each guard out, one at a time, and sees its test fail (mutations.py names them).
+"""`make mutate`: removes each guard of mutations.toml and expects its test to fail.
 
-Each is taken out of a copy of the tree, in which its one test runs. `ARGS="redis half-open"` chooses by words in the
-fault, the promise or the test; `ARGS=--table` prints the README's table in place of that.
+Each guard is removed from a copy of the tree, in which its test runs. `ARGS="redis half-open"` selects by words in
+the fault, the promise or the test; `ARGS=--table` prints the fault matrix and removes nothing.
 """
 
 import argparse
@@ -24,61 +24,61 @@ from hyperwatch.tests.mutations import GUARDS, Guard, table
 say = partial(print, flush=True)
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 300.0
+TEST_TIMEOUT_SECONDS = 300.0
 FAILED = 1
 
 
 class Verdict(NamedTuple):
     guard: Guard
-    is_seen: bool
-    said: str
+    is_detected: bool
+    output: str
     seconds: float
 
 
 def main(arguments: Sequence[str]) -> int:
-    params = _asked(arguments)
+    params = _parse(arguments)
     if params.table:
         say(table())
         return 0
-    chosen = [guard for guard in GUARDS if _is_meant(guard, params.words)]
-    if not chosen:
+    selected = [guard for guard in GUARDS if _is_selected(guard, params.words)]
+    if not selected:
         say(f"no guard has one of these words: {' '.join(params.words)}", file=sys.stderr)
         return 2
     with ThreadPoolExecutor(params.jobs) as pool:
-        seen = [_told(verdict) for verdict in pool.map(_taken_out, chosen)]
-    say(f"{sum(seen)} of {len(seen)} guards are missed by their tests when they are gone")
-    return 0 if all(seen) else 1
+        detected = [_report(verdict) for verdict in pool.map(_remove, selected)]
+    say(f"{sum(detected)} of {len(detected)} tests fail without their guard")
+    return 0 if all(detected) else 1
 
 
-def _asked(arguments: Sequence[str]) -> argparse.Namespace:
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutate", description=__doc__.split("\n")[0])
-    parser.add_argument("words", nargs="*", help="only guards with one of these words in their row of the table")
+    parser.add_argument("words", nargs="*", help="only guards with one of these words in their row of the matrix")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (default: %(default)s)")
-    parser.add_argument("--table", action="store_true", help="print the README's table, and take nothing out")
+    parser.add_argument("--table", action="store_true", help="print the fault matrix and remove nothing")
     return parser.parse_args(arguments)
 
 
-def _is_meant(guard: Guard, words: Sequence[str]) -> bool:
+def _is_selected(guard: Guard, words: Sequence[str]) -> bool:
     row = f"{guard.fault} {guard.promise} {guard.test}".lower()
     return not words or any(word.lower() in row for word in words)
 
 
-def _told(verdict: Verdict) -> bool:
-    sign = "failed, as it should" if verdict.is_seen else "DID NOT FAIL"
-    taken = verdict.guard.code.strip().splitlines()[0]
-    say(f"{sign}: {verdict.guard.test} ({verdict.seconds:.0f} s), without {verdict.guard.path}: {taken}")
-    if not verdict.is_seen:
-        say(verdict.said)
-    return verdict.is_seen
+def _report(verdict: Verdict) -> bool:
+    result = "failed, as expected" if verdict.is_detected else "DID NOT FAIL"
+    removed = verdict.guard.code.strip().splitlines()[0]
+    say(f"{result}: {verdict.guard.test} ({verdict.seconds:.0f} s), without {verdict.guard.path}: {removed}")
+    if not verdict.is_detected:
+        say(verdict.output)
+    return verdict.is_detected
 
 
-def _taken_out(guard: Guard) -> Verdict:
+def _remove(guard: Guard) -> Verdict:
     began = time.monotonic()
     with _copy() as tree:
         path = tree / guard.path
         path.write_text(guard.taken_out_of(path.read_text()))
-        status, said = _run(tree, guard.test)
-    return Verdict(guard, status == FAILED, f"pytest ended with {status}\n{said[-2_000:]}", time.monotonic() - began)
+        status, output = _run(tree, guard.test)
+    return Verdict(guard, status == FAILED, f"pytest ended with {status}\n{output[-2_000:]}", time.monotonic() - began)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _copy() -> Iterator[Path]:
 
 
 def _run(tree: Path, test: str) -> tuple[int, str]:
-    """Pytest's exit status, and what it said; a test that hangs without its guard has failed."""
+    """Pytest's exit status and output; a test that hangs without its guard has failed."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
     # Python detects a stale .pyc by size and modification time in seconds.
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -108,12 +108,12 @@ def _run(tree: Path, test: str) -> tuple[int, str]:
         command, cwd=tree, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
-        said, _ = pytest.communicate(timeout=PATIENCE)
+        output, _ = pytest.communicate(timeout=TEST_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(pytest.pid, signal.SIGINT)
-        said, _ = pytest.communicate()
-        return FAILED, f"it hung\n{said}"
-    return pytest.returncode, said
+        output, _ = pytest.communicate()
+        return FAILED, f"no end within {TEST_TIMEOUT_SECONDS:.0f} s\n{output}"
+    return pytest.returncode, output
 
 
 if __name__ == "__main__":
