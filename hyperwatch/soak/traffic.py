@@ -13,7 +13,7 @@ from hyperwatch.soak.environment import SoakOptions
 from hyperwatch.soak.invalid_messages import InvalidMessages, poison
 from hyperwatch.soak.oracle import Oracle
 from realtime.kafka.bulk_producer import BoundedProducer, topic_names
-from realtime.sources.simulator import Kind, Market, OutgoingMessage
+from realtime.sources.simulator import Kind, MarketSimulator, OutgoingMessage
 from realtime.sources.simulator.live_runner import live
 
 COINS, WALLETS = 8, 100
@@ -29,7 +29,7 @@ class Traffic:
 
     def __init__(self, asked: SoakOptions) -> None:
         self._asked = asked
-        self._market = Market(seed=asked.seed, start=datetime.now(UTC), coins=COINS, wallets=WALLETS)
+        self._market = MarketSimulator(seed=asked.seed, start=datetime.now(UTC), coins=COINS, wallets=WALLETS)
         self.whales = self._market.whales
         self.truth = Oracle({address for address, _ in self.whales})
         self.refused: Counter[tuple[str, bytes]] = Counter()

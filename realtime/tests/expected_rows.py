@@ -8,13 +8,13 @@ from typing import Any
 
 from hyperwatch.harness.postgres import Database
 from hyperwatch.soak.oracle import QUERIES, rows_of, shown
-from realtime.sources.simulator import Market, OutgoingMessage
+from realtime.sources.simulator import MarketSimulator, OutgoingMessage
 
 
-def market(seed: int, count: int) -> tuple[Market, list[OutgoingMessage]]:
+def market(seed: int, count: int) -> tuple[MarketSimulator, list[OutgoingMessage]]:
     """A market that ended a moment ago, with many liquidations."""
     start = datetime.now(UTC) - timedelta(minutes=10)
-    simulated = Market(seed=seed, start=start, coins=8, wallets=60)
+    simulated = MarketSimulator(seed=seed, start=start, coins=8, wallets=60)
     return simulated, list(islice(simulated.messages(rate=25), count))
 
 
