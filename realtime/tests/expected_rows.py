@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from hyperwatch.harness.postgres import Database
-from hyperwatch.soak.oracle import QUERIES, rows_of, shown
+from hyperwatch.soak.oracle import QUERIES, rows_of, stored_values
 from realtime.sources.simulator import MarketSimulator, OutgoingMessage
 
 
@@ -30,7 +30,7 @@ class Truth:
         self.counts = {name: len(rows) for name, rows in self._rows.items()}
 
     def rows(self, table: str) -> Counter[tuple[Any, ...]]:
-        return Counter(shown(table, row) for row in self._rows[table])
+        return Counter(stored_values(table, row) for row in self._rows[table])
 
 
 def assert_database_holds(database: Database, truth: Truth) -> None:
