@@ -14,18 +14,18 @@ ADD_REJECTING_CONSTRAINT = f"ALTER TABLE transactions ADD CONSTRAINT refused_by_
 TOO_LARGE_BYTES = 600_000
 
 
-class RejectedMessage(NamedTuple):
+class ExpectedDeadLetter(NamedTuple):
     reason: str
     topic: TopicName
     value: bytes
 
 
-def invalid_messages(order: OutgoingMessage) -> Iterator[RejectedMessage]:
+def invalid_messages(order: OutgoingMessage) -> Iterator[ExpectedDeadLetter]:
     """One message for each reason, derived from a valid `order`."""
     valid = json.loads(order.value)
     now = datetime.now(UTC)
-    yield RejectedMessage("NOT_JSON", TopicName.TRANSACTIONS, order.value[:-1])
-    yield RejectedMessage("NOT_AN_OBJECT", TopicName.TRANSACTIONS, b"[%s]" % order.value)
+    yield ExpectedDeadLetter("NOT_JSON", TopicName.TRANSACTIONS, order.value[:-1])
+    yield ExpectedDeadLetter("NOT_AN_OBJECT", TopicName.TRANSACTIONS, b"[%s]" % order.value)
     yield _computed("UNKNOWN_TYPE", {"data_type": "FUNDING", "coin": "BTC", "timestamp": now.isoformat(), "data": {}})
     yield _order("MISSING_FIELD", {name: value for name, value in valid.items() if name != "coin"})
     yield _order("BAD_VALUE", {**valid, "size": "NaN"})
@@ -35,9 +35,9 @@ def invalid_messages(order: OutgoingMessage) -> Iterator[RejectedMessage]:
     yield _order("REFUSED_BY_DATABASE", {**valid, "coin": REJECTED_COIN})
 
 
-def _order(reason: str, value: dict[str, Any]) -> RejectedMessage:
-    return RejectedMessage(reason, TopicName.TRANSACTIONS, json.dumps(value).encode())
+def _order(reason: str, value: dict[str, Any]) -> ExpectedDeadLetter:
+    return ExpectedDeadLetter(reason, TopicName.TRANSACTIONS, json.dumps(value).encode())
 
 
-def _computed(reason: str, value: dict[str, Any]) -> RejectedMessage:
-    return RejectedMessage(reason, TopicName.COMPUTED_DATA, json.dumps(value).encode())
+def _computed(reason: str, value: dict[str, Any]) -> ExpectedDeadLetter:
+    return ExpectedDeadLetter(reason, TopicName.COMPUTED_DATA, json.dumps(value).encode())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from hyperwatch.soak.environment import SoakOptions
-from hyperwatch.soak.invalid_messages import RejectedMessage, invalid_messages
+from hyperwatch.soak.invalid_messages import ExpectedDeadLetter, invalid_messages
 from hyperwatch.soak.oracle import Oracle
 from realtime.kafka.bulk_producer import BoundedProducer, topic_names
 from realtime.sources.simulator import Kind, MarketSimulator, OutgoingMessage
@@ -38,7 +38,7 @@ class Traffic:
         self._stop = threading.Event()
         self._producer = BoundedProducer(self._stop)
         self._recent: deque[OutgoingMessage] = deque(maxlen=RECENT_MESSAGES)
-        self._injected: queue.SimpleQueue[OutgoingMessage | RejectedMessage] = queue.SimpleQueue()
+        self._injected: queue.SimpleQueue[OutgoingMessage | ExpectedDeadLetter] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self.started_at = self.ended_at = 0.0
 
@@ -90,8 +90,8 @@ class Traffic:
                 self._send_injected(names, self._injected.get())
         self._producer.close(FLUSH_TIMEOUT_SECONDS)
 
-    def _send_injected(self, names: dict[str, str], message: OutgoingMessage | RejectedMessage) -> None:
-        if isinstance(message, RejectedMessage):
+    def _send_injected(self, names: dict[str, str], message: OutgoingMessage | ExpectedDeadLetter) -> None:
+        if isinstance(message, ExpectedDeadLetter):
             self.rejected[message.reason, digest(message.value)] += 1
             self._producer.send(names[message.topic], "poison", message.value)
         else:

@@ -14,8 +14,8 @@ PLACES = [Decimal(1).scaleb(-places) for places in range(MAX_DECIMALS + 1)]
 class Instrument(NamedTuple):
     """One instrument.
 
-    `depth` is the largest order value in USD, `activity` the weight in the choice of the next trade,
-    `volatility_factor` the volatility relative to BTC.
+    `depth` is the largest order value in USD, `activity` the weight in the choice of the next trade.
+    `volatility_factor` is the volatility relative to BTC.
     """
 
     name: str
