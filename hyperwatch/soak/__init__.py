@@ -1,6 +1,6 @@
-"""Runs the real processes under a steady market with clients that come and go, and breaks something: `manage.py soak`.
+"""Endurance test: runs the real processes under simulated traffic and clients, and injects faults (`manage.py soak`).
 
-The market is the known truth. What it comes to is read from its messages by other means than the project's own
-(truth.py) and compared with every row that was stored and with what the clients were told; what the processes hold is
-watched meanwhile. So what is found is a loss, a repeat, a leak, or nothing.
+The oracle computes the expected rows from the simulator's messages, independent of the project's own decoding
+(oracle.py). The checks compare these rows with every stored row and with the events that clients received. Resource
+use of the processes is sampled meanwhile. The checks therefore detect losses, duplicates and leaks.
 """

@@ -1,4 +1,4 @@
-"""What a soak stands on: services that it may break, and what it was asked for."""
+"""Services and options of a soak."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from hyperwatch.harness.process import Process
 
 
 class SoakServices(NamedTuple):
-    """Services that the soak started and may break; None stands for a given or absent one."""
+    """Services that the soak started and can disturb; None for a given or absent service."""
 
     postgres: EmbeddedPostgres | None
     redis: Process | None
     kafka: Process | None
-    mock: MockKafka | None
+    mock_kafka: MockKafka | None
 
 
 class SoakOptions(NamedTuple):
-    """`rate` is messages a second; `clients` stay throughout, `visitors` come and go, so many at a time."""
+    """`rate` is in messages a second; `clients` counts persistent clients, `transient_clients` concurrent ones."""
 
     minutes: float
     rate: float
     clients: int
-    visitors: int
+    transient_clients: int
     seed: int
     faults: tuple[str, ...]
 
@@ -36,11 +36,11 @@ class SoakOptions(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SoakEnvironment:
-    """`env` makes a process of ours use the services, `services` says for the reader what each of them is."""
+    """`env` holds the settings of the processes, `descriptions` a text for each service in the report."""
 
     folder: Path
     env: Mapping[str, str]
-    services: Mapping[str, str]
+    descriptions: Mapping[str, str]
     database_url: str
-    parts: SoakServices
-    say: Callable[[str], None]
+    services: SoakServices
+    log: Callable[[str], None]

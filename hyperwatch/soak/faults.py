@@ -1,4 +1,4 @@
-"""What a soak breaks: each fault by its name, where it can be done, and how. All are mended when they return."""
+"""Injected faults by name: target, description and procedure. Each procedure returns after the recovery."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,35 +11,37 @@ from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.harness.kafka import MockKafka
 from hyperwatch.harness.process import Process
 from hyperwatch.soak.environment import SoakServices
-from hyperwatch.soak.processes import SESSION_SECONDS, Children
+from hyperwatch.soak.processes import SESSION_TIMEOUT_SECONDS, SoakProcesses
 from hyperwatch.soak.traffic import Traffic
 
-TICK = 0.2
-# A broker that was killed looks through its logs first.
-START_SECONDS = 180.0
+POLL_INTERVAL_SECONDS = 0.2
+# A killed broker recovers its log segments before it accepts connections.
+BROKER_START_TIMEOUT_SECONDS = 180.0
 
 
-class FaultScene:
-    """What a fault is done to. `wait` keeps an eye on our processes; it ends early where the soak is ended."""
+class FaultContext:
+    """Targets of a fault. `wait` restarts exited processes meanwhile; it returns early when the soak is stopped."""
 
     def __init__(
         self,
-        parts: SoakServices,
-        children: Children,
-        source: Traffic,
+        services: SoakServices,
+        processes: SoakProcesses,
+        traffic: Traffic,
         rng: Random,
         wait_for_end: Callable[[float], bool],
     ) -> None:
-        self.parts = parts
-        self.children = children
-        self.source = source
+        self.services = services
+        self.processes = processes
+        self.traffic = traffic
         self.rng = rng
         self._wait_for_end = wait_for_end
 
     def wait(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._wait_for_end(min(left, TICK)):
-            self.children.look_after()
+        deadline = time.monotonic() + seconds
+        while (remaining := deadline - time.monotonic()) > 0 and not self._wait_for_end(
+            min(remaining, POLL_INTERVAL_SECONDS)
+        ):
+            self.processes.restart_exited()
 
     @contextmanager
     def frozen(self, process: Process) -> Iterator[None]:
@@ -51,132 +53,133 @@ class FaultScene:
 
 
 class Fault(NamedTuple):
-    """`part` is what it is done to, None where that is not ours to break; `do` mends it, too.
+    """`target` returns the affected service, None if it is given or absent; `inject` includes the recovery.
 
-    `ends_ours`: it ends a process whose memory is watched, so that it is done in the first half only.
+    `restarts_process`: ends a process under test, and with it the lifetime for the memory check. Such a fault is
+    injected in the first half only.
     """
 
-    what: str
-    part: Callable[[SoakServices], Any]
-    do: Callable[[FaultScene, Any], None]
-    ends_ours: bool = False
+    description: str
+    target: Callable[[SoakServices], Any]
+    inject: Callable[[FaultContext, Any], None]
+    restarts_process: bool = False
 
 
-def _kill_consumer(scene: FaultScene, _ours: object) -> None:
-    scene.children.kill(scene.rng.choice(scene.children.consumers))
+def _kill_consumer(context: FaultContext, _service: object) -> None:
+    context.processes.kill(context.rng.choice(context.processes.consumers))
 
 
-def _kill_web(scene: FaultScene, _ours: object) -> None:
-    scene.children.kill(scene.children.web)
+def _kill_web(context: FaultContext, _service: object) -> None:
+    context.processes.kill(context.processes.web)
 
 
-def _freeze_consumer(scene: FaultScene, _ours: object) -> None:
-    with scene.frozen(scene.rng.choice(scene.children.consumers)):
-        scene.wait(SESSION_SECONDS + scene.rng.uniform(1, 3))
+def _freeze_consumer(context: FaultContext, _service: object) -> None:
+    with context.frozen(context.rng.choice(context.processes.consumers)):
+        context.wait(SESSION_TIMEOUT_SECONDS + context.rng.uniform(1, 3))
 
 
-def _freeze_web(scene: FaultScene, _ours: object) -> None:
-    with scene.frozen(scene.children.web):
-        scene.wait(scene.rng.uniform(1, 3))
+def _freeze_web(context: FaultContext, _service: object) -> None:
+    with context.frozen(context.processes.web):
+        context.wait(context.rng.uniform(1, 3))
 
 
-def _stop_postgres(scene: FaultScene, postgres: EmbeddedPostgres) -> None:
+def _stop_postgres(context: FaultContext, postgres: EmbeddedPostgres) -> None:
     postgres.stop()
     try:
-        scene.wait(scene.rng.uniform(0.5, 3))
+        context.wait(context.rng.uniform(0.5, 3))
     finally:
         postgres.start()
 
 
-def _crash_postgres(scene: FaultScene, postgres: EmbeddedPostgres) -> None:
+def _crash_postgres(context: FaultContext, postgres: EmbeddedPostgres) -> None:
     postgres.crash()
     try:
-        scene.wait(scene.rng.uniform(0, 2))
+        context.wait(context.rng.uniform(0, 2))
     finally:
         postgres.start()
 
 
-def _kill_waiting_consumer(scene: FaultScene, postgres: EmbeddedPostgres) -> None:
-    """It has read what it could not store: whoever reads on has to begin there."""
+def _kill_waiting_consumer(context: FaultContext, postgres: EmbeddedPostgres) -> None:
+    """The consumer has read messages that are not stored; the next one must start at their offsets."""
     postgres.stop()
     try:
-        scene.wait(scene.rng.uniform(2, 3))
-        _kill_consumer(scene, None)
+        context.wait(context.rng.uniform(2, 3))
+        _kill_consumer(context, None)
     finally:
         postgres.start()
 
 
-def _restart(scene: FaultScene, server: Process) -> None:
-    """In order or killed, with a pause in which nobody listens."""
-    scene.rng.choice([server.stop, server.kill])()
+def _restart(context: FaultContext, server: Process) -> None:
+    """Stops the server by SIGTERM or SIGKILL, with a pause before the restart."""
+    context.rng.choice([server.stop, server.kill])()
     try:
-        scene.wait(scene.rng.uniform(0, 2))
+        context.wait(context.rng.uniform(0, 2))
     finally:
         server.launch()
-        server.wait_until_ready(START_SECONDS)
+        server.wait_until_ready(BROKER_START_TIMEOUT_SECONDS)
 
 
-def _freeze(scene: FaultScene, server: Process) -> None:
-    with scene.frozen(server):
-        scene.wait(scene.rng.uniform(2, 5))
+def _freeze(context: FaultContext, server: Process) -> None:
+    with context.frozen(server):
+        context.wait(context.rng.uniform(2, 5))
 
 
-def _part_from_kafka(scene: FaultScene, mock: MockKafka) -> None:
+def _disconnect_kafka(context: FaultContext, mock: MockKafka) -> None:
     mock.disconnect()
     try:
-        scene.wait(scene.rng.uniform(1, 4))
+        context.wait(context.rng.uniform(1, 4))
     finally:
         mock.reconnect()
 
 
-def _poison(scene: FaultScene, _ours: object) -> None:
-    scene.source.send_poison()
+def _send_invalid(context: FaultContext, _service: object) -> None:
+    context.traffic.inject_invalid()
 
 
-def _repeat(scene: FaultScene, _ours: object) -> None:
-    scene.source.send_again(scene.rng)
+def _send_duplicates(context: FaultContext, _service: object) -> None:
+    context.traffic.inject_duplicates(context.rng)
 
 
-def _ours(_parts: SoakServices) -> object:
+def _always(_services: SoakServices) -> object:
     return True
 
 
 FAULTS: dict[str, Fault] = {
-    "consumer-killed": Fault("SIGKILL to a consumer", _ours, _kill_consumer, ends_ours=True),
-    "web-killed": Fault("SIGKILL to the web process", _ours, _kill_web, ends_ours=True),
+    "consumer-killed": Fault("SIGKILL to a consumer", _always, _kill_consumer, restarts_process=True),
+    "web-killed": Fault("SIGKILL to the web process", _always, _kill_web, restarts_process=True),
     "waiting-consumer-killed": Fault(
         "SIGKILL to a consumer that waits for PostgreSQL",
         attrgetter("postgres"),
         _kill_waiting_consumer,
-        ends_ours=True,
+        restarts_process=True,
     ),
-    "consumer-frozen": Fault("SIGSTOP to a consumer, past its session", _ours, _freeze_consumer),
-    "web-frozen": Fault("SIGSTOP to the web process", _ours, _freeze_web),
-    "postgres-stopped": Fault("PostgreSQL is shut down and started", attrgetter("postgres"), _stop_postgres),
-    "postgres-crashed": Fault("PostgreSQL ends at once and recovers", attrgetter("postgres"), _crash_postgres),
-    "redis-restarted": Fault("Redis ends and starts empty", attrgetter("redis"), _restart),
+    "consumer-frozen": Fault("SIGSTOP to a consumer, longer than its session timeout", _always, _freeze_consumer),
+    "web-frozen": Fault("SIGSTOP to the web process", _always, _freeze_web),
+    "postgres-stopped": Fault("PostgreSQL stops and starts", attrgetter("postgres"), _stop_postgres),
+    "postgres-crashed": Fault("PostgreSQL crashes and recovers", attrgetter("postgres"), _crash_postgres),
+    "redis-restarted": Fault("Redis stops and starts empty", attrgetter("redis"), _restart),
     "redis-frozen": Fault("SIGSTOP to Redis", attrgetter("redis"), _freeze),
-    "kafka-restarted": Fault("Apache Kafka ends and starts again", attrgetter("kafka"), _restart),
+    "kafka-restarted": Fault("Apache Kafka stops and starts", attrgetter("kafka"), _restart),
     "kafka-frozen": Fault("SIGSTOP to Apache Kafka", attrgetter("kafka"), _freeze),
-    "kafka-away": Fault("the embedded Kafka closes its port", attrgetter("mock"), _part_from_kafka),
-    "poison": Fault("a message for each reason to refuse one", _ours, _poison),
-    "repeat": Fault("the last 500 messages once more", _ours, _repeat),
+    "kafka-disconnected": Fault("the embedded Kafka closes its port", attrgetter("mock_kafka"), _disconnect_kafka),
+    "invalid-messages": Fault("one invalid message for each rejection reason", _always, _send_invalid),
+    "duplicates": Fault("the last 500 messages again", _always, _send_duplicates),
 }
 
 
-AT_ONCE = ("poison", "repeat")
+INSTANT_FAULTS = ("invalid-messages", "duplicates")
 
 
-def possible(parts: SoakServices) -> list[str]:
-    return [name for name, fault in FAULTS.items() if fault.part(parts) is not None]
+def available_faults(services: SoakServices) -> list[str]:
+    return [name for name, fault in FAULTS.items() if fault.target(services) is not None]
 
 
-def do(name: str, scene: FaultScene) -> None:
-    FAULTS[name].do(scene, FAULTS[name].part(scene.parts))
+def inject(name: str, context: FaultContext) -> None:
+    FAULTS[name].inject(context, FAULTS[name].target(context.services))
 
 
-def turns(names: Sequence[str], rng: Random) -> Iterator[str]:
-    """Endless rounds in a drawn order, begun by those that may come early only and those that take no time."""
+def fault_sequence(names: Sequence[str], rng: Random) -> Iterator[str]:
+    """Endless rounds in random order; each starts with the faults for the first half and the instant ones."""
     while True:
-        drawn = rng.sample(list(names), len(names))
-        yield from sorted(drawn, key=lambda name: not (FAULTS[name].ends_ours or name in AT_ONCE))
+        shuffled = rng.sample(list(names), len(names))
+        yield from sorted(shuffled, key=lambda name: not (FAULTS[name].restarts_process or name in INSTANT_FAULTS))

@@ -1,67 +1,69 @@
-"""Whether what a process holds stays what it was: judged within one life, from its warm-up to its end."""
+"""Leak detection: compares resource use within one process lifetime, from the warm-up to the end."""
 
 import statistics
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from hyperwatch.soak.resource_sampler import Sample
+from hyperwatch.soak.resource_sampler import ResourceSample
 
-WARM_SECONDS = 90.0
-LEAST_SECONDS = 120.0
-LEAST_LOOKS = 2
-MOST_GROWTH = 1.10
-POINTS = 60
+WARM_UP_SECONDS = 90.0
+MIN_MEASURED_SECONDS = 120.0
+MIN_IDLE_SAMPLES = 2
+MAX_GROWTH_RATIO = 1.10
+MAX_SERIES_POINTS = 60
 MEGABYTE = 1024 * 1024
 
 
-class Growth(NamedTuple):
-    """Megabytes at the median of the first and of the last quarter; `slope` of the least squares, in MB an hour.
+class MemoryGrowth(NamedTuple):
+    """Median memory of the first and the last quarter in MB; `slope` of the least-squares fit in MB an hour.
 
-    `fitted` is what that line says of the end, divided by what it says of the start.
+    `fitted_ratio` is the fitted value at the end divided by that at the start.
     """
 
     seconds: float
     first: float
     last: float
     slope: float
-    fitted: float
+    fitted_ratio: float
 
     @property
     def is_flat(self) -> bool:
-        """A backlog after a fault may need room that is kept: what leaks, both show."""
-        return self.last <= self.first * MOST_GROWTH or self.fitted <= MOST_GROWTH
+        """A leak exceeds both limits; a backlog after a fault can leave the process with more memory once."""
+        return self.last <= self.first * MAX_GROWTH_RATIO or self.fitted_ratio <= MAX_GROWTH_RATIO
 
 
-def growth(samples: Sequence[Sample]) -> Growth | None:
-    """Of one life; None where too little of it comes after the warm-up to say."""
-    warm = [sample for sample in samples if sample.age >= WARM_SECONDS]
-    if not warm or warm[-1].age - warm[0].age < LEAST_SECONDS:
+def memory_growth(samples: Sequence[ResourceSample]) -> MemoryGrowth | None:
+    """Growth within one lifetime; None with too few samples after the warm-up."""
+    warm = [sample for sample in samples if sample.age >= WARM_UP_SECONDS]
+    if not warm or warm[-1].age - warm[0].age < MIN_MEASURED_SECONDS:
         return None
     ages = [sample.age - warm[0].age for sample in warm]
     memory = [sample.memory / MEGABYTE for sample in warm]
     quarter = max(1, len(warm) // 4)
-    slope, start = statistics.linear_regression(ages, memory)
-    return Growth(
+    slope, intercept = statistics.linear_regression(ages, memory)
+    return MemoryGrowth(
         seconds=ages[-1],
         first=statistics.median(memory[:quarter]),
         last=statistics.median(memory[-quarter:]),
         slope=slope * 3_600,
-        fitted=(start + slope * ages[-1]) / start,
+        fitted_ratio=(intercept + slope * ages[-1]) / intercept,
     )
 
 
-def series(samples: Sequence[Sample]) -> list[tuple[float, float]]:
-    """(age, megabytes), some points of them."""
-    step = max(1, len(samples) // POINTS)
+def memory_series(samples: Sequence[ResourceSample]) -> list[tuple[float, float]]:
+    """(age in seconds, megabytes) of evenly spaced samples."""
+    step = max(1, len(samples) // MAX_SERIES_POINTS)
     return [(round(sample.age, 1), round(sample.memory / MEGABYTE, 1)) for sample in samples[::step]]
 
 
-def ends(looks: Sequence[tuple[bool, int]]) -> tuple[float, float] | None:
-    """The medians of the first and of the last quiet time, from looks that say whether it was quiet.
+def idle_medians(samples: Sequence[tuple[bool, int]]) -> tuple[float, float] | None:
+    """Medians of the first and the last idle period, from samples of (is idle, count).
 
-    None where there were no two of them, with a load in between.
+    None without two idle periods separated by load.
     """
-    times = [[number for _, number in group] for is_quiet, group in groupby(looks, lambda look: look[0]) if is_quiet]
-    long = [numbers for numbers in times if len(numbers) >= LEAST_LOOKS]
-    return (statistics.median(long[0]), statistics.median(long[-1])) if len(long) > 1 else None
+    periods = [[count for _, count in group] for is_idle, group in groupby(samples, lambda item: item[0]) if is_idle]
+    long_periods = [counts for counts in periods if len(counts) >= MIN_IDLE_SAMPLES]
+    if len(long_periods) < 2:
+        return None
+    return statistics.median(long_periods[0]), statistics.median(long_periods[-1])

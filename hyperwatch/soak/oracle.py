@@ -1,4 +1,4 @@
-"""What the demo market's messages come to, read from them by other means than the project's own."""
+"""Expected rows of the simulator's messages, derived without the project's own decoding and rules."""
 
 import json
 from collections import Counter
@@ -10,8 +10,8 @@ from typing import Any
 from realtime.sources.simulator import OutgoingMessage
 
 LARGE_TRADE_USD = 1_000_000
-OPENING = {"Open Long": "OPEN", "Open Short": "OPEN", "Close Long": "CLOSE", "Close Short": "CLOSE"}
-FLIPS = ("Long > Short", "Short > Long")
+ACTIVITY_TYPES = {"Open Long": "OPEN", "Open Short": "OPEN", "Close Long": "CLOSE", "Close Short": "CLOSE"}
+FLIP_DIRECTIONS = ("Long > Short", "Short > Long")
 
 Row = tuple[Any, ...]
 Rows = Iterator[tuple[str, Row]]
@@ -40,9 +40,9 @@ QUERIES = {
 
 
 def rows_of(message: OutgoingMessage, whales: Collection[str]) -> Rows:
-    """The rows that a message comes to while `whales` are watched, each with its table.
+    """The rows expected from a message while `whales` are watched, each with its table.
 
-    They are told apart by all of their values, and compare with what QUERIES read once they went through `shown`.
+    Rows are identical if all values are equal. `stored_values` makes them comparable with the rows of QUERIES.
     """
     value = json.loads(message.value, parse_float=Decimal)
     if "data_type" in value:
@@ -50,29 +50,28 @@ def rows_of(message: OutgoingMessage, whales: Collection[str]) -> Rows:
     return _transaction(value, whales)
 
 
-def shown(table: str, row: Row) -> Row:
-    """What tells two alike activities apart is the fill that each came from, which is no column."""
+def stored_values(table: str, row: Row) -> Row:
+    """The row without values that are no columns: the source fill, which distinguishes equal activities."""
     return row[:-2] if table == "whale_activities" else row
 
 
 class Oracle:
-    """The rows that must be there, however often and in whatever order the messages came.
+    """The expected rows, independent of the order and the repetition of messages.
 
-    Of each row a hash is kept, which is this process's own: of two rows in a thousand million two may be taken for
-    the same.
+    Stores one hash per row, valid in this process only. At about 10^9 rows two rows may have equal hashes.
     """
 
     def __init__(self, whales: Collection[str]) -> None:
         self._whales = whales
-        self._known: set[int] = set()
+        self._seen: set[int] = set()
         self.hashes: dict[str, Counter[int]] = {table: Counter() for table in QUERIES}
 
     def add(self, message: OutgoingMessage) -> None:
         for table, row in rows_of(message, self._whales):
-            known = hash((table, row))
-            if known not in self._known:
-                self._known.add(known)
-                self.hashes[table][hash(shown(table, row))] += 1
+            row_hash = hash((table, row))
+            if row_hash not in self._seen:
+                self._seen.add(row_hash)
+                self.hashes[table][hash(stored_values(table, row))] += 1
 
     @property
     def counts(self) -> dict[str, int]:
@@ -88,8 +87,8 @@ def _computed(kind: str, data: dict[str, Any], coin: str, time: datetime, whales
         yield "liquidation_map", (coin, time, _json(data["price_levels"]))
     else:
         yield "position_summaries", (coin, time)
-        for held in data["positions"]:
-            yield "positions", (coin, time, *map(_exact, held.values()))
+        for position in data["positions"]:
+            yield "positions", (coin, time, *map(_exact, position.values()))
 
 
 def _transaction(data: dict[str, Any], whales: Collection[str]) -> Rows:
@@ -100,28 +99,31 @@ def _transaction(data: dict[str, Any], whales: Collection[str]) -> Rows:
     if data["tx_type"] == "LIQUIDATION":
         yield from _liquidation(data, data["size"], data["price"], whales)
     elif wallet in whales:
-        for kind in _kinds(data):
+        for kind in _activity_types(data):
             yield _activity(kind, data, data["size"])
 
 
 def _liquidation(data: dict[str, Any], size: str, price: str, whales: Collection[str]) -> Rows:
-    who = (_time(data["block_timestamp"]), data["coin"], data["user_address"], data["side"])
-    yield "liquidations", (*who, Decimal(size), Decimal(price), data["raw_data"]["tid"])
+    position = (_time(data["block_timestamp"]), data["coin"], data["user_address"], data["side"])
+    yield "liquidations", (*position, Decimal(size), Decimal(price), data["raw_data"]["tid"])
     if data["user_address"] in whales:
         yield _activity("LIQUIDATION", data, size)
 
 
 def _activity(kind: str, data: dict[str, Any], size: str) -> tuple[str, Row]:
-    what = (kind, data["user_address"], data["coin"], data["tx_hash"], Decimal(size))
+    activity = (kind, data["user_address"], data["coin"], data["tx_hash"], Decimal(size))
     source = (data["side"], data["raw_data"]["tid"])
-    return "whale_activities", (*what, _time(data["block_timestamp"]), *source)
+    return "whale_activities", (*activity, _time(data["block_timestamp"]), *source)
 
 
-def _kinds(data: dict[str, Any]) -> list[str]:
+def _activity_types(data: dict[str, Any]) -> list[str]:
     direction = data["raw_data"].get("dir")
-    kinds = ["OPEN", "CLOSE"] if direction in FLIPS else [OPENING[direction]] if direction in OPENING else []
+    if direction in FLIP_DIRECTIONS:
+        types = ["OPEN", "CLOSE"]
+    else:
+        types = [ACTIVITY_TYPES[direction]] if direction in ACTIVITY_TYPES else []
     is_large = data["tx_type"] == "ORDER" and Decimal(data["size"]) * Decimal(data["price"]) >= LARGE_TRADE_USD
-    return [*kinds, "LARGE_TRADE"] if is_large else kinds
+    return [*types, "LARGE_TRADE"] if is_large else types
 
 
 def _time(text: str) -> datetime:

@@ -1,4 +1,4 @@
-"""Clients that stay: each sees every fact of each event channel once and in order, or says what was wrong."""
+"""Persistent clients: each verifies that it receives every fact of each event channel once and in order."""
 
 import asyncio
 from itertools import chain
@@ -6,85 +6,85 @@ from typing import Any
 
 from realtime.client import Client, Fact, Gap, Pauses, StreamError
 
-EVENTS = ("transactions", "liquidations", "whale_activities")
-STATE = "long_short_ratios"
-TROUBLES_KEPT = 20
-# A server that is frozen is left for a new connection after twice as long.
-ALIVE_SECONDS = 5.0
+EVENT_CHANNELS = ("transactions", "liquidations", "whale_activities")
+STATE_CHANNEL = "long_short_ratios"
+MAX_VIOLATIONS = 20
+# The client replaces the connection to a frozen server after twice this time.
+KEEPALIVE_SECONDS = 5.0
 
 
 class StrictClient(Client):
-    """What a client otherwise passes over in silence is counted: a fact that it has already."""
+    """Counts duplicate facts, which the base class discards silently."""
 
-    repeats = 0
+    duplicates = 0
 
     def _take_event(self, wanted: Any, frame: dict[str, Any]) -> None:
         is_fact = frame["type"] not in ("gap", "snapshot")
         if is_fact and wanted.place is not None and frame["seq"] <= wanted.place.seq:
-            self.repeats += 1
+            self.duplicates += 1
         super()._take_event(wanted, frame)
 
 
 class PersistentClient:
-    """`places` are the newest `seq` by channel, `chains` what all facts up to there come to (`link`).
+    """`last_seqs` holds the last `seq` by channel, `hashes` the hash chain of all facts up to it (`chain_hash`).
 
-    `newest` is the `seq` of each coin's newest state; `connections` counts how often it had to connect.
+    `latest_states` maps each coin to the time and `seq` of its latest state.
     """
 
     def __init__(self, url: str, number: int) -> None:
         self.name = f"client {number}"
         self._url = url
         self._is_batch = number % 2 == 0
-        self.places = dict.fromkeys(EVENTS, 0)
-        self.chains = dict.fromkeys(EVENTS, 0)
-        self.newest: dict[str, tuple[str, int]] = {}
-        self.troubles: list[str] = []
+        self.last_seqs = dict.fromkeys(EVENT_CHANNELS, 0)
+        self.hashes = dict.fromkeys(EVENT_CHANNELS, 0)
+        self.latest_states: dict[str, tuple[str, int]] = {}
+        self.violations: list[str] = []
         self.facts = 0
-        self.repeats = 0
+        self.duplicates = 0
 
     async def run(self) -> None:
-        """Until it is cancelled."""
-        async with StrictClient(self._url, alive=ALIVE_SECONDS, pauses=Pauses(longest=2.0)) as client:
+        """Runs until cancelled."""
+        async with StrictClient(self._url, alive=KEEPALIVE_SECONDS, pauses=Pauses(longest=2.0)) as client:
             try:
-                for channel in chain(EVENTS, [STATE]):
+                for channel in chain(EVENT_CHANNELS, [STATE_CHANNEL]):
                     await client.subscribe(channel, since=0, batch=self._is_batch)
                 async for event in client:
-                    self._take(event)
-                    self.repeats = client.repeats
+                    self._handle(event)
+                    self.duplicates = client.duplicates
             except StreamError as error:
-                self._complain(f"gave up: {error!r}")
+                self._report(f"ended: {error!r}")
             except asyncio.CancelledError:
                 raise
-            except Exception as error:  # noqa: BLE001 (told in the verdict)
-                self._complain(f"failed: {error!r}")
+            except Exception as error:  # noqa: BLE001 (included in the report)
+                self._report(f"failed: {error!r}")
 
-    def _take(self, event: object) -> None:
+    def _handle(self, event: object) -> None:
         match event:
-            case Fact(channel=channel, seq=seq, data=data) if channel in self.places:
-                self._take_fact(channel, seq, data)
+            case Fact(channel=channel, seq=seq, data=data) if channel in self.last_seqs:
+                self._handle_fact(channel, seq, data)
             case Fact(timestamp=time, seq=seq, data=data):
-                self._take_state(data["coin"], time, seq)
+                self._handle_state(data["coin"], time, seq)
             case Gap(channel=channel, missing_from=first, missing_to=last):
-                self._complain(f"{channel}: a gap from {first} to {last}")
+                self._report(f"{channel}: a gap from {first} to {last}")
 
-    def _take_fact(self, channel: str, seq: int, data: dict[str, Any]) -> None:
-        if seq != self.places[channel] + 1:
-            self._complain(f"{channel}: {seq} came after {self.places[channel]}")
+    def _handle_fact(self, channel: str, seq: int, data: dict[str, Any]) -> None:
+        if seq != self.last_seqs[channel] + 1:
+            self._report(f"{channel}: {seq} after {self.last_seqs[channel]}")
         self.facts += 1
-        self.places[channel] = seq
-        self.chains[channel] = link(self.chains[channel], seq, data["tx_hash"], data["coin"])
+        self.last_seqs[channel] = seq
+        self.hashes[channel] = chain_hash(self.hashes[channel], seq, data["tx_hash"], data["coin"])
 
-    def _take_state(self, coin: str, time: str, seq: int) -> None:
-        known, _ = self.newest.get(coin, ("", 0))
-        if time <= known:
-            self._complain(f"{STATE}: {coin} at {time} came after {known}")
-        self.newest[coin] = (time, seq)
+    def _handle_state(self, coin: str, time: str, seq: int) -> None:
+        latest, _ = self.latest_states.get(coin, ("", 0))
+        if time <= latest:
+            self._report(f"{STATE_CHANNEL}: {coin} at {time} after {latest}")
+        self.latest_states[coin] = (time, seq)
 
-    def _complain(self, trouble: str) -> None:
-        if len(self.troubles) < TROUBLES_KEPT:
-            self.troubles.append(f"{self.name}: {trouble}")
+    def _report(self, violation: str) -> None:
+        if len(self.violations) < MAX_VIOLATIONS:
+            self.violations.append(f"{self.name}: {violation}")
 
 
-def link(chained: int, seq: int, tx_hash: str, coin: str) -> int:
-    """One more fact at the end of a chain: equal chains are the same facts under the same numbers, in one order."""
-    return hash((chained, seq, tx_hash, coin))
+def chain_hash(previous: int, seq: int, tx_hash: str, coin: str) -> int:
+    """Extends a hash chain by one fact: equal hashes mean equal facts with equal `seq` in equal order."""
+    return hash((previous, seq, tx_hash, coin))

@@ -1,4 +1,4 @@
-"""The processes under the soak: one web process and two consumers, started anew whenever they have ended."""
+"""Processes under test: one web process and two consumers, restarted after each exit."""
 
 import time
 from collections import Counter
@@ -11,19 +11,19 @@ from hyperwatch.harness.app_process import TRACEBACK, AppProcess, manage
 from hyperwatch.soak.environment import SoakEnvironment
 
 CONSUMERS = 2
-SESSION_SECONDS = 4
+SESSION_TIMEOUT_SECONDS = 4
 HTTP_WORKER_THREADS = 4
-# Small where something is kept until it is full: what still fills up cannot be told from what leaks.
-LIMITS = {
+# Small caches and buffers: growth while they fill is indistinguishable from a leak.
+SIZE_SETTINGS = {
     "STREAM_HISTORY_MAX_BYTES": "262144",
     "RESPONSE_CACHE_MAX_BYTES": "1048576",
     "HTTP_WORKER_THREADS": str(HTTP_WORKER_THREADS),
     "KAFKA_MAX_BATCH_MESSAGES": "200",
-    "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_SECONDS * 1000),
+    "KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_SECONDS * 1000),
     "CONSUMER_WATCHDOG_SECONDS": "20",
 }
-# What the truth takes for granted, whatever the shell says; and all clients come from one address.
-TAKEN_FOR_GRANTED = {
+# Values that the oracle assumes, independent of the environment; limits per IP are off because all clients share one.
+FIXED_SETTINGS = {
     "WHALE_LARGE_TRADE_USD": "1000000",
     "STREAM_RETENTION_DAYS": "",
     "STREAM_REPLAY_MAX": "100000",
@@ -31,82 +31,84 @@ TAKEN_FOR_GRANTED = {
     "LOG_FORMAT": "json",
     "ALLOW_ANONYMOUS_READS": "true",
     "THROTTLE_READS": "1000000/minute",
-    "WEBSOCKET_CONNECTIONS": "10000",
+    "WEBSOCKET_MAX_CONNECTIONS": "10000",
     "WEBSOCKET_MAX_CONNECTIONS_PER_IP": "0",
 }
 
 
-class Line(msgspec.Struct):
-    """Of a log, where LOG_FORMAT is json."""
+class JsonLogLine(msgspec.Struct):
+    """One line of a log with LOG_FORMAT=json."""
 
     logger: str = ""
     event: str = ""
     exception: str = ""
 
 
-class Child(AppProcess):
-    """A process under the soak. `lives` counts its starts, `born` is the time of the last one."""
+class SoakProcess(AppProcess):
+    """A process under test; `started_at` is the time of its last start."""
 
     start_timeout_seconds = 60.0
 
-    def __init__(self, ground: SoakEnvironment, name: str, command: str) -> None:
-        self.lives = 0
-        self.born = 0.0
-        env = {**ground.env, **LIMITS, **TAKEN_FOR_GRANTED}
-        super().__init__(name, ground.folder, env, manage(command))
+    def __init__(self, environment: SoakEnvironment, name: str, command: str) -> None:
+        self.start_count = 0
+        self.started_at = 0.0
+        env = {**environment.env, **SIZE_SETTINGS, **FIXED_SETTINGS}
+        super().__init__(name, environment.folder, env, manage(command))
 
     def launch(self) -> None:
         super().launch()
-        self.lives += 1
-        self.born = time.monotonic()
+        self.start_count += 1
+        self.started_at = time.monotonic()
 
     def tracebacks(self) -> Counter[str]:
-        """The errors that it logged with a traceback."""
+        """Unexpected errors logged with a traceback, by their last line."""
         return Counter(error for line in self.output().splitlines() if (error := _error_of(line)))
 
 
 def _error_of(line: str) -> str:
-    """The last line of a trace that was logged; a bare trace is of a process that ended by it."""
+    """The last line of a logged traceback. A traceback outside of JSON is from an error that ended the process."""
     try:
-        told = msgspec.json.decode(line, type=Line)
+        log_line = msgspec.json.decode(line, type=JsonLogLine)
     except msgspec.DecodeError:
-        return "one that ended it" if line.startswith(TRACEBACK) else ""
-    # The channel layer logs each connection that it loses, Django each 503 that a middleware ran into.
-    is_told = told.logger.startswith("channels_redis") or told.event.startswith("Service Unavailable")
-    return "" if is_told else told.exception.strip().rpartition("\n")[2]
+        return "uncaught exception" if line.startswith(TRACEBACK) else ""
+    # Expected under faults: channels_redis logs each lost connection, Django each 503 raised in a middleware.
+    is_expected = log_line.logger.startswith("channels_redis") or log_line.event.startswith("Service Unavailable")
+    return "" if is_expected else log_line.exception.strip().rpartition("\n")[2]
 
 
-class Children:
-    """All of them. `deaths` tells of those that nobody killed."""
+class SoakProcesses:
+    """All processes under test. `unexpected_exits` describes exits other than those by an injected fault."""
 
-    def __init__(self, ground: SoakEnvironment) -> None:
-        self._say = ground.say
-        self.web = Child(ground, "web", "serve")
-        self.consumers = [Child(ground, f"consumer {number}", "consume") for number in range(1, CONSUMERS + 1)]
-        self.deaths: list[str] = []
+    def __init__(self, environment: SoakEnvironment) -> None:
+        self._log = environment.log
+        self.web = SoakProcess(environment, "web", "serve")
+        self.consumers = [
+            SoakProcess(environment, f"consumer {number}", "consume") for number in range(1, CONSUMERS + 1)
+        ]
+        self.unexpected_exits: list[str] = []
 
     @property
-    def all(self) -> list[Child]:
+    def all(self) -> list[SoakProcess]:
         return [self.web, *self.consumers]
 
     @contextmanager
     def running(self) -> Iterator[None]:
         with ExitStack() as stack:
-            for child in self.all:
-                child.launch()
-                stack.callback(child.stop)
-            for child in self.all:
-                child.wait_until_ready()
+            for process in self.all:
+                process.launch()
+                stack.callback(process.stop)
+            for process in self.all:
+                process.wait_until_ready()
             yield
 
-    def kill(self, child: Child) -> None:
-        child.kill()
-        child.launch()
+    def kill(self, process: SoakProcess) -> None:
+        process.kill()
+        process.launch()
 
-    def look_after(self) -> None:
-        """Starts again what has ended."""
-        for child in self.all:
-            if not child.is_running:
-                self.deaths.append(f"{child.name} ended by itself with {child.returncode}: {child.log_tail().strip()}")
-                self._say(self.deaths[-1])
-                child.launch()
+    def restart_exited(self) -> None:
+        for process in self.all:
+            if not process.is_running:
+                log_tail = process.log_tail().strip()
+                self.unexpected_exits.append(f"{process.name} exited with {process.returncode}: {log_tail}")
+                self._log(self.unexpected_exits[-1])
+                process.launch()

@@ -1,4 +1,4 @@
-"""What a soak found: checks that hold, do not hold, or were not made, and the figures behind them."""
+"""Report of a soak: checks that passed, failed or were skipped, with the figures behind them."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 140
+MIN_WIDTH = 140
 
 
 class Check(msgspec.Struct, frozen=True):
-    """`holds` is None where it was not judged; `said` is what was found, or why it was not judged."""
+    """`holds` is None for a skipped check; `detail` is the finding, or the reason for the skip."""
 
     name: str
     holds: bool | None
-    said: str
+    detail: str
 
 
-class Broken(msgspec.Struct, frozen=True):
-    """A fault: when it was done, and how long it took until it was mended."""
+class InjectedFault(msgspec.Struct, frozen=True):
+    """A fault with its start, in seconds since the start of the traffic, and its duration."""
 
     at: float
     fault: str
@@ -26,9 +26,9 @@ class Broken(msgspec.Struct, frozen=True):
 
 
 class SoakReport(msgspec.Struct, kw_only=True):
-    """`seconds` is how long was sent; `is_whole` is False where it was ended before its time.
+    """`seconds` is the duration of the traffic; `is_whole` is False after an early stop.
 
-    `memory` is each process's in its last life, as (seconds since its start, megabytes).
+    `memory` covers the last lifetime of each process, as (seconds since its start, megabytes).
     """
 
     parameters: dict[str, Any]
@@ -38,30 +38,30 @@ class SoakReport(msgspec.Struct, kw_only=True):
     is_whole: bool
     figures: dict[str, Any] = {}
     memory: dict[str, list[tuple[float, float]]] = {}
-    faults: list[Broken] = []
+    faults: list[InjectedFault] = []
     checks: list[Check] = []
 
     @property
     def reasons(self) -> list[str]:
-        """Why it has failed; nothing where it has not."""
-        return [f"{check.name}: {check.said}" for check in self.checks if check.holds is False]
+        """The failed checks as text; empty for a passed soak."""
+        return [f"{check.name}: {check.detail}" for check in self.checks if check.holds is False]
 
 
-WORDS = {True: "[green]holds", False: "[red]DOES NOT HOLD", None: "[yellow]not judged"}
+RESULT_LABELS = {True: "[green]passed", False: "[red]FAILED", None: "[yellow]skipped"}
 
 
-def show(verdict: SoakReport) -> None:
+def show(report: SoakReport) -> None:
     console = Console()
-    # Where nobody's terminal is asked, it is a file or a pipe.
-    console.width = max(console.width, WIDTH)
-    for about in (verdict.services, verdict.machine, verdict.figures):
-        console.print(", ".join(f"{name}: {value}" for name, value in about.items()), style="dim", highlight=False)
-    done = ", ".join(f"{broken.fault} at {broken.at:.0f} s" for broken in verdict.faults)
-    console.print(f"faults: {done or 'none'}", style="dim", highlight=False)
-    ended = "" if verdict.is_whole else ", ended before its time"
-    table = Table(title=f"soak of {verdict.seconds / 60:.1f} minutes{ended}", title_justify="left")
-    for heading in ("what must hold", "", "what was found"):
+    # Rich assumes 80 columns for a file or a pipe.
+    console.width = max(console.width, MIN_WIDTH)
+    for section in (report.services, report.machine, report.figures):
+        console.print(", ".join(f"{name}: {value}" for name, value in section.items()), style="dim", highlight=False)
+    faults = ", ".join(f"{injected.fault} at {injected.at:.0f} s" for injected in report.faults)
+    console.print(f"faults: {faults or 'none'}", style="dim", highlight=False)
+    early = "" if report.is_whole else ", stopped early"
+    table = Table(title=f"soak of {report.seconds / 60:.1f} minutes{early}", title_justify="left")
+    for heading in ("check", "result", "detail"):
         table.add_column(heading)
-    for check in verdict.checks:
-        table.add_row(check.name, WORDS[check.holds], check.said)
+    for check in report.checks:
+        table.add_row(check.name, RESULT_LABELS[check.holds], check.detail)
     console.print(table)

@@ -1,4 +1,4 @@
-"""What the processes hold while the soak goes on: memory, descriptors, threads, tasks, and PostgreSQL's connections."""
+"""Samples resource use during the soak: memory, descriptors, threads, asyncio tasks and PostgreSQL connections."""
 
 import json
 import threading
@@ -11,40 +11,45 @@ import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from prometheus_client.parser import text_string_to_metric_families
 
 from hyperwatch.bench.metrics import read
-from hyperwatch.soak.processes import Child
+from hyperwatch.soak.processes import SoakProcess
 
-SECONDS = 1.0
-CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+SAMPLE_INTERVAL_SECONDS = 1.0
+COUNT_CONNECTIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
-class Sample(NamedTuple):
-    """One look at a process in one of its lives, `age` seconds after its start; `memory` is Rss in bytes.
+class ResourceSample(NamedTuple):
+    """One sample of a process, `age` seconds after its `lifetime`-th start; `memory` is the RSS in bytes.
 
-    `is_quiet`: nobody was connected but who stays, and a consumer had done something before. `tasks` are those on the
-    web process's event loop.
+    `is_idle`: only persistent clients were connected, and a consumer had committed before. `tasks` counts the tasks
+    on the event loop of the web process.
     """
 
-    life: int
+    lifetime: int
     age: float
     memory: int
     descriptors: int
     threads: int
-    is_quiet: bool
+    is_idle: bool
     tasks: int | None
 
 
 class ResourceSampler:
-    """Looks every second from a thread of its own. Quiet is when the web process knows of `staying` clients only."""
+    """Samples every second from a separate thread.
 
-    def __init__(self, web: Child, others: list[Child], database_url: str, staying: int) -> None:
+    A sample is idle when the web process reports `persistent_clients` connections.
+    """
+
+    def __init__(self, web: SoakProcess, others: list[SoakProcess], database_url: str, persistent_clients: int) -> None:
         self.web = web
-        self._children = [web, *others]
+        self._processes = [web, *others]
         self._database_url = database_url
-        self._staying = staying
-        self.samples: dict[str, list[Sample]] = {child.name: [] for child in self._children}
+        self._persistent_clients = persistent_clients
+        self.samples: dict[str, list[ResourceSample]] = {process.name: [] for process in self._processes}
         self.connections: list[int] = []
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="resource-sampler", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -53,50 +58,52 @@ class ResourceSampler:
         self._stop.set()
         self._thread.join(10)
 
-    def last_life(self, child: Child) -> list[Sample]:
-        return [sample for sample in self.samples[child.name] if sample.life == child.lives]
+    def last_lifetime(self, process: SoakProcess) -> list[ResourceSample]:
+        return [sample for sample in self.samples[process.name] if sample.lifetime == process.start_count]
 
     def _run(self) -> None:
-        while not self._stop.wait(SECONDS):
+        while not self._stop.wait(SAMPLE_INTERVAL_SECONDS):
             self._count_connections()
-            told = _told(self.web.url)
-            is_quiet = told.get("hyperwatch_websocket_connections") == self._staying
-            for child in self._children:
-                if child is self.web:
-                    self._look_at(child, is_quiet, told.get("hyperwatch_event_loop_tasks"))
+            metrics = _metrics(self.web.url)
+            is_idle = metrics.get("hyperwatch_websocket_connections") == self._persistent_clients
+            for process in self._processes:
+                if process is self.web:
+                    self._sample(process, is_idle, metrics.get("hyperwatch_event_loop_tasks"))
                 else:
-                    self._look_at(child, is_quiet and _has_worked(child.url), None)
+                    self._sample(process, is_idle and _has_committed(process.url), None)
 
-    def _look_at(self, child: Child, is_quiet: bool, tasks: int | None) -> None:
-        """Nothing is noted of a process that ends or starts at this moment."""
-        life, age = child.lives, time.monotonic() - child.born
+    def _sample(self, process: SoakProcess, is_idle: bool, tasks: int | None) -> None:
+        """Discards the sample of a process that exits or restarts meanwhile."""
+        lifetime, age = process.start_count, time.monotonic() - process.started_at
         try:
-            looked = Sample(life, age, child.memory()["Rss"], child.descriptors, child.threads, is_quiet, tasks)
+            sample = ResourceSample(
+                lifetime, age, process.memory()["Rss"], process.descriptors, process.threads, is_idle, tasks
+            )
         except (OSError, KeyError):
             return
-        if life == child.lives:
-            self.samples[child.name].append(looked)
+        if lifetime == process.start_count:
+            self.samples[process.name].append(sample)
 
     def _count_connections(self) -> None:
         try:
             connecting = closing(psycopg2.connect(self._database_url, connect_timeout=2))
             with connecting as connection, connection.cursor() as cursor:
-                cursor.execute(CONNECTIONS)
+                cursor.execute(COUNT_CONNECTIONS)
                 self.connections += [number for (number,) in cursor.fetchall()]
         except psycopg2.Error:
             pass
 
 
-def _has_worked(url: str) -> bool:
-    """Whether a consumer has committed: before, it has not all that it works with."""
+def _has_committed(url: str) -> bool:
+    """True once a consumer has committed; before, it has not allocated all of its resources."""
     try:
         return json.loads(read(f"{url}/health", timeout=2))["last_commit"] is not None
     except (OSError, HTTPException, ValueError):
         return False
 
 
-def _told(url: str) -> dict[str, int]:
-    """What its /metrics say, each summed over its labels; nothing where it does not answer."""
+def _metrics(url: str) -> dict[str, int]:
+    """The values of /metrics, each summed over its labels; empty without a response."""
     try:
         families = list(text_string_to_metric_families(read(f"{url}/metrics", timeout=2)))
     except (OSError, HTTPException):

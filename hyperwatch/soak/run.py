@@ -1,4 +1,4 @@
-"""A soak from its start to its verdict: the main thread breaks and mends, the others send, listen and watch."""
+"""Runs a soak from start to report: the main thread injects faults, other threads run traffic, clients and samples."""
 
 import time
 from collections.abc import Iterator
@@ -11,175 +11,181 @@ from hyperwatch.soak import checks
 from hyperwatch.soak.client_pool import ClientPool
 from hyperwatch.soak.database_state import DatabaseState
 from hyperwatch.soak.environment import SoakEnvironment, SoakOptions
-from hyperwatch.soak.faults import FAULTS, FaultScene, do, turns
-from hyperwatch.soak.leak_check import series
-from hyperwatch.soak.processes import Children
-from hyperwatch.soak.report import Broken, Check, SoakReport
+from hyperwatch.soak.faults import FAULTS, FaultContext, fault_sequence, inject
+from hyperwatch.soak.leak_check import memory_series
+from hyperwatch.soak.processes import SoakProcesses
+from hyperwatch.soak.report import Check, InjectedFault, SoakReport
 from hyperwatch.soak.resource_sampler import ResourceSampler
 from hyperwatch.soak.traffic import Traffic
 
-SAY_SECONDS = 10.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
-# So long nothing may move before it counts as standing still.
-PATIENCE = 45.0
-QUIET_SECONDS = 4.0
+PROGRESS_INTERVAL_SECONDS = 10.0
+MIN_FAULT_INTERVAL_SECONDS, MAX_FAULT_INTERVAL_SECONDS = 2.0, 60.0
+# Without progress for this time the processing counts as stalled.
+STALL_TIMEOUT_SECONDS = 45.0
+IDLE_SECONDS = 4.0
 
 
 class Soak:
-    """`stop` ends it early, with the verdict so far."""
+    """Setting `stop` ends the soak early, with a report so far."""
 
-    def __init__(self, ground: SoakEnvironment, asked: SoakOptions, stop: Event) -> None:
-        self._ground = ground
-        self._asked = asked
+    def __init__(self, environment: SoakEnvironment, options: SoakOptions, stop: Event) -> None:
+        self._environment = environment
+        self._options = options
         self._stop = stop
-        self._rng = Random(asked.seed)  # noqa: S311 (no secret)
-        self._stored = DatabaseState(ground.database_url)
-        self._children = Children(ground)
-        self._source = Traffic(asked)
-        self._audience = ClientPool(self._children.web, asked)
-        self._watch = ResourceSampler(self._children.web, self._children.consumers, ground.database_url, asked.clients)
-        self._scene = FaultScene(ground.parts, self._children, self._source, self._rng, stop.wait)
-        self._broken: list[Broken] = []
-        self._said_at = 0.0
+        self._rng = Random(options.seed)  # noqa: S311 (no secret)
+        self._database = DatabaseState(environment.database_url)
+        self._processes = SoakProcesses(environment)
+        self._traffic = Traffic(options)
+        self._clients = ClientPool(self._processes.web, options)
+        self._sampler = ResourceSampler(
+            self._processes.web, self._processes.consumers, environment.database_url, options.clients
+        )
+        self._context = FaultContext(environment.services, self._processes, self._traffic, self._rng, stop.wait)
+        self._injected: list[InjectedFault] = []
+        self._last_progress_at = 0.0
 
     def run(self) -> SoakReport:
-        self._stored.prepare(self._source.whales)
-        with self._children.running():
-            self._ground.say("all is up; the market begins")
+        self._database.prepare(self._traffic.whales)
+        with self._processes.running():
+            self._environment.log("all processes are ready; starting the traffic")
             with self._under_load():
-                self._break_now_and_then()
+                self._inject_faults()
                 self._settle()
-            return self._verdict()
+            return self._report()
 
     @contextmanager
     def _under_load(self) -> Iterator[None]:
-        self._audience.start()
-        self._source.start()
-        self._watch.start()
+        self._clients.start()
+        self._traffic.start()
+        self._sampler.start()
         try:
             yield
         finally:
-            self._source.stop()
-            self._watch.stop()
-            self._audience.stop()
+            self._traffic.stop()
+            self._sampler.stop()
+            self._clients.stop()
 
-    # Meanwhile
+    # Fault injection
 
-    def _break_now_and_then(self) -> None:
-        """A fault after each pause, until the market ends."""
-        names = turns(self._asked.faults, self._rng) if self._asked.faults else iter(())
-        pause = self._pause() / 2
-        while self._goes_on(pause):
-            name = self._next(names)
+    def _inject_faults(self) -> None:
+        """Injects one fault after each interval until the traffic ends."""
+        names = fault_sequence(self._options.faults, self._rng) if self._options.faults else iter(())
+        interval = self._fault_interval() / 2
+        while self._wait_under_load(interval):
+            name = self._next_fault(names)
             if name is not None:
-                self._break(name)
-            pause = self._pause() * self._rng.uniform(0.5, 1.5)
+                self._inject(name)
+            interval = self._fault_interval() * self._rng.uniform(0.5, 1.5)
 
-    def _pause(self) -> float:
-        usual = self._asked.seconds / (2 * len(self._asked.faults) or 1)
-        return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, usual))
+    def _fault_interval(self) -> float:
+        interval = self._options.seconds / (2 * len(self._options.faults) or 1)
+        return min(MAX_FAULT_INTERVAL_SECONDS, max(MIN_FAULT_INTERVAL_SECONDS, interval))
 
-    def _goes_on(self, seconds: float) -> bool:
-        """After so many seconds, with an eye on our processes; False once nothing more is sent."""
-        until = time.monotonic() + seconds
-        while self._source.is_sending and not self._stop.is_set() and time.monotonic() < until:
-            self._scene.wait(0.2)
-            self._tell()
-        return self._source.is_sending and not self._stop.is_set()
+    def _wait_under_load(self, seconds: float) -> bool:
+        """Waits and restarts exited processes meanwhile; False once the traffic has ended."""
+        deadline = time.monotonic() + seconds
+        while self._traffic.is_sending and not self._stop.is_set() and time.monotonic() < deadline:
+            self._context.wait(0.2)
+            self._log_progress()
+        return self._traffic.is_sending and not self._stop.is_set()
 
-    def _next(self, names: Iterator[str]) -> str | None:
-        """The next that may be done now: what ends a process of ours is not, once its last life has begun."""
-        is_late = self._passed > self._asked.seconds / 2
+    def _next_fault(self, names: Iterator[str]) -> str | None:
+        """The next permitted fault; in the second half no process under test is restarted."""
+        is_second_half = self._elapsed > self._options.seconds / 2
         for _ in FAULTS:
             name = next(names, None)
-            if name is None or not (is_late and FAULTS[name].ends_ours):
+            if name is None or not (is_second_half and FAULTS[name].restarts_process):
                 return name
         return None
 
-    def _break(self, name: str) -> None:
-        at, began = self._passed, time.monotonic()
-        do(name, self._scene)
-        self._broken.append(Broken(round(at, 1), name, round(time.monotonic() - began, 1)))
-        self._ground.say(f"{_clock(at)}: {name}, mended after {self._broken[-1].seconds:.1f} s")
+    def _inject(self, name: str) -> None:
+        at, started_at = self._elapsed, time.monotonic()
+        inject(name, self._context)
+        self._injected.append(InjectedFault(round(at, 1), name, round(time.monotonic() - started_at, 1)))
+        self._environment.log(f"{_clock(at)}: {name}, recovered after {self._injected[-1].seconds:.1f} s")
 
     @property
-    def _passed(self) -> float:
-        return time.monotonic() - self._source.began
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._traffic.started_at
 
-    def _tell(self) -> None:
-        if time.monotonic() - self._said_at < SAY_SECONDS:
+    def _log_progress(self) -> None:
+        if time.monotonic() - self._last_progress_at < PROGRESS_INTERVAL_SECONDS:
             return
-        self._said_at = time.monotonic()
-        heard = min((sum(one.places.values()) for one in self._audience.listeners), default=0)
-        self._ground.say(
-            f"{_clock(self._passed)} of {_clock(self._asked.seconds)}: {self._source.sent:,} sent, "
-            f"{self._source.acknowledged:,} acknowledged, {heard:,} heard by the last client, "
-            f"{self._audience.visitors.present} visitors"
+        self._last_progress_at = time.monotonic()
+        received = min((sum(client.last_seqs.values()) for client in self._clients.persistent), default=0)
+        self._environment.log(
+            f"{_clock(self._elapsed)} of {_clock(self._options.seconds)}: {self._traffic.sent:,} sent, "
+            f"{self._traffic.acknowledged:,} acknowledged, {received:,} received by the slowest persistent client, "
+            f"{self._clients.transient.connected} transient clients"
         )
 
-    # At the end
+    # End of the soak
 
     def _settle(self) -> None:
-        """Until all that was sent is stored and told, or nothing moves any more; then a while of quiet."""
-        self._source.stop()
-        self._audience.disconnect_transient()
-        self._ground.say("the market has ended; what is on its way arrives")
-        moved_at, before = time.monotonic(), None
-        while time.monotonic() - moved_at < PATIENCE and not self._is_settled():
-            self._children.look_after()
-            if (now := self._progress()) != before:
-                moved_at, before = time.monotonic(), now
+        """Waits until all messages are stored and delivered or progress stalls; then samples an idle period."""
+        self._traffic.stop()
+        self._clients.disconnect_transient()
+        self._environment.log("the traffic has ended; waiting for messages in flight")
+        progress_at, previous = time.monotonic(), None
+        while time.monotonic() - progress_at < STALL_TIMEOUT_SECONDS and not self._is_settled():
+            self._processes.restart_exited()
+            if (progress := self._progress()) != previous:
+                progress_at, previous = time.monotonic(), progress
             time.sleep(0.5)
-        time.sleep(QUIET_SECONDS)
+        time.sleep(IDLE_SECONDS)
 
     def _is_settled(self) -> bool:
-        if self._source.is_sending or self._stored.counts() != self._source.truth.counts:
+        if self._traffic.is_sending or self._database.counts() != self._traffic.oracle.counts:
             return False
-        if self._stored.letters() != self._source.refused:
+        if self._database.dead_letters() != self._traffic.rejected:
             return False
-        heads = self._stored.heads()
-        return all(at == heads[name] for one in self._audience.listeners for name, at in one.places.items())
+        heads = self._database.heads()
+        return all(
+            seq == heads[channel] for client in self._clients.persistent for channel, seq in client.last_seqs.items()
+        )
 
     def _progress(self) -> object:
-        heard = [tuple(one.places.values()) for one in self._audience.listeners]
-        return self._source.acknowledged, self._stored.counts(), heard
+        received = [tuple(client.last_seqs.values()) for client in self._clients.persistent]
+        return self._traffic.acknowledged, self._database.counts(), received
 
-    def _verdict(self) -> SoakReport:
-        source = self._source
+    def _report(self) -> SoakReport:
+        traffic = self._traffic
         return SoakReport(
-            parameters=self._asked._asdict(),
+            parameters=self._options._asdict(),
             machine=host.facts(),
-            services=dict(self._ground.services),
-            seconds=round(source.ended - source.began, 1),
+            services=dict(self._environment.descriptions),
+            seconds=round(traffic.ended_at - traffic.started_at, 1),
             is_whole=not self._stop.is_set(),
             figures=self._figures(),
-            memory={child.name: series(self._watch.last_life(child)) for child in self._children.all},
-            faults=self._broken,
+            memory={
+                process.name: memory_series(self._sampler.last_lifetime(process)) for process in self._processes.all
+            },
+            faults=self._injected,
             checks=list(self._checks()),
         )
 
     def _figures(self) -> dict[str, object]:
-        source, audience = self._source, self._audience
+        traffic, clients = self._traffic, self._clients
         return {
-            "messages sent": source.sent,
-            "messages a second": round(source.sent / max(0.1, source.ended - source.began), 1),
-            "facts told to clients that stay": sum(one.facts for one in audience.listeners),
-            "visits": audience.visitors.came.total(),
-            "requests": audience.visitors.answers.total(),
-            "faults": len(self._broken),
+            "messages sent": traffic.sent,
+            "messages a second": round(traffic.sent / max(0.1, traffic.ended_at - traffic.started_at), 1),
+            "facts received by persistent clients": sum(client.facts for client in clients.persistent),
+            "transient sessions": clients.transient.outcomes.total(),
+            "requests": clients.transient.statuses.total(),
+            "faults": len(self._injected),
         }
 
     def _checks(self) -> Iterator[Check]:
-        self._stored.wait_until_there()
-        yield from checks.of_sending(self._source)
-        yield from checks.of_storing(self._stored, self._source)
-        yield from checks.of_telling(self._stored, self._audience)
-        yield from checks.of_living(self._children)
-        yield from checks.of_holding(self._watch, self._children)
+        self._database.wait_until_available()
+        yield from checks.traffic_checks(self._traffic)
+        yield from checks.storage_checks(self._database, self._traffic)
+        yield from checks.delivery_checks(self._database, self._clients)
+        yield from checks.process_checks(self._processes)
+        yield from checks.resource_checks(self._sampler, self._processes)
 
 
-def soak(ground: SoakEnvironment, asked: SoakOptions, stop: Event) -> SoakReport:
-    return Soak(ground, asked, stop).run()
+def soak(environment: SoakEnvironment, options: SoakOptions, stop: Event) -> SoakReport:
+    return Soak(environment, options, stop).run()
 
 
 def _clock(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""Recorded messages: files of one JSON object a line, {"topic": …, "key": …, "value": …}.
+"""Recorded messages: files with one JSON object per line, {"topic": …, "key": …, "value": …}.
 
-`topic` is the contract's name, whatever the settings call it. The value's bytes are sliced out of the line
-and never read as numbers: `123456789.123456780` and `1e400` arrive as they stand.
+`topic` is the contract's topic name, independent of the settings. The value's bytes are sliced out of the line
+without parsing numbers: `123456789.123456780` and `1e400` stay unchanged.
 """
 
 import sys
@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 import msgspec
 
-LONGEST_LINE = 16 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024 * 1024
 STDIN = "-"
 
 
 class RecordedMessage(msgspec.Struct, kw_only=True):
-    """One line. A value of `null` is a tombstone: a message without a value."""
+    """One line. The value `null` is a tombstone: a message without a value."""
 
     topic: str
     key: str | None = None
@@ -30,16 +30,16 @@ class RecordedMessage(msgspec.Struct, kw_only=True):
 
 
 class BadLineError(ValueError):
-    """A line that is no recorded message; the text names the file and the line."""
+    """A line that is not a recorded message; the text names the file and the line number."""
 
 
 _decoder = msgspec.json.Decoder(RecordedMessage)
 
 
 def read(name: str, topics: set[str]) -> Iterator[tuple[int, RecordedMessage]]:
-    """Each message of the file `name` (`-` is stdin) with the bytes of its line; empty lines are passed over.
+    """Yields each message of the file `name` (`-` is stdin) with the size of its line; skips empty lines.
 
-    Raises OSError and BadLineError, the latter for a topic that is not in `topics` too.
+    Raises OSError, and BadLineError for an invalid line or a topic that is not in `topics`.
     """
     with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as file:
         for number, line in enumerate(_lines(file), start=1):
@@ -47,25 +47,25 @@ def read(name: str, topics: set[str]) -> Iterator[tuple[int, RecordedMessage]]:
                 continue
             try:
                 yield len(line), _message(line, topics)
-            except ValueError as bad:
-                raise BadLineError(f"{name}, line {number}: {bad}") from bad
+            except ValueError as error:
+                raise BadLineError(f"{name}, line {number}: {error}") from error
 
 
 def write(topic: str, key: str, value: bytes) -> bytes:
-    """One line of such a file."""
+    """Returns one line of a recording, with its line end."""
     return msgspec.json.encode(RecordedMessage(topic=topic, key=key, value=msgspec.Raw(value))) + b"\n"
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    # A file without line ends is not read into memory whole: the cut line is refused as no JSON.
-    while line := file.readline(LONGEST_LINE):
+    # Bounds memory for a file without line ends; `_message` rejects the truncated line by its length.
+    while line := file.readline(MAX_LINE_BYTES):
         yield line
 
 
 def _message(line: bytes, topics: set[str]) -> RecordedMessage:
-    if len(line) >= LONGEST_LINE:
-        raise ValueError(f"longer than {LONGEST_LINE:,} bytes")
+    if len(line) >= MAX_LINE_BYTES:
+        raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes")
     message = _decoder.decode(line)
     if message.topic not in topics:
-        raise ValueError(f"unknown topic {message.topic!r}; known are {', '.join(sorted(topics))}")
+        raise ValueError(f"unknown topic {message.topic!r}; known topics are {', '.join(sorted(topics))}")
     return message

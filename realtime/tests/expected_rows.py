@@ -7,14 +7,14 @@ from itertools import islice
 from typing import Any
 
 from hyperwatch.harness.postgres import Database
-from hyperwatch.soak.oracle import QUERIES, rows_of, shown
-from realtime.sources.simulator import Market, OutgoingMessage
+from hyperwatch.soak.oracle import QUERIES, rows_of, stored_values
+from realtime.sources.simulator import MarketSimulator, OutgoingMessage
 
 
-def market(seed: int, count: int) -> tuple[Market, list[OutgoingMessage]]:
+def market(seed: int, count: int) -> tuple[MarketSimulator, list[OutgoingMessage]]:
     """A market that ended a moment ago, with many liquidations."""
     start = datetime.now(UTC) - timedelta(minutes=10)
-    simulated = Market(seed=seed, start=start, coins=8, wallets=60)
+    simulated = MarketSimulator(seed=seed, start=start, coins=8, wallets=60)
     return simulated, list(islice(simulated.messages(rate=25), count))
 
 
@@ -30,7 +30,7 @@ class Truth:
         self.counts = {name: len(rows) for name, rows in self._rows.items()}
 
     def rows(self, table: str) -> Counter[tuple[Any, ...]]:
-        return Counter(shown(table, row) for row in self._rows[table])
+        return Counter(stored_values(table, row) for row in self._rows[table])
 
 
 def assert_database_holds(database: Database, truth: Truth) -> None:

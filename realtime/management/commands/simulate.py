@@ -25,7 +25,7 @@ from realtime.kafka.bulk_producer import (
 from realtime.management.progress import ProgressMeter
 from realtime.sources import recordings, simulator
 from realtime.sources.simulator.live_runner import limited, live
-from realtime.sources.simulator.simulation import FASTEST
+from realtime.sources.simulator.simulation import UNLIMITED_RATE
 from realtime.streams import watch_wallets
 
 LAST_SECONDS = 30.0
@@ -92,7 +92,7 @@ class Command(BaseCommand):
             raise CommandError(str(missing)) from missing
 
     def _write(self, options: dict[str, Any], stop: Event) -> None:
-        rate, duration, count = options["rate"] or FASTEST, options["duration"], options["count"]
+        rate, duration, count = options["rate"] or UNLIMITED_RATE, options["duration"], options["count"]
         if duration is None and count is None:
             raise CommandError("--output needs --duration or --count: the market never ends")
         span = duration if duration is not None else count / rate
@@ -124,14 +124,16 @@ class Command(BaseCommand):
             self.stdout.write(f"  {kind:24}{number:>12,}")
 
 
-def _market(options: dict[str, Any], start: datetime) -> simulator.Market:
+def _market(options: dict[str, Any], start: datetime) -> simulator.MarketSimulator:
     try:
-        return simulator.Market(seed=options["seed"], start=start, coins=options["coins"], wallets=options["wallets"])
+        return simulator.MarketSimulator(
+            seed=options["seed"], start=start, coins=options["coins"], wallets=options["wallets"]
+        )
     except ValueError as impossible:
         raise CommandError(str(impossible)) from impossible
 
 
-def _watch(simulated: simulator.Market) -> None:
+def _watch(simulated: simulator.MarketSimulator) -> None:
     try:
         watch_wallets(simulated.whales)
     except DatabaseError as error:

@@ -1,16 +1,16 @@
-"""A small simulated exchange upstream of Kafka: the demo, the load generator, and the tests' known truth.
+"""Simulated exchange that produces Kafka messages: demo data, load generator, and test data with known results.
 
-Wallets with leveraged positions trade on price paths with cascades, and lose what the mark price crosses by
-the venue's rule. A seed and a start time determine every byte. The engine knows nothing of Django; `feed`
-takes it to Kafka.
+Wallets trade leveraged positions on price paths with liquidation cascades. Positions are liquidated by the venue's
+rule. Seed and start time determine every byte. The engine is independent of Django; `live_runner` sends its
+messages to Kafka.
 
-    market = Market(seed=7, start=datetime(2026, 1, 1, tzinfo=UTC))
-    for message in islice(market.messages(rate=25), 1_000): ...
+    simulator = MarketSimulator(seed=7, start=datetime(2026, 1, 1, tzinfo=UTC))
+    for message in islice(simulator.messages(rate=25), 1_000): ...
 """
 
 from realtime.sources.simulator.live_runner import run_simulator
 from realtime.sources.simulator.message_builder import Kind, OutgoingMessage
-from realtime.sources.simulator.simulation import DEFAULT_COINS, DEFAULT_WALLETS, Market
+from realtime.sources.simulator.simulation import DEFAULT_COINS, DEFAULT_WALLETS, MarketSimulator
 
 DEFAULT_RATE = 25.0
 DEFAULT_SEED = 1
@@ -21,7 +21,7 @@ __all__ = [
     "DEFAULT_SEED",
     "DEFAULT_WALLETS",
     "Kind",
-    "Market",
+    "MarketSimulator",
     "OutgoingMessage",
     "run_simulator",
 ]

@@ -1,4 +1,4 @@
-"""One coin's market: the mark price and who holds what."""
+"""The market of one coin: mark price and open positions."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -9,40 +9,40 @@ from realtime.sources.simulator.instruments import Instrument
 from realtime.sources.simulator.positions import SimPosition
 from realtime.sources.simulator.wallets import Wallet
 
-# A position summary is complete, in one message: 800 positions are some 200 KB of it.
-MOST_POSITIONS = 800
-NEVER_FALLS_TO = Decimal(-1)
-NEVER_RISES_TO = Decimal(10**18)
+# A position summary holds all positions in one message: 800 positions take about 200 KB.
+MAX_POSITIONS_PER_COIN = 800
+NO_PRICE_BELOW = Decimal(-1)
+NO_PRICE_ABOVE = Decimal(10**18)
 
 
-class Book:
-    """Positions by address, in the order in which they were opened.
+class CoinMarket:
+    """Positions by address, in order of opening.
 
-    The crowd is everybody whom nobody follows: it takes the other side of many trades, so that what the
-    followed wallets hold need not balance; `crowd_size` and `crowd_cost` are its net position.
+    External counterparties take the other side of many trades, so the positions of the simulated wallets need not
+    balance. `external_size` and `external_cost` are their net position.
     """
 
-    def __init__(self, coin: Instrument) -> None:
-        self.coin = coin
-        self.lot = coin.lot
-        self.mark = coin.price(coin.anchor)
-        self.maintenance_ratio = coin.maintenance_ratio
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.lot = instrument.lot
+        self.mark = instrument.price(instrument.anchor)
+        self.maintenance_ratio = instrument.maintenance_ratio
         self.positions: dict[str, SimPosition] = {}
-        self.crowd_size = self.crowd_cost = Decimal(0)
-        self.mood = 0.0
-        self._nearest_below = NEVER_FALLS_TO
-        self._nearest_above = NEVER_RISES_TO
+        self.external_size = self.external_cost = Decimal(0)
+        self.sentiment = 0.0
+        self._nearest_below = NO_PRICE_BELOW
+        self._nearest_above = NO_PRICE_ABOVE
 
     @property
     def is_full(self) -> bool:
-        return len(self.positions) >= MOST_POSITIONS
+        return len(self.positions) >= MAX_POSITIONS_PER_COIN
 
     def leverage(self, wallet: Wallet) -> int:
-        """The leverage that this wallet sets when it opens a position here."""
-        return 1 + int(wallet.boldness * (self.coin.max_leverage - 1) + 0.5)
+        """The leverage of a position that this wallet opens in this coin."""
+        return 1 + int(wallet.risk_appetite * (self.instrument.max_leverage - 1) + 0.5)
 
-    def lots(self, size: Decimal) -> Decimal:
-        """`size` rounded down to what can be traded."""
+    def round_to_lots(self, size: Decimal) -> Decimal:
+        """`size` rounded down to a multiple of the lot size."""
         return size // self.lot * self.lot
 
     def open(self, wallet: Wallet, *, can_be_liquidated: bool) -> SimPosition:
@@ -50,40 +50,40 @@ class Book:
         self.positions[wallet.address] = position
         return position
 
-    def settle(self, address: str) -> None:
-        """After a trade: forgets a closed position, or watches its liquidation price."""
+    def refresh(self, address: str) -> None:
+        """After a trade: removes a closed position, or includes its liquidation price in the nearest prices."""
         position = self.positions[address]
         if not position.size:
             del self.positions[address]
         else:
-            self._watch(position)
+            self._track_liquidation_price(position)
 
-    def crossed(self) -> list[str]:
-        """Whose liquidation price the mark has reached; the caller takes all of their positions away.
+    def liquidatable(self) -> list[str]:
+        """Addresses whose liquidation price the mark has reached; the caller liquidates all of them.
 
-        The nearest prices on both sides are kept, never too far and sometimes too near: most moves are
-        answered by two comparisons, and a price that is too near costs one look at all positions.
+        Stores a bound for the nearest liquidation price on each side of the mark. A bound may be too near, never too
+        far. Most price moves need two comparisons; a bound that is too near costs one scan of all positions.
         """
         if self._nearest_below < self.mark < self._nearest_above:
             return []
-        self._nearest_below, self._nearest_above = NEVER_FALLS_TO, NEVER_RISES_TO
-        doomed = []
+        self._nearest_below, self._nearest_above = NO_PRICE_BELOW, NO_PRICE_ABOVE
+        addresses = []
         for address, position in self.positions.items():
-            if position.is_crossed(self.mark):
-                doomed.append(address)
+            if position.is_liquidatable(self.mark):
+                addresses.append(address)
             else:
-                self._watch(position)
-        return doomed
+                self._track_liquidation_price(position)
+        return addresses
 
-    def any_holder(self, rng: Random) -> str:
+    def random_holder(self, rng: Random) -> str:
         return next(islice(self.positions, rng.randrange(len(self.positions)), None))
 
-    def valued(self) -> Iterator[tuple[SimPosition, Decimal]]:
+    def position_values(self) -> Iterator[tuple[SimPosition, Decimal]]:
         """Each position with its value in USD at the mark price."""
         for position in self.positions.values():
             yield position, abs(position.size) * self.mark
 
-    def _watch(self, position: SimPosition) -> None:
+    def _track_liquidation_price(self, position: SimPosition) -> None:
         price = position.liquidation_price
         if price is None:
             return

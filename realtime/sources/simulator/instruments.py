@@ -1,7 +1,7 @@
-"""The markets of the simulated exchange: names, leverages and size decimals as in the venue's `meta` answer.
+"""Instruments of the simulated exchange: names, leverages and size decimals as in the venue's `meta` response.
 
-Prices are where each market starts and what it keeps returning to, not quotes. PURR/USDC is a margined pair
-here, so that a name with a slash goes all the way to the reader.
+`anchor` is the start and mean-reversion price of an instrument, not a quote. PURR/USDC is a margined pair here, to
+send a name with a slash through all stages.
 """
 
 from decimal import Decimal
@@ -12,8 +12,11 @@ PLACES = [Decimal(1).scaleb(-places) for places in range(MAX_DECIMALS + 1)]
 
 
 class Instrument(NamedTuple):
-    """One market. `depth` is the value in USD that one order may have, `activity` its share of the trades,
-    `wildness` how much more than BTC it moves."""
+    """One instrument.
+
+    `depth` is the largest order value in USD, `activity` the weight in the choice of the next trade.
+    `volatility_factor` is the volatility relative to BTC.
+    """
 
     name: str
     anchor: float
@@ -21,7 +24,7 @@ class Instrument(NamedTuple):
     size_decimals: int
     depth: int
     activity: int
-    wildness: float
+    volatility_factor: float
 
     @property
     def tick(self) -> Decimal:
@@ -36,13 +39,13 @@ class Instrument(NamedTuple):
         """Half of the initial margin at the highest leverage (Hyperliquid docs, "Liquidations")."""
         return 1 / Decimal(2 * self.max_leverage)
 
-    def price(self, drawn: float) -> Decimal:
-        """What the venue would quote: five significant figures, at most six decimals less the size's.
+    def price(self, unrounded: float) -> Decimal:
+        """Rounds to a valid price: five significant figures, at most six decimals minus the size decimals.
 
         Source: Hyperliquid docs, "Tick and lot size".
         """
         tick = self.tick
-        return max(tick, Decimal(f"{drawn:.5g}").quantize(tick))
+        return max(tick, Decimal(f"{unrounded:.5g}").quantize(tick))
 
 
 INSTRUMENTS = (

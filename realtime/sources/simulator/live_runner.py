@@ -1,4 +1,4 @@
-"""The market, live: its clock is the wall's, its messages go to Kafka."""
+"""Runs the simulator by the wall clock and sends its messages to Kafka."""
 
 import time
 from collections.abc import Iterator
@@ -8,34 +8,34 @@ from threading import Event
 
 from realtime.kafka.bulk_producer import BoundedProducer, topic_names, wait_for_kafka
 from realtime.sources.simulator.message_builder import OutgoingMessage
-from realtime.sources.simulator.simulation import FASTEST, Market
+from realtime.sources.simulator.simulation import UNLIMITED_RATE, MarketSimulator
 from realtime.streams import watch_wallets
 
 
 def limited(
     messages: Iterator[OutgoingMessage], duration: float | None, count: int | None = None
 ) -> Iterator[OutgoingMessage]:
-    """The messages of the first `duration` seconds of the market's time, at most `count` of them."""
+    """The messages of the first `duration` seconds of simulated time, at most `count`."""
     if duration is not None:
         messages = takewhile(lambda message: message.time_us < duration * 1_000_000, messages)
     return islice(messages, count)
 
 
 def live(
-    market: Market, stop: Event, *, rate: float, duration: float | None = None, count: int | None = None
+    simulator: MarketSimulator, stop: Event, *, rate: float, duration: float | None = None, count: int | None = None
 ) -> Iterator[OutgoingMessage]:
-    """Each message when as much real time has passed as market time, so that none comes from the future; ends
-    when `stop` is set.
+    """Yields each message once its simulated time has elapsed in real time; ends when `stop` is set.
 
-    At rate 0 the market's clock falls behind: there `duration` is real time.
+    No message has a timestamp in the future. At rate 0 simulated time lags behind real time: `duration` is then
+    real time.
     """
-    began = time.monotonic()
-    for message in limited(market.messages(rate or FASTEST), duration, count):
-        passed = time.monotonic() - began
-        ahead = message.time_us / 1_000_000 - passed
+    started_at = time.monotonic()
+    for message in limited(simulator.messages(rate or UNLIMITED_RATE), duration, count):
+        elapsed = time.monotonic() - started_at
+        ahead = message.time_us / 1_000_000 - elapsed
         if ahead > 0:
             stop.wait(ahead)
-        if stop.is_set() or (not rate and duration is not None and passed >= duration):
+        if stop.is_set() or (not rate and duration is not None and elapsed >= duration):
             return
         yield message
 
@@ -51,14 +51,16 @@ def run_simulator(
     duration: float | None = None,
     watch: bool = True,
 ) -> None:
-    """Sends `rate` messages a second (0: as fast as it goes) until `stop` is set or `duration` seconds of the
-    market's time are over. Waits while Kafka is away."""
+    """Sends `rate` messages a second (0: unlimited) until `stop` is set or `duration` has elapsed.
+
+    `duration` is in seconds of simulated time. Waits while Kafka is unavailable.
+    """
     if not wait_for_kafka(stop):
         return
-    market = Market(seed=seed, start=start or datetime.now(UTC), coins=coins, wallets=wallets)
+    simulator = MarketSimulator(seed=seed, start=start or datetime.now(UTC), coins=coins, wallets=wallets)
     if watch:
-        watch_wallets(market.whales)
-    outbox, names = BoundedProducer(stop), topic_names()
-    for message in live(market, stop, rate=rate, duration=duration):
-        outbox.send(names[message.topic], message.key, message.value)
-    outbox.close(2.0)
+        watch_wallets(simulator.whales)
+    producer, names = BoundedProducer(stop), topic_names()
+    for message in live(simulator, stop, rate=rate, duration=duration):
+        producer.send(names[message.topic], message.key, message.value)
+    producer.close(2.0)

@@ -1,4 +1,4 @@
-"""Fills, liquidations and movements of money as messages."""
+"""Builds Kafka messages from fills, liquidations and transfers."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,10 +24,10 @@ class Kind(StrEnum):
 
 
 class OutgoingMessage(NamedTuple):
-    """What goes to Kafka, and what a reader may compare it by.
+    """A Kafka message, with its identity for comparisons.
 
-    `identity` is the contract's (kafka.md, "Identity"), its time as the message writes it; `time_us` is
-    microseconds of the market's time since its start.
+    `identity` is defined in kafka.md, "Identity"; its time is text as in the message. `time_us` is the simulated
+    time since the start, in microseconds.
     """
 
     kind: Kind
@@ -39,7 +39,7 @@ class OutgoingMessage(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What happens at one moment: the simulated chain's block number, and its time in three forms."""
+    """A block of the simulated chain: its number, and its time in three formats."""
 
     number: int
     time_us: int
@@ -54,79 +54,81 @@ class Block(NamedTuple):
 
 @lru_cache(maxsize=4)
 def _second(unix: int) -> str:
-    # Fast markets have thousands of blocks in one second.
+    # Cached: at high rates one second has thousands of blocks.
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def order(fill: Fill, block: Block) -> OutgoingMessage:
-    direction = _direction(fill.start, fill.delta)
+    direction = _direction(fill.start_size, fill.delta)
     transaction = message_types.SimTransaction(
         tx_hash=fill.trade.hash,
         block_number=block.number,
         block_timestamp=block.timestamp,
         user_address=fill.wallet.address,
-        coin=fill.book.coin.name,
-        # The side of the position that the fill is about; of a flip, the new one's.
+        coin=fill.market.instrument.name,
+        # The side of the position that the fill changes; for a flip, the side of the new position.
         side="LONG" if direction.endswith("Long") else "SHORT",
-        size=message_types.money(abs(fill.delta)),
-        price=message_types.money(fill.price),
-        leverage=message_types.leverage(fill.leverage),
-        margin=message_types.money(fill.margin),
-        fee=message_types.money(fill.fee),
+        size=message_types.decimal_text(abs(fill.delta)),
+        price=message_types.decimal_text(fill.price),
+        leverage=message_types.leverage_text(fill.leverage),
+        margin=message_types.decimal_text(fill.margin),
+        fee=message_types.decimal_text(fill.fee),
         tx_type="ORDER",
         raw_data=_raw_fill(fill, direction, block),
     )
     return _transaction(Kind.ORDER, transaction, fill.trade.tid, block)
 
 
-def liquidation(taken: SimLiquidation, block: Block) -> OutgoingMessage:
-    """On the computed topic."""
-    data = message_types.LiquidationData(
-        tx_hash=taken.trade.hash,
+def liquidation(liquidated: SimLiquidation, block: Block) -> OutgoingMessage:
+    """A liquidation as a message of the computed topic."""
+    data = message_types.SimLiquidationData(
+        tx_hash=liquidated.trade.hash,
         block_number=block.number,
         block_timestamp=block.timestamp,
-        user_address=taken.wallet.address,
-        coin=taken.book.coin.name,
-        side=taken.side,
-        liquidated_size=message_types.money(taken.size),
-        liquidation_price=message_types.money(taken.price),
-        liquidation_value_usd=message_types.money(taken.size * taken.price),
-        leverage=message_types.leverage(taken.leverage),
-        margin=message_types.money(taken.margin),
-        liquidator_address=_liquidator(taken),
-        raw_data=_raw_liquidation(taken, block),
+        user_address=liquidated.wallet.address,
+        coin=liquidated.market.instrument.name,
+        side=liquidated.side,
+        liquidated_size=message_types.decimal_text(liquidated.size),
+        liquidation_price=message_types.decimal_text(liquidated.price),
+        liquidation_value_usd=message_types.decimal_text(liquidated.size * liquidated.price),
+        leverage=message_types.leverage_text(liquidated.leverage),
+        margin=message_types.decimal_text(liquidated.margin),
+        liquidator_address=_liquidator(liquidated),
+        raw_data=_raw_liquidation(liquidated, block),
     )
     coin, address = data.coin, data.user_address
-    value = message_types.encode(message_types.Computed("LIQUIDATION", coin, block.timestamp, data))
-    identity = (block.timestamp, coin, address, taken.side, taken.trade.tid)
+    value = message_types.encode(message_types.ComputedMessage("LIQUIDATION", coin, block.timestamp, data))
+    identity = (block.timestamp, coin, address, liquidated.side, liquidated.trade.tid)
     return OutgoingMessage(Kind.LIQUIDATION, TopicName.COMPUTED_DATA, coin, value, identity, block.time_us)
 
 
-def liquidation_transaction(taken: SimLiquidation, block: Block) -> OutgoingMessage:
-    """The same fact by the other road: a transaction that is stored as a liquidation too."""
+def liquidation_transaction(liquidated: SimLiquidation, block: Block) -> OutgoingMessage:
+    """The same fact as a message of the transactions topic; it is stored in both tables."""
     transaction = message_types.SimTransaction(
-        tx_hash=taken.trade.hash,
+        tx_hash=liquidated.trade.hash,
         block_number=block.number,
         block_timestamp=block.timestamp,
-        user_address=taken.wallet.address,
-        coin=taken.book.coin.name,
-        side=taken.side,
-        size=message_types.money(taken.size),
-        price=message_types.money(taken.price),
-        leverage=message_types.leverage(taken.leverage),
-        margin=message_types.money(taken.margin),
-        fee=message_types.money(taken.fee),
+        user_address=liquidated.wallet.address,
+        coin=liquidated.market.instrument.name,
+        side=liquidated.side,
+        size=message_types.decimal_text(liquidated.size),
+        price=message_types.decimal_text(liquidated.price),
+        leverage=message_types.leverage_text(liquidated.leverage),
+        margin=message_types.decimal_text(liquidated.margin),
+        fee=message_types.decimal_text(liquidated.fee),
         tx_type="LIQUIDATION",
-        liquidator_address=_liquidator(taken),
-        liquidation_value_usd=message_types.money(taken.size * taken.price),
-        raw_data=_raw_liquidation(taken, block),
+        liquidator_address=_liquidator(liquidated),
+        liquidation_value_usd=message_types.decimal_text(liquidated.size * liquidated.price),
+        raw_data=_raw_liquidation(liquidated, block),
     )
-    return _transaction(Kind.LIQUIDATION_TRANSACTION, transaction, taken.trade.tid, block)
+    return _transaction(Kind.LIQUIDATION_TRANSACTION, transaction, liquidated.trade.tid, block)
 
 
-def movement(kind: Kind, wallet: Wallet, amount: Decimal, tx_hash: str, block: Block) -> OutgoingMessage:
-    """A deposit (LONG: more USDC than before) or a withdrawal (SHORT). The sides OPEN and CLOSE are not for
-    these: a watched wallet would be told to have opened a position."""
+def transfer(kind: Kind, wallet: Wallet, amount: Decimal, tx_hash: str, block: Block) -> OutgoingMessage:
+    """A deposit (side LONG: the USDC balance grows) or a withdrawal (SHORT).
+
+    The sides OPEN and CLOSE would create a position activity of a watched wallet.
+    """
     transaction = message_types.SimTransaction(
         tx_hash=tx_hash,
         block_number=block.number,
@@ -134,25 +136,25 @@ def movement(kind: Kind, wallet: Wallet, amount: Decimal, tx_hash: str, block: B
         user_address=wallet.address,
         coin="USDC",
         side="LONG" if kind is Kind.DEPOSIT else "SHORT",
-        size=message_types.money(amount),
+        size=message_types.decimal_text(amount),
         price="1.00000000",
         fee="0.00000000",
         tx_type=kind.value,
-        raw_data=message_types.Movement(kind.value.lower(), message_types.plain(amount)),
+        raw_data=message_types.RawTransfer(kind.value.lower(), message_types.venue_decimal(amount)),
     )
     return _transaction(kind, transaction, None, block)
 
 
 def _transaction(kind: Kind, fact: message_types.SimTransaction, tid: int | None, block: Block) -> OutgoingMessage:
-    place = (block.timestamp, fact.coin, fact.user_address, fact.side)
-    identity = (*place, fact.tx_hash, fact.size, fact.price, fact.tx_type) if tid is None else (*place, tid)
+    common = (block.timestamp, fact.coin, fact.user_address, fact.side)
+    identity = (*common, fact.tx_hash, fact.size, fact.price, fact.tx_type) if tid is None else (*common, tid)
     return OutgoingMessage(
         kind, TopicName.TRANSACTIONS, fact.user_address, message_types.encode(fact), identity, block.time_us
     )
 
 
 def _direction(start: Decimal, delta: Decimal) -> str:
-    """The venue's `dir`."""
+    """The venue's `dir` field."""
     if start * delta >= 0:
         return "Open Long" if delta > 0 else "Open Short"
     if abs(delta) <= abs(start):
@@ -160,45 +162,47 @@ def _direction(start: Decimal, delta: Decimal) -> str:
     return "Long > Short" if start > 0 else "Short > Long"
 
 
-def _raw_fill(fill: Fill, direction: str, block: Block) -> message_types.Order:
+def _raw_fill(fill: Fill, direction: str, block: Block) -> message_types.RawFill:
     trade = fill.trade
-    return message_types.Order(
-        coin=fill.book.coin.name,
-        px=message_types.plain(fill.price),
-        sz=message_types.plain(abs(fill.delta)),
+    return message_types.RawFill(
+        coin=fill.market.instrument.name,
+        px=message_types.venue_decimal(fill.price),
+        sz=message_types.venue_decimal(abs(fill.delta)),
         side="B" if fill.delta > 0 else "A",
         time=block.unix_ms,
-        startPosition=message_types.plain(fill.start),
+        startPosition=message_types.venue_decimal(fill.start_size),
         dir=direction,
-        closedPnl=message_types.plain(fill.pnl),
+        closedPnl=message_types.venue_decimal(fill.pnl),
         hash=trade.hash,
         oid=trade.taker_oid if fill.is_taker else trade.maker_oid,
         crossed=fill.is_taker,
-        fee=message_types.plain(fill.fee),
+        fee=message_types.venue_decimal(fill.fee),
         tid=trade.tid,
     )
 
 
-def _raw_liquidation(taken: SimLiquidation, block: Block) -> message_types.Order:
-    is_long = taken.side == "LONG"
-    price = message_types.plain(taken.price)
-    return message_types.Order(
-        coin=taken.book.coin.name,
+def _raw_liquidation(liquidated: SimLiquidation, block: Block) -> message_types.RawFill:
+    is_long = liquidated.side == "LONG"
+    price = message_types.venue_decimal(liquidated.price)
+    return message_types.RawFill(
+        coin=liquidated.market.instrument.name,
         px=price,
-        sz=message_types.plain(taken.size),
+        sz=message_types.venue_decimal(liquidated.size),
         side="A" if is_long else "B",
         time=block.unix_ms,
-        startPosition=message_types.plain(taken.size if is_long else -taken.size),
+        startPosition=message_types.venue_decimal(liquidated.size if is_long else -liquidated.size),
         dir="Close Long" if is_long else "Close Short",
-        closedPnl=message_types.plain(taken.pnl),
-        hash=taken.trade.hash,
-        oid=taken.trade.taker_oid,
+        closedPnl=message_types.venue_decimal(liquidated.pnl),
+        hash=liquidated.trade.hash,
+        oid=liquidated.trade.taker_oid,
         crossed=True,
-        fee=message_types.plain(taken.fee),
-        tid=taken.trade.tid,
-        liquidation=message_types.Forced(taken.wallet.address, price, "backstop" if taken.liquidator else "market"),
+        fee=message_types.venue_decimal(liquidated.fee),
+        tid=liquidated.trade.tid,
+        liquidation=message_types.RawLiquidation(
+            liquidated.wallet.address, price, "backstop" if liquidated.liquidator else "market"
+        ),
     )
 
 
-def _liquidator(taken: SimLiquidation) -> str | None:
-    return taken.liquidator.address if taken.liquidator else None
+def _liquidator(liquidated: SimLiquidation) -> str | None:
+    return liquidated.liquidator.address if liquidated.liquidator else None

@@ -1,6 +1,6 @@
-"""The contract's messages (kafka.md), as structs that become JSON; decimals are texts with eight places.
+"""The contract's messages (kafka.md) as structs for JSON encoding; decimals are strings with eight places.
 
-`gc=False`: they hold no cycles, and a load generator makes tens of thousands a second.
+`gc=False`: the structs hold no reference cycles, and a load generator creates tens of thousands a second.
 """
 
 from decimal import Decimal
@@ -10,8 +10,8 @@ import msgspec
 from realtime.sources.simulator.positions import EIGHT_PLACES
 
 
-class Order(msgspec.Struct, gc=False):
-    """The venue's fill, as it stands in `raw_data`."""
+class RawFill(msgspec.Struct, gc=False):
+    """The venue's fill object in `raw_data`."""
 
     coin: str
     px: str
@@ -26,12 +26,12 @@ class Order(msgspec.Struct, gc=False):
     crossed: bool
     fee: str
     tid: int
-    liquidation: "Forced | msgspec.UnsetType" = msgspec.UNSET
+    liquidation: "RawLiquidation | msgspec.UnsetType" = msgspec.UNSET
     feeToken: str = "USDC"  # noqa: N815
     simulated: bool = True
 
 
-class Forced(msgspec.Struct, gc=False):
+class RawLiquidation(msgspec.Struct, gc=False):
     """The venue's `liquidation` object in a fill."""
 
     liquidatedUser: str  # noqa: N815
@@ -39,8 +39,8 @@ class Forced(msgspec.Struct, gc=False):
     method: str
 
 
-class Movement(msgspec.Struct, gc=False):
-    """A deposit or withdrawal, as it stands in `raw_data`."""
+class RawTransfer(msgspec.Struct, gc=False):
+    """A deposit or withdrawal in `raw_data`."""
 
     type: str
     usdc: str
@@ -62,10 +62,10 @@ class SimTransaction(msgspec.Struct, kw_only=True, gc=False):
     tx_type: str
     liquidator_address: str | msgspec.UnsetType | None = msgspec.UNSET
     liquidation_value_usd: str | msgspec.UnsetType = msgspec.UNSET
-    raw_data: Order | Movement
+    raw_data: RawFill | RawTransfer
 
 
-class LiquidationData(msgspec.Struct, kw_only=True, gc=False):
+class SimLiquidationData(msgspec.Struct, kw_only=True, gc=False):
     tx_hash: str
     block_number: int
     block_timestamp: str
@@ -78,11 +78,11 @@ class LiquidationData(msgspec.Struct, kw_only=True, gc=False):
     leverage: str
     margin: str
     liquidator_address: str | None
-    raw_data: Order
+    raw_data: RawFill
 
 
 class SimRatio(msgspec.Struct, gc=False):
-    """The two ratios are JSON numbers, the only decimals that are."""
+    """The two ratios are the only decimals encoded as JSON numbers."""
 
     long_ratio: Decimal
     short_ratio: Decimal
@@ -93,7 +93,7 @@ class SimRatio(msgspec.Struct, gc=False):
     short_accounts: int
 
 
-class Level(msgspec.Struct, gc=False):
+class SimPriceLevel(msgspec.Struct, gc=False):
     price: str
     long_liquidation_value: str
     short_liquidation_value: str
@@ -101,11 +101,11 @@ class Level(msgspec.Struct, gc=False):
     short_liquidation_count: int
 
 
-class Map(msgspec.Struct, gc=False):
-    price_levels: list[Level]
+class SimLiquidationMap(msgspec.Struct, gc=False):
+    price_levels: list[SimPriceLevel]
 
 
-class Held(msgspec.Struct, gc=False):
+class SimPositionEntry(msgspec.Struct, gc=False):
     user_address: str
     side: str
     size: str
@@ -116,38 +116,38 @@ class Held(msgspec.Struct, gc=False):
     unrealized_pnl: str
 
 
-class Summary(msgspec.Struct, gc=False):
-    positions: list[Held]
+class SimPositionSummary(msgspec.Struct, gc=False):
+    positions: list[SimPositionEntry]
 
 
-class Computed(msgspec.Struct, gc=False):
+class ComputedMessage(msgspec.Struct, gc=False):
     data_type: str
     coin: str
     timestamp: str
-    data: LiquidationData | SimRatio | Map | Summary
+    data: SimLiquidationData | SimRatio | SimLiquidationMap | SimPositionSummary
 
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def money(amount: Decimal) -> str:
-    return _digits(amount.quantize(EIGHT_PLACES))
+def decimal_text(amount: Decimal) -> str:
+    return _fixed_point(amount.quantize(EIGHT_PLACES))
 
 
-def leverage(times: int) -> str:
+def leverage_text(times: int) -> str:
     return f"{times}.00"
 
 
-def plain(amount: Decimal) -> str:
-    """As the venue writes numbers: no superfluous zeros, at least one decimal."""
-    text = _digits(amount)
+def venue_decimal(amount: Decimal) -> str:
+    """The venue's number format: no trailing zeros, at least one decimal."""
+    text = _fixed_point(amount)
     if "." not in text:
         return text + ".0"
     text = text.rstrip("0")
     return text + "0" if text[-1] == "." else text
 
 
-def _digits(number: Decimal) -> str:
+def _fixed_point(number: Decimal) -> str:
     # str() is three times as fast as format(), but writes the smallest numbers with an exponent.
     text = str(number)
     return f"{number:f}" if "E" in text else text

@@ -1,4 +1,4 @@
-"""A leveraged position with isolated margin: entry, profit and the price at which it is taken away."""
+"""Leveraged position with isolated margin: entry price, profit and loss, liquidation price."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -8,18 +8,18 @@ ZERO = Decimal(0)
 
 
 class PositionChange(NamedTuple):
-    """What a fill did to the owner: profit realised, and margin put up (or, negative, given back)."""
+    """Effect of a fill on the owner: realised profit, and margin added (negative: released)."""
 
     pnl: Decimal
     margin: Decimal
 
 
 class SimPosition:
-    """`size` and `cost` (what is held, at the prices paid) are negative in a short; `liquidation_price` is
-    None where no price takes it away.
+    """Position of one wallet in one coin; `size` and `cost` (size at the prices paid) are negative for a short.
 
-    What is left after a part was closed is rounded to eight places and the closed part is the exact
-    difference, so that over all parties profits and losses cancel to the last digit.
+    `liquidation_price` is None if no price leads to a liquidation. A partial close rounds the remaining cost and
+    margin to eight places; the closed part is the exact difference. Over all parties profits and losses therefore
+    cancel exactly.
     """
 
     __slots__ = ("cost", "leverage", "liquidation_price", "maintenance_ratio", "margin", "size")
@@ -45,7 +45,7 @@ class SimPosition:
     def unrealized_pnl(self, mark: Decimal) -> Decimal:
         return self.size * mark - self.cost
 
-    def is_crossed(self, mark: Decimal) -> bool:
+    def is_liquidatable(self, mark: Decimal) -> bool:
         if self.liquidation_price is None:
             return False
         return mark <= self.liquidation_price if self.size > 0 else mark >= self.liquidation_price
@@ -64,21 +64,21 @@ class SimPosition:
         return PositionChange(ZERO, margin)
 
     def _reduce(self, delta: Decimal, price: Decimal) -> PositionChange:
-        left = (self.size + delta) / self.size
-        cost = (self.cost * left).quantize(EIGHT_PLACES)
-        margin = (self.margin * left).quantize(EIGHT_PLACES)
+        remaining_share = (self.size + delta) / self.size
+        cost = (self.cost * remaining_share).quantize(EIGHT_PLACES)
+        margin = (self.margin * remaining_share).quantize(EIGHT_PLACES)
         change = PositionChange(-delta * price - (self.cost - cost), margin - self.margin)
         self.size += delta
         self.cost, self.margin = cost, margin
         return change
 
     def _liquidation_price(self) -> Decimal | None:
-        """Where what is left of the margin equals the maintenance margin.
+        """The price at which the remaining margin equals the maintenance margin.
 
         Hyperliquid docs, "Liquidations": liq_price = price - side × margin_available / position_size /
         (1 - l × side), with side 1 for a long and -1 for a short, l the maintenance ratio, and for isolated
-        margin margin_available = isolated_margin - maintenance margin. It holds at any price; at the entry
-        price, with cost = side × size × entry, it shortens to this.
+        margin margin_available = isolated_margin - maintenance margin. The formula holds at any price; at the entry
+        price, with cost = side × size × entry, it reduces to the expression below.
         """
         if self.maintenance_ratio is None or not self.size:
             return None

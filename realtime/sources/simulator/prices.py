@@ -1,7 +1,7 @@
-"""Price paths: random walks that share a weather, return to their anchor and feel forced sales.
+"""Price paths: random walks with a common regime, mean reversion to an anchor, and pressure by forced orders.
 
-Time is counted in moments, of which each step of the market has some: the more positions there are, the fewer,
-so that a position lives through as much in a small market as in a large one.
+The unit of time is abstract; each block advances by a number of units that is inverse to the number of positions.
+A position therefore experiences equal price movement at any number of wallets and coins.
 """
 
 import math
@@ -10,66 +10,69 @@ from typing import NamedTuple
 
 from realtime.sources.simulator.instruments import Instrument
 
-VOLATILITY = 0.0004
-REVERSION = 2e-5
+VOLATILITY_PER_UNIT = 0.0004
+REVERSION_PER_UNIT = 2e-5
 
 
-class Weather(NamedTuple):
-    """How all markets move, for `least` to `most` moments; drift and volatility are those of one moment."""
+class Regime(NamedTuple):
+    """Drift and volatility of all coins per unit of time, for `min_duration` to `max_duration` units.
+
+    `share` is the weight in the choice of the next regime.
+    """
 
     name: str
     share: int
     drift: float
     volatility: float
-    least: int
-    most: int
+    min_duration: int
+    max_duration: int
 
 
-WEATHERS = (
-    Weather("calm", 45, 0.0, 1.0, 1_500, 6_000),
-    Weather("rising", 16, 8e-6, 1.0, 1_000, 4_000),
-    Weather("falling", 16, -8e-6, 1.0, 1_000, 4_000),
-    Weather("storm", 8, 0.0, 1.9, 400, 1_500),
-    Weather("crash", 10, -1.6e-4, 1.7, 150, 500),
-    Weather("squeeze", 5, 1.4e-4, 1.6, 150, 400),
+REGIMES = (
+    Regime("calm", 45, 0.0, 1.0, 1_500, 6_000),
+    Regime("rising", 16, 8e-6, 1.0, 1_000, 4_000),
+    Regime("falling", 16, -8e-6, 1.0, 1_000, 4_000),
+    Regime("storm", 8, 0.0, 1.9, 400, 1_500),
+    Regime("crash", 10, -1.6e-4, 1.7, 150, 500),
+    Regime("squeeze", 5, 1.4e-4, 1.6, 150, 400),
 )
 
 
-class Sky:
-    """The weather over all markets, one after another."""
+class RegimeProcess:
+    """Sequence of market regimes, common to all coins."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self.now = WEATHERS[0]
-        self._left: float = self.now.least
+        self.current = REGIMES[0]
+        self._remaining: float = self.current.min_duration
 
-    def pass_by(self, moments: float) -> None:
-        self._left -= moments
-        if self._left <= 0:
-            self.now = self._rng.choices(WEATHERS, [weather.share for weather in WEATHERS])[0]
-            self._left = self._rng.randint(self.now.least, self.now.most)
+    def advance(self, duration: float) -> None:
+        self._remaining -= duration
+        if self._remaining <= 0:
+            self.current = self._rng.choices(REGIMES, [regime.share for regime in REGIMES])[0]
+            self._remaining = self._rng.randint(self.current.min_duration, self.current.max_duration)
 
 
-class Path:
-    """One coin's price, as the logarithm of its distance from the anchor."""
+class PricePath:
+    """Price of one coin, as the logarithm of its ratio to the anchor."""
 
-    def __init__(self, coin: Instrument) -> None:
-        self._coin = coin
-        self._distance = 0.0
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self._log_distance = 0.0
         self._pressure = 0.0
-        self._moved_at = 0.0
+        self._last_time = 0.0
 
-    def move(self, rng: Random, now: float, weather: Weather) -> float:
-        """The price at the moment `now`; a coin that rested for ten moments makes up for ten."""
-        moments = now - self._moved_at
-        self._moved_at = now
-        wander = rng.gauss(0.0, 1.0) * VOLATILITY * weather.volatility * math.sqrt(moments)
-        self._distance += self._coin.wildness * (wander + weather.drift * moments)
-        self._distance *= max(0.0, 1.0 - REVERSION * moments)
+    def advance(self, rng: Random, now: float, regime: Regime) -> float:
+        """Advances to the time `now` and returns the price; the step covers the whole time since the last call."""
+        duration = now - self._last_time
+        self._last_time = now
+        diffusion = rng.gauss(0.0, 1.0) * VOLATILITY_PER_UNIT * regime.volatility * math.sqrt(duration)
+        self._log_distance += self._instrument.volatility_factor * (diffusion + regime.drift * duration)
+        self._log_distance *= max(0.0, 1.0 - REVERSION_PER_UNIT * duration)
         self._pressure /= 2
-        self._distance += self._pressure
-        return self._coin.anchor * math.exp(self._distance)
+        self._log_distance += self._pressure
+        return self._instrument.anchor * math.exp(self._log_distance)
 
-    def push(self, value: float) -> None:
-        """A forced order of `value` USD (negative: a sale) moves the next prices: cascades feed on it."""
-        self._pressure += max(-0.004, min(0.004, value / (400.0 * self._coin.depth)))
+    def add_pressure(self, value_usd: float) -> None:
+        """Applies a forced order (negative: a sale) to the next prices, which can trigger further liquidations."""
+        self._pressure += max(-0.004, min(0.004, value_usd / (400.0 * self._instrument.depth)))

@@ -1,4 +1,4 @@
-"""When each coin's states are told: a first round at once, then at intervals, staggered across coins."""
+"""Schedule of each coin's state messages: all within the first seconds, then at intervals, staggered by coin."""
 
 import heapq
 from collections.abc import Iterator
@@ -15,28 +15,30 @@ INTERVALS_US = {
 }
 
 
-class Turn(NamedTuple):
+class ScheduleEntry(NamedTuple):
     due_us: int
     kind: Kind
     number: int
 
 
 class Schedule:
-    """Turns of `coins` coins by their numbers."""
+    """Due times of the state messages of `coins` coins, as a heap."""
 
     def __init__(self, coins: int) -> None:
         self._coins = coins
-        self._turns = [
-            Turn(FIRST_ROUND_US * number // coins, kind, number) for kind in INTERVALS_US for number in range(coins)
+        self._entries = [
+            ScheduleEntry(FIRST_ROUND_US * number // coins, kind, number)
+            for kind in INTERVALS_US
+            for number in range(coins)
         ]
-        heapq.heapify(self._turns)
+        heapq.heapify(self._entries)
 
     def due(self, now_us: int) -> Iterator[tuple[Kind, int]]:
-        """Whose turn has come by `now_us`; turns that were missed are not made up for."""
-        while self._turns[0].due_us <= now_us:
-            _, kind, number = self._turns[0]
+        """Yields the entries due at `now_us` as (kind, coin number); missed intervals are skipped."""
+        while self._entries[0].due_us <= now_us:
+            _, kind, number = self._entries[0]
             yield kind, number
-            heapq.heapreplace(self._turns, Turn(self._next(now_us, kind, number), kind, number))
+            heapq.heapreplace(self._entries, ScheduleEntry(self._next(now_us, kind, number), kind, number))
 
     def _next(self, now_us: int, kind: Kind, number: int) -> int:
         interval = INTERVALS_US[kind]

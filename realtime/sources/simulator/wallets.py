@@ -1,22 +1,22 @@
-"""Who trades: wallets whose addresses come from the seed, so that a restarted demo has the same people."""
+"""Wallets of the simulator, with addresses derived from the seed: a restarted demo has the same wallets."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
 from random import Random
 
-WHALES = 5
+WHALE_COUNT = 5
 WHALE_CAPITAL = 12_000_000
 
 
 @dataclass(slots=True, eq=False)
 class Wallet:
-    """`balance` is what is not bound as margin; `boldness` (0 to 1) how much of the leverage it uses."""
+    """`balance` excludes margin in use; `risk_appetite` (0 to 1) is the share of the maximum leverage used."""
 
     address: str
     capital: Decimal
     balance: Decimal
-    boldness: float
+    risk_appetite: float
 
 
 def address(seed: int, name: str) -> str:
@@ -24,17 +24,17 @@ def address(seed: int, name: str) -> str:
 
 
 def make_wallets(rng: Random, seed: int, count: int) -> list[Wallet]:
-    """The richest come first: a few whales, then many of all sizes."""
-    whales = min(WHALES, count)
+    """Wallets in order: whales by descending capital, then wallets with log-normal capital."""
+    whales = min(WHALE_COUNT, count)
     capitals = [WHALE_CAPITAL // (rank + 1) for rank in range(whales)]
     capitals += [min(600_000, max(500, int(rng.lognormvariate(9.8, 1.3)))) for _ in range(count - whales)]
     return [_wallet(seed, number, capital, rng.random()) for number, capital in enumerate(capitals)]
 
 
 def make_vault(seed: int) -> Wallet:
-    """The liquidator of last resort. Its collateral is all that it has, so nothing liquidates it."""
+    """The vault that takes over backstop liquidations. Its own positions have no liquidation price."""
     return Wallet(address(seed, "vault"), Decimal(10**9), Decimal(10**9), 0.0)
 
 
-def _wallet(seed: int, number: int, capital: int, boldness: float) -> Wallet:
-    return Wallet(address(seed, f"wallet {number}"), Decimal(capital), Decimal(capital), boldness)
+def _wallet(seed: int, number: int, capital: int, risk_appetite: float) -> Wallet:
+    return Wallet(address(seed, f"wallet {number}"), Decimal(capital), Decimal(capital), risk_appetite)

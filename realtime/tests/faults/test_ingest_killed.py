@@ -17,7 +17,7 @@ from hyperwatch.tests.services.waiting import wait_until
 from realtime.ingest.failpoints import STEPS
 from realtime.kafka.bulk_producer import topic_names
 from realtime.kafka.producer import KafkaProducer
-from realtime.sources.simulator import Market, OutgoingMessage
+from realtime.sources.simulator import MarketSimulator, OutgoingMessage
 from realtime.tests.expected_rows import Truth, assert_database_holds, is_complete, market
 from realtime.tests.ingest_helpers import health
 from realtime.tests.websocket_client import client, metric
@@ -25,7 +25,7 @@ from realtime.tests.websocket_client import client, metric
 EVENTS = ("liquidations", "transactions", "whale_activities")
 
 
-def watch(database: Database, simulated: Market) -> list[str]:
+def watch(database: Database, simulated: MarketSimulator) -> list[str]:
     """Puts the market's whales on the watch list and returns their addresses."""
     for address, alias in simulated.whales:
         database.query(

@@ -11,8 +11,8 @@ def test_cascades_happen_and_the_market_survives_them() -> None:
     minutes = Counter(m.time_us // 60_000_000 for m in run(simulated, 60_000) if m.kind in LIQUIDATIONS)
     counts = sorted(minutes.values())
     assert counts[-1] > 3 * counts[len(counts) // 2]
-    for book in simulated.books:
-        assert 0.1 < float(book.mark) / book.coin.anchor < 10
+    for coin_market in simulated.coin_markets:
+        assert 0.1 < float(coin_market.mark) / coin_market.instrument.anchor < 10
 
 
 def test_largest_market_sends_every_kind() -> None:

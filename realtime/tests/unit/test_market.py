@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from hyperwatch.tests.services.environment import ROOT
-from realtime.sources.simulator import Kind, Market, OutgoingMessage
+from realtime.sources.simulator import Kind, MarketSimulator, OutgoingMessage
 from realtime.sources.simulator.derived_messages import bucket
 from realtime.sources.simulator.instruments import INSTRUMENTS
 
@@ -28,11 +28,11 @@ sys.stdout.write(fingerprint(market(), 3_000))
 """
 
 
-def market(**kwargs: Any) -> Market:
-    return Market(**{"seed": 7, "start": START, "coins": 4, "wallets": 60, **kwargs})
+def market(**kwargs: Any) -> MarketSimulator:
+    return MarketSimulator(**{"seed": 7, "start": START, "coins": 4, "wallets": 60, **kwargs})
 
 
-def fingerprint(simulated: Market, count: int) -> str:
+def fingerprint(simulated: MarketSimulator, count: int) -> str:
     digest = sha256()
     for message in islice(simulated.messages(25), count):
         digest.update(f"{message.topic} {message.key} ".encode() + message.value)
@@ -45,7 +45,7 @@ def said(message: OutgoingMessage) -> Any:
     return value["data"] if message.topic == "hyperliquid.computed_data" else value
 
 
-def run(simulated: Market, count: int, rate: float = 25) -> Iterator[OutgoingMessage]:
+def run(simulated: MarketSimulator, count: int, rate: float = 25) -> Iterator[OutgoingMessage]:
     """At least `count` messages, to the end of a block."""
     for block in simulated.blocks(rate):
         yield from block
@@ -128,27 +128,30 @@ def is_below_maintenance(taken: dict[str, Any]) -> bool:
     return worth <= size * price / (2 * MAX_LEVERAGE[taken["coin"]]) + Decimal("0.000001")
 
 
-def marks(simulated: Market) -> dict[str, Decimal]:
-    return {book.coin.name: book.mark for book in simulated.books}
+def marks(simulated: MarketSimulator) -> dict[str, Decimal]:
+    return {coin_market.instrument.name: coin_market.mark for coin_market in simulated.coin_markets}
 
 
 def test_what_all_parties_hold_and_earn_cancels_exactly() -> None:
     simulated = market()
-    earned = {book.coin.name: -value_of_all(simulated, book.coin.name) for book in simulated.books}
+    earned = {
+        coin_market.instrument.name: -value_of_all(simulated, coin_market.instrument.name)
+        for coin_market in simulated.coin_markets
+    }
     for message in run(simulated, 10_000):
         if message.kind is Kind.ORDER or message.kind in LIQUIDATIONS:
             fact = said(message)
             earned[fact["coin"]] += Decimal(fact["raw_data"]["closedPnl"])
-    for book in simulated.books:
-        assert sum(held.size for held in book.positions.values()) + book.crowd_size == 0
-        assert earned[book.coin.name] + value_of_all(simulated, book.coin.name) == 0
+    for coin_market in simulated.coin_markets:
+        assert sum(held.size for held in coin_market.positions.values()) + coin_market.external_size == 0
+        assert earned[coin_market.instrument.name] + value_of_all(simulated, coin_market.instrument.name) == 0
 
 
-def value_of_all(simulated: Market, coin: str) -> Decimal:
-    """Unrealised profits of everybody, the crowd's realised ones among them."""
-    book = next(book for book in simulated.books if book.coin.name == coin)
-    followed = sum(held.unrealized_pnl(book.mark) for held in book.positions.values())
-    return followed + book.crowd_size * book.mark - book.crowd_cost
+def value_of_all(simulated: MarketSimulator, coin: str) -> Decimal:
+    """Unrealised profits of all parties, with the realised ones of external counterparties."""
+    coin_market = next(coin_market for coin_market in simulated.coin_markets if coin_market.instrument.name == coin)
+    followed = sum(held.unrealized_pnl(coin_market.mark) for held in coin_market.positions.values())
+    return followed + coin_market.external_size * coin_market.mark - coin_market.external_cost
 
 
 def test_fills_and_liquidations_explain_every_position() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from realtime.sources.simulator import Kind, Market, OutgoingMessage
+from realtime.sources.simulator import Kind, MarketSimulator, OutgoingMessage
 
 AMOUNT = re.compile(r"(0|[1-9][0-9]{0,21})\.[0-9]{8}")
 SIGNED = re.compile(r"-?" + AMOUNT.pattern)
@@ -114,7 +114,7 @@ def fits(value: dict[str, Any], shape: Shape) -> bool:
 
 @pytest.fixture(scope="module")
 def messages() -> list[OutgoingMessage]:
-    market = Market(seed=3, start=datetime(2026, 5, 1, tzinfo=UTC), coins=30, wallets=150)
+    market = MarketSimulator(seed=3, start=datetime(2026, 5, 1, tzinfo=UTC), coins=30, wallets=150)
     return list(islice(market.messages(200), 12_000))
 
 

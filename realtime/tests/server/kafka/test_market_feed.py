@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from hyperwatch.harness.kafka import MockKafka
 from realtime.kafka.consumer import KafkaConsumer
-from realtime.sources.simulator import Market, run_simulator
+from realtime.sources.simulator import MarketSimulator, run_simulator
 from realtime.sources.simulator.live_runner import live
 
 START = datetime(2026, 1, 10, 10, 30, tzinfo=UTC)
@@ -31,7 +31,7 @@ def read(count: int, seconds: float = 20.0) -> list[tuple[str, bytes | None, byt
 
 
 def expected(duration: float, rate: float) -> list[tuple[str, bytes, bytes]]:
-    messages = Market(start=START, **SMALL).messages(rate)
+    messages = MarketSimulator(start=START, **SMALL).messages(rate)
     until = takewhile(lambda message: message.time_us < duration * 1_000_000, messages)
     return [(message.topic.value, message.key.encode(), message.value) for message in until]
 
@@ -62,7 +62,7 @@ def test_the_topics_are_those_of_the_settings(mock_kafka: MockKafka, tmp_path: P
 
 def test_feed_keeps_wall_clock_and_never_runs_ahead() -> None:
     start = datetime.now(UTC)
-    for message in live(Market(start=start, **SMALL), Event(), rate=500, duration=1.0):
+    for message in live(MarketSimulator(start=start, **SMALL), Event(), rate=500, duration=1.0):
         value = msgspec.json.decode(message.value)
         answer = datetime.fromisoformat(value.get("block_timestamp") or value["timestamp"])
         assert answer <= datetime.now(UTC)
@@ -70,7 +70,7 @@ def test_feed_keeps_wall_clock_and_never_runs_ahead() -> None:
 
 
 def test_fastest_feed_never_runs_ahead() -> None:
-    market = Market(start=START, **SMALL)
+    market = MarketSimulator(start=START, **SMALL)
     began = time.monotonic()
     for message in islice(live(market, Event(), rate=0), 5_000):
         assert message.time_us <= (time.monotonic() - began) * 1_000_000
@@ -78,7 +78,7 @@ def test_fastest_feed_never_runs_ahead() -> None:
 
 def test_fastest_feed_duration_is_real_time() -> None:
     began = time.monotonic()
-    messages = list(live(Market(start=START, **SMALL), Event(), rate=0, duration=0.5))
+    messages = list(live(MarketSimulator(start=START, **SMALL), Event(), rate=0, duration=0.5))
     assert 0.4 < time.monotonic() - began < 10 and len(messages) > 500
 
 
@@ -86,7 +86,7 @@ def test_it_ends_at_once_when_told_to() -> None:
     stop = Event()
     Timer(0.3, stop.set).start()
     began = time.monotonic()
-    assert list(live(Market(start=START, **SMALL), stop, rate=0.1))
+    assert list(live(MarketSimulator(start=START, **SMALL), stop, rate=0.1))
     assert time.monotonic() - began < 10
 
 
@@ -133,4 +133,4 @@ def test_it_has_its_whales_watched(mock_kafka: MockKafka) -> None:
     for _twice in range(2):
         run_simulator(Event(), rate=100, start=START, duration=0.1, **SMALL)
     watched = WhaleWatch.objects.values_list("wallet_address", "alias")
-    assert set(watched) == set(Market(start=START, **SMALL).whales) and len(watched) == 5
+    assert set(watched) == set(MarketSimulator(start=START, **SMALL).whales) and len(watched) == 5

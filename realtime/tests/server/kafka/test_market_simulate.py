@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         ("rate", "nan", "or max"),
         ("start", "yesterday", "2026-01-10T10:30:00Z"),
         ("coins", "99", "coins"),
-        ("wallets", "1", "two wallets"),
+        ("wallets", "1", "2 or more wallets"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, option: str, value: str, words: str) -> None:

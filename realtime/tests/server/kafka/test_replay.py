@@ -101,7 +101,7 @@ def test_a_bad_line_is_named_and_stops_the_replay(
 def test_a_file_without_line_ends_is_not_read_whole(
     mock_kafka: MockKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recordings, "LONGEST_LINE", 1_000)
+    monkeypatch.setattr(recordings, "MAX_LINE_BYTES", 1_000)
     with pytest.raises(CommandError, match=r"line 2: longer than 1,000 bytes"):
         replay(file_of(tmp_path, line(b"1"), b'{"topic":"' + b"x" * 5_000))
 
