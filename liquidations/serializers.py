@@ -1,4 +1,4 @@
-"""L, S and M of rest.md."""
+"""Response formats L, S and M of rest.md."""
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers

@@ -9,7 +9,6 @@ from rest_framework.response import Response
 
 from hyperwatch.api.envelope import AgePlaceholder
 from liquidations import events, filters, serializers
-from liquidations.filters import RECENT
 from realtime.rest.stream_viewset import StreamViewSet
 
 
@@ -30,8 +29,7 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def recent(self, request: Request) -> Response:
         """The newest liquidations."""
-        asked = self.filtered()
-        rows = self.fetch_page(asked, self.parameters["limit"] or RECENT)
+        rows = self.fetch_page(self.filtered(), self.parameters["limit"] or filters.DEFAULT_RECENT_ROWS)
         return self.respond(liquidations=rows)
 
     @action(
@@ -42,12 +40,12 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     )
     def stats(self, request: Request) -> Response:
         """How many and how much, by side and by coin."""
-        sums = self.totals()
-        told: dict[str, Any] = {}
-        for name, of in zip(("total", "long", "short"), (sums.total, *sums.by_side), strict=True):
-            told |= {f"{name}_liquidations": of.facts, f"{name}_liquidation_value_usd": of.value}
-        by_coin = {coin: {"count": facts, "value_usd": value} for coin, facts, value in sums.by_coin}
-        return self.respond(**told, by_coin=by_coin, since=sums.since)
+        totals = self.totals()
+        fields: dict[str, Any] = {}
+        for name, rollup in zip(("total", "long", "short"), (totals.total, *totals.by_side), strict=True):
+            fields |= {f"{name}_liquidations": rollup.facts, f"{name}_liquidation_value_usd": rollup.value}
+        by_coin = {coin: {"count": facts, "value_usd": value} for coin, facts, value in totals.by_coin}
+        return self.respond(**fields, by_coin=by_coin, since=totals.since)
 
 
 class LiquidationMapViewSet(StreamViewSet):
@@ -62,6 +60,6 @@ class LiquidationMapViewSet(StreamViewSet):
     def list(self, request: Request) -> Response:
         rows: list[Any] = self.fetch_rows()
         if not rows:
-            raise NotFound("there is no map of this coin at that time")
-        map_ = events.within(rows[0], self.parameters["price_range"])
-        return self.respond(**msgspec.structs.asdict(map_), age_seconds=AgePlaceholder(map_.timestamp))
+            raise NotFound("no liquidation map of this coin at or before this time")
+        row = events.restrict_to(rows[0], self.parameters["price_range"])
+        return self.respond(**msgspec.structs.asdict(row), age_seconds=AgePlaceholder(row.timestamp))
