@@ -1,4 +1,4 @@
-"""R of rest.md."""
+"""Response format R of rest.md."""
 
 from rest_framework import serializers
 

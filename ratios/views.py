@@ -11,10 +11,10 @@ from hyperwatch.api.filters import Query
 from ratios import filters, serializers
 from realtime.rest.stream_viewset import StreamViewSet
 
-INTERVAL = "1h"
-# The newest intervals, and as many as a window of time may give.
-NEWEST = 1_000
-MOST = 10_000
+DEFAULT_INTERVAL = "1h"
+# Limits of the history: without a time filter, and with one
+DEFAULT_INTERVALS = 1_000
+MAX_INTERVALS = 10_000
 
 
 class RatioViewSet(StreamViewSet):
@@ -45,23 +45,23 @@ class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
     serializer_class = serializers.RatioSerializer
     filterset_class = filters.HistoryFilter
     _ratios: Query = None
-    _found: list[int] | None = None
+    _ids: list[int] | None = None
 
     def filter_queryset(self, queryset: Query) -> Query:
         self._ratios = super().filter_queryset(queryset)
-        return self._ratios.last_of_each(*self._wanted)
+        return self._ratios.latest_per_interval(*self._interval_and_limit)
 
     @property
-    def _wanted(self) -> tuple[str, int]:
-        """The length of the intervals, and how many of them at most."""
-        asked = self.parameters
-        return asked["interval"] or INTERVAL, MOST if asked["start_time"] or asked["end_time"] else NEWEST
+    def _interval_and_limit(self) -> tuple[str, int]:
+        params = self.parameters
+        has_window = params["start_time"] or params["end_time"]
+        return params["interval"] or DEFAULT_INTERVAL, MAX_INTERVALS if has_window else DEFAULT_INTERVALS
 
     def bounded_count(self, queryset: Query) -> int:
-        self._found = self._ratios.ids_of_last_of_each(*self._wanted)
-        return len(self._found)
+        self._ids = self._ratios.latest_ids_per_interval(*self._interval_and_limit)
+        return len(self._ids)
 
-    def fetch_page(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
-        # Those that were found with the total, or in the index alone: of the others nothing is read.
-        ids = queryset.values("id")[:most] if self._found is None else self._found[begin : begin + most]
+    def fetch_page(self, queryset: Query, limit: int, offset: int = 0) -> list[Any]:
+        # Reads only the page's rows: their ids come from the count, or from an index-only scan.
+        ids = queryset.values("id")[:limit] if self._ids is None else self._ids[offset : offset + limit]
         return self.fetch_rows(queryset.model._default_manager.filter(id__in=ids))
