@@ -1,9 +1,9 @@
-"""T and P of rest.md."""
+"""Response formats T and P of rest.md."""
 
 from rest_framework import serializers
 
 from hyperwatch.api.serializers import FactSerializer, HeadSerializer
-from transactions.models import HELD, Position, Transaction
+from transactions.models import POSITION_FIELDS, Position, Transaction
 
 
 class TransactionSerializer(FactSerializer):
@@ -38,7 +38,7 @@ class FillsSerializer(HeadSerializer, TransactionSerializer):
 class PositionSerializer(serializers.ModelSerializer[Position]):
     class Meta:
         model = Position
-        fields = HELD
+        fields = POSITION_FIELDS
 
 
 class PositionsSerializer(serializers.Serializer[object]):

@@ -10,10 +10,10 @@ from realtime.rest.stream_viewset import StreamViewSet
 from transactions import filters, serializers
 from transactions.models import Position
 
-MOST_FILLS = 1_000
-OF_MANY = (
-    "is the all-zero one, which the venue gives to many transactions: "
-    "ask /transactions by user_address, coin, start_time and end_time"
+MAX_FILLS = 1_000
+ZERO_HASH_TEXT = (
+    "is the all-zero hash, which the venue gives to many transactions: "
+    "use /transactions with user_address, coin, start_time and end_time"
 )
 
 
@@ -32,9 +32,9 @@ class TransactionViewSet(ListModelMixin, StreamViewSet):
     def retrieve(self, request: Request, tx_hash: str) -> Response:
         """The fills of one hash: the first, and at most 1,000 of all."""
         if tx_hash == ZERO_HASH:
-            raise invalid_parameter("tx_hash", OF_MANY)
+            raise invalid_parameter("tx_hash", ZERO_HASH_TEXT)
         fills = self.get_queryset().fills_of(tx_hash)
-        rows = self.fetch_rows(fills[:MOST_FILLS])
+        rows = self.fetch_rows(fills[:MAX_FILLS])
         if not rows:
             raise NotFound("no transaction has this hash")
         return self.respond(**msgspec.structs.asdict(rows[0]), fills=rows, fills_total=fills.count())
@@ -50,6 +50,6 @@ class PositionViewSet(StreamViewSet):
     errors = {}
 
     def list(self, request: Request) -> Response:
-        as_of = self.filtered().newest_times(self.parameters["coin"])
-        positions = Position.objects.held(as_of, self.parameters["user_address"])
+        as_of = self.filtered().latest_times(self.parameters["coin"])
+        positions = Position.objects.in_summaries(as_of, self.parameters["user_address"])
         return Response({"positions": positions, "as_of": as_of})
