@@ -1,4 +1,4 @@
-"""W and A of rest.md."""
+"""Response formats W and A of rest.md."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ from whales.models import WhaleActivity, WhaleWatch
 class WhaleSerializer(BodySerializer[WhaleWatch]):
     """A wallet that is watched, or was while `is_active` was true."""
 
-    # No validator looks whether the address is there: the constraint says it, to two writers at once as well.
+    # No uniqueness validator: two concurrent requests would both pass it. The unique constraint rejects the second.
     wallet_address = AddressInputField(max_length=42, validators=[])
 
     class Meta:
         model = WhaleWatch
         fields = ["id", "wallet_address", "alias", "description", "is_active", "created_at"]
         read_only_fields = ["id", "created_at"]
-        # What a browser's form begins with.
+        # Initial value of the browsable API's form.
         extra_kwargs = {"is_active": {"initial": True}}
 
     def validate_wallet_address(self, address: str) -> str:
         if self.instance is not None and address != self.instance.wallet_address:
-            raise serializers.ValidationError("cannot change: watch the other wallet as another whale")
+            raise serializers.ValidationError("cannot change: create another whale for the other wallet")
         return address
 
     def create(self, validated_data: Any) -> WhaleWatch:

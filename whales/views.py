@@ -29,7 +29,7 @@ class WhaleViewSet(ApiViewMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMi
 
     def get_queryset(self) -> QuerySet[WhaleWatch]:
         whales = super().get_queryset()
-        # Who writes waits for who writes: or of two changes one is lost, and one deleted in between comes back.
+        # Row lock: concurrent PATCH requests would lose an update, and a PATCH during a DELETE would recreate the row.
         return whales.select_for_update() if self.action in ("partial_update", "destroy") else whales
 
     def get_serializer_class(self) -> Any:
@@ -57,9 +57,9 @@ class WhaleViewSet(ApiViewMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMi
     def destroy(self, request: Request, whale_id: int) -> Response:
         """Ends the watch; what the wallet did stays. Answers what was deleted."""
         whale = self.get_object()
-        told = self.get_serializer(whale).data
+        deleted = self.get_serializer(whale).data
         whale.delete()
-        return Response(told)
+        return Response(deleted)
 
 
 class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
@@ -71,13 +71,13 @@ class WhaleActivityViewSet(mixins.ListModelMixin, StreamViewSet):
     cached_actions = frozenset({"list"})
     path_parameters = {"whale_id": ID}
 
-    def check_there(self) -> None:
+    def ensure_exists(self) -> None:
         if has_activities(self.kwargs["whale_id"]):
             return
-        # The stream's version does not tell when the watch goes.
+        # Deleting a watch without activities does not change the stream's version: the response must not be cached.
         self.is_shared = False
         if not WhaleWatch.objects.filter(id=self.kwargs["whale_id"]).exists():
-            raise NotFound("no whale has or had this id")
+            raise NotFound("no whale with this id")
 
     def get_queryset(self) -> Query:
         return super().get_queryset().filter(whale_id=self.kwargs["whale_id"])
