@@ -1,6 +1,7 @@
 from typing import Any
 
 import msgspec
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.mixins import ListModelMixin
@@ -12,8 +13,17 @@ from liquidations import events, filters, serializers
 from realtime.rest.stream_viewset import StreamViewSet
 
 
+@extend_schema(tags=["Liquidations"])
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="listLiquidations",
+        summary="List liquidations",
+        description="Returns liquidations that match all filters, newest first. A page has at most 100 rows, and pages "
+        "reach to row 10,000; `cursor` reads further. CSV returns all matching rows.",
+    )
+)
 class LiquidationViewSet(ListModelMixin, StreamViewSet):
-    """Liquidated positions, the newest first."""
+    """Liquidated positions, newest first."""
 
     stream = "liquidations"
     serializer_class = serializers.LiquidationSerializer
@@ -21,6 +31,11 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     cached_actions = frozenset({"recent", "stats"})
     selective_params = frozenset({"min_value_usd", "max_value_usd"})
 
+    @extend_schema(
+        operation_id="listRecentLiquidations",
+        summary="List recent liquidations",
+        description="Returns the newest liquidations that match all filters: 20 by default, at most 100.",
+    )
     @action(
         detail=False,
         serializer_class=serializers.RecentLiquidationsSerializer,
@@ -28,10 +43,15 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
         pagination_class=None,
     )
     def recent(self, request: Request) -> Response:
-        """The newest liquidations."""
         rows = self.fetch_page(self.filtered(), self.parameters["limit"] or filters.DEFAULT_RECENT_ROWS)
         return self.respond(liquidations=rows)
 
+    @extend_schema(
+        operation_id="getLiquidationStats",
+        summary="Get liquidation statistics",
+        description="Returns number and value of the liquidations in a time window, in total, by side and by coin. "
+        "Without `start_time` and `end_time` it covers all stored data, which begins at `since`.",
+    )
     @action(
         detail=False,
         serializer_class=serializers.LiquidationStatsSerializer,
@@ -39,7 +59,6 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
         pagination_class=None,
     )
     def stats(self, request: Request) -> Response:
-        """How many and how much, by side and by coin."""
         totals = self.totals()
         fields: dict[str, Any] = {}
         for name, rollup in zip(("total", "long", "short"), (totals.total, *totals.by_side), strict=True):
@@ -49,7 +68,7 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
 
 
 class LiquidationMapViewSet(StreamViewSet):
-    """Where the positions of a coin would be liquidated, by price level: the newest map."""
+    """Open position value by liquidation price: the newest map of a coin."""
 
     stream = "liquidation_map"
     serializer_class = serializers.CurrentMapSerializer
@@ -57,6 +76,13 @@ class LiquidationMapViewSet(StreamViewSet):
     pagination_class = None
     cached_actions = frozenset({"list"})
 
+    @extend_schema(
+        operation_id="getLiquidationMap",
+        summary="Get the liquidation map of a coin",
+        description="Returns value and number of open positions by liquidation price, ascending: of the newest "
+        "map, or of the newest one at or before `timestamp`. Returns 404 if the coin has no map at that time.",
+        tags=["Liquidations"],
+    )
     def list(self, request: Request) -> Response:
         rows: list[Any] = self.fetch_rows()
         if not rows:

@@ -1,6 +1,7 @@
 from typing import Any
 
 import msgspec
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -18,11 +19,17 @@ MAX_INTERVALS = 10_000
 
 
 class RatioViewSet(StreamViewSet):
-    """How the market is positioned now."""
+    """Current long/short ratios."""
 
     stream = "long_short_ratios"
     cached_actions = frozenset({"current"})
 
+    @extend_schema(
+        operation_id="listCurrentRatios",
+        summary="List current long/short ratios",
+        description="Returns the newest ratio of each coin, ordered by coin, with its age in seconds.",
+        tags=["Ratios"],
+    )
     @action(
         detail=False,
         serializer_class=serializers.CurrentRatiosSerializer,
@@ -30,16 +37,23 @@ class RatioViewSet(StreamViewSet):
         pagination_class=None,
     )
     def current(self, request: Request) -> Response:
-        """The newest ratio of each coin."""
         ratios = [
             {**msgspec.structs.asdict(row), "age_seconds": AgePlaceholder(row.timestamp)} for row in self.fetch_rows()
         ]
         return self.respond(ratios=ratios)
 
 
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="listRatioHistory",
+        summary="List the ratio history of a coin",
+        description="Returns the last ratio of each interval, newest first; intervals without a ratio are omitted. "
+        "Covers the newest 1,000 intervals, or with `start_time` or `end_time` the newest 10,000 in the window.",
+        tags=["Ratios"],
+    )
+)
 class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
-    """The last ratio of each interval that has one, the newest first: the newest 1,000 intervals, or in a window
-    of time the newest 10,000."""
+    """Last ratio of each interval, newest first: the newest 1,000 intervals, or the newest 10,000 in a window."""
 
     stream = "long_short_ratios"
     serializer_class = serializers.RatioSerializer
