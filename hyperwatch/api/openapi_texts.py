@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.utils.functional import Promise
 from rest_framework import exceptions
 
 from hyperwatch.api import envelope
@@ -40,7 +39,7 @@ PARAMETER_PURPOSES = {
     "whale_id": "Id of the watched wallet, from `GET /api/v1/whales`.",
 }
 
-ERROR_TEXTS: dict[int, str | Promise] = {
+ERROR_TEXTS: dict[int, Any] = {
     401: exceptions.NotAuthenticated.default_detail,
     403: exceptions.PermissionDenied.default_detail,
     404: exceptions.NotFound.default_detail,

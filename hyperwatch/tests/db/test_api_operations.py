@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from hyperwatch.tests.api_client import write
 from realtime.tests.builders import WALLET, liquidation_map, stored, transaction
