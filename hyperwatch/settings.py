@@ -296,10 +296,21 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Hyperwatch",
-    "DESCRIPTION": "Data of the Hyperliquid exchange: liquidations, long/short ratios, liquidation maps, positions, "
-    "transactions and the activities of watched whales. Unknown query parameters and body fields are rejected, because "
-    "a misspelt filter would return everything. Live data: see the [WebSocket documentation](/docs/ws).",
+    "DESCRIPTION": "Data of the Hyperliquid exchange: liquidations, liquidation maps, long/short ratios, transactions, "
+    "positions and activities of watched wallets.\n\n"
+    "Each response is an envelope with `code`, `message`, `data` and `timestamp`; `code` equals the HTTP status. "
+    "Errors have `error` and, for invalid fields, `details`. Amounts and prices are decimal strings, times are UTC.\n\n"
+    "Lists are ordered newest first. Read them by `page`, or by `cursor` for a walk that stays consistent while rows "
+    "arrive. Lists are also available as CSV. Unknown query parameters and body fields return 400.\n\n"
+    "For live data, subscribe to the [WebSocket](/docs/ws) with `since` set to the `head` of a response.",
     "VERSION": "v1",
+    "TAGS": [
+        {"name": "Liquidations", "description": "Liquidated positions, their statistics, and the liquidation map."},
+        {"name": "Ratios", "description": "Long and short shares of the open positions of each coin."},
+        {"name": "Transactions", "description": "Fills, transfers, deposits, withdrawals, and open positions."},
+        {"name": "Whales", "description": "Watched wallets and their activities."},
+        {"name": "System", "description": "Coins with stored data."},
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -17,11 +17,11 @@ class LiquidationAdmin(ReadOnlyAdmin):
     )
     list_filter = ("side",)
     search_fields = ("coin__exact", "user_address__exact", "tx_hash__exact")
-    search_help_text = "A coin, a wallet or a hash, whole and as the venue writes it"
+    search_help_text = "Exact coin, wallet address or transaction hash, in the venue's spelling"
 
 
 @admin.register(LiquidationMap)
 class LiquidationMapAdmin(ReadOnlyAdmin):
     list_display = ("id", "timestamp", "coin")
     search_fields = ("coin__exact",)
-    search_help_text = "A coin, whole and as the venue writes it"
+    search_help_text = "Exact coin, in the venue's spelling"

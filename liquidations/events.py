@@ -1,4 +1,4 @@
-"""Liquidations and liquidation maps as they arrive (kafka.md) and as they go out (L and M of rest.md)."""
+"""Input messages (kafka.md) and output rows (L and M of rest.md) of liquidations and liquidation maps."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -37,7 +37,7 @@ from realtime.structs.output_types import (
 
 
 class LiquidationRow(Row, frozen=True, kw_only=True):
-    """A position that was closed by force. A liquidated LONG is a forced sale."""
+    """A position that the venue closed by force. A liquidated LONG is a forced sale."""
 
     hidden: ClassVar[tuple[str, ...]] = ("raw_data",)
 
@@ -65,15 +65,15 @@ class PriceLevel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiquidationMapRow(Row, frozen=True, kw_only=True):
-    """What would be liquidated at which price of a coin; the levels are ascending by price."""
+    """Open position value by liquidation price of one coin, in levels ascending by price."""
 
     coin: CoinText
     timestamp: Time
     price_levels: Annotated[Raw, JsonOf(list[PriceLevel])]
 
 
-class _Liquidated(msgspec.Struct, kw_only=True):
-    """L of rest.md without `seq`; `size` and `price` are accepted for the longer names."""
+class _LiquidationData(msgspec.Struct, kw_only=True):
+    """L of rest.md without `seq`. Accepts `size` and `price` as aliases of the longer names."""
 
     tx_hash: Hash
     block_timestamp: datetime
@@ -95,48 +95,48 @@ class _Liquidated(msgspec.Struct, kw_only=True):
 class _LiquidationMessage(msgspec.Struct):
     coin: Coin
     timestamp: datetime
-    data: _Liquidated
+    data: _LiquidationData
 
 
-class _Levels(msgspec.Struct):
+class _MapData(msgspec.Struct):
     price_levels: list[PriceLevel]
 
 
 class _MapMessage(msgspec.Struct):
     coin: Coin
     timestamp: datetime
-    data: _Levels
+    data: _MapData
 
 
-class _Kind(msgspec.Struct):
+class _TransactionKind(msgspec.Struct):
     tx_type: str = ""
 
 
-_read_message = decoder(_LiquidationMessage)
-_read_kind = decoder(_Kind)
-_read_transaction = decoder(_Liquidated)
-_read_levels = decoder(list[PriceLevel])
-_read_map = decoder(_MapMessage)
+_decode_message = decoder(_LiquidationMessage)
+_decode_kind = decoder(_TransactionKind)
+_decode_transaction = decoder(_LiquidationData)
+_decode_levels = decoder(list[PriceLevel])
+_decode_map = decoder(_MapMessage)
 
 
 def from_computed(message: bytes) -> Sequence[LiquidationRow]:
-    """The liquidation of a LIQUIDATION message."""
-    read = _read_message(message)
-    if read.coin != read.data.coin:
-        raise ValueError(f"coin is {read.coin} outside and {read.data.coin} inside")
-    return [_liquidation(read.data)]
+    """Decodes a LIQUIDATION message of the computed-data topic."""
+    envelope = _decode_message(message)
+    if envelope.coin != envelope.data.coin:
+        raise ValueError(f"coin is {envelope.coin} outside and {envelope.data.coin} inside")
+    return [_liquidation(envelope.data)]
 
 
 def from_transaction(message: bytes) -> Sequence[LiquidationRow]:
-    """The liquidation that a transaction of type LIQUIDATION tells of; of any other, none."""
-    if _read_kind(message).tx_type != "LIQUIDATION":
+    """Decodes a transaction of type LIQUIDATION; returns no row for other types."""
+    if _decode_kind(message).tx_type != "LIQUIDATION":
         return []
-    return [_liquidation(_read_transaction(message))]
+    return [_liquidation(_decode_transaction(message))]
 
 
-def _liquidation(data: _Liquidated) -> LiquidationRow:
-    size = _either(data.liquidated_size, data.size, "size")
-    price = _either(data.liquidation_price, data.price, "price")
+def _liquidation(data: _LiquidationData) -> LiquidationRow:
+    size = _required(data.liquidated_size, data.size, "size")
+    price = _required(data.liquidation_price, data.price, "price")
     return LiquidationRow(
         tx_hash=data.tx_hash,
         block_number=known_block(data.block_number),
@@ -154,21 +154,20 @@ def _liquidation(data: _Liquidated) -> LiquidationRow:
     )
 
 
-def _either(long_name: str | UnsetType, short_name: str | UnsetType, name: str) -> str:
-    value = short_name if long_name is UNSET else long_name
+def _required(value: str | UnsetType, alias_value: str | UnsetType, name: str) -> str:
+    value = alias_value if value is UNSET else value
     if value is UNSET:
         raise ValueError(f"Object missing required field `{name}`")
     return value
 
 
-def identity(liquidation: LiquidationRow) -> tuple[object, ...]:
-    """What makes two messages the same liquidation (kafka.md)."""
-    row = liquidation
+def identity(row: LiquidationRow) -> tuple[object, ...]:
+    """Deduplication key of a liquidation (kafka.md)."""
     tid = raw_data(row.raw_data).tid
-    who = (row.block_timestamp, row.coin, row.user_address, row.side)
+    position = (row.block_timestamp, row.coin, row.user_address, row.side)
     if tid is not None:
-        return ("tid", *who, tid)
-    return (*who, row.tx_hash, row.liquidated_size, row.liquidation_price, row.liquidator_address)
+        return ("tid", *position, tid)
+    return (*position, row.tx_hash, row.liquidated_size, row.liquidation_price, row.liquidator_address)
 
 
 def fact(row: LiquidationRow) -> Fact:
@@ -185,20 +184,22 @@ def fact(row: LiquidationRow) -> Fact:
 
 
 def from_map(message: bytes) -> Sequence[LiquidationMapRow]:
-    """The map of a LIQUIDATION_MAP message, its levels ascending by price."""
-    read = _read_map(message)
-    levels = sorted(read.data.price_levels, key=lambda level: Decimal(level.price))
+    """Decodes a LIQUIDATION_MAP message and sorts its levels by price, ascending."""
+    envelope = _decode_map(message)
+    levels = sorted(envelope.data.price_levels, key=lambda level: Decimal(level.price))
     return [
-        LiquidationMapRow(coin=read.coin, timestamp=utc(read.timestamp), price_levels=Raw(msgspec.json.encode(levels)))
+        LiquidationMapRow(
+            coin=envelope.coin, timestamp=utc(envelope.timestamp), price_levels=Raw(msgspec.json.encode(levels))
+        )
     ]
 
 
-def within(row: LiquidationMapRow, price_range: tuple[Decimal, Decimal] | None) -> LiquidationMapRow:
-    """The map with the levels from the lower price to the higher, both ends in."""
+def restrict_to(row: LiquidationMapRow, price_range: tuple[Decimal, Decimal] | None) -> LiquidationMapRow:
+    """Restricts a map to the levels from the lower to the higher price, inclusive."""
     if price_range is None:
         return row
     low, high = price_range
-    levels = [level for level in _read_levels(row.price_levels) if low <= Decimal(level.price) <= high]
+    levels = [level for level in _decode_levels(row.price_levels) if low <= Decimal(level.price) <= high]
     return msgspec.structs.replace(row, price_levels=Raw(msgspec.json.encode(levels)))
 
 

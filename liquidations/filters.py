@@ -13,13 +13,13 @@ from hyperwatch.api.parameters import ADDRESS, AMOUNT, PRICE_RANGE, TIME_PARAMET
 from hyperwatch.formats import Side
 from realtime.rest.stream_viewset import CoinFilter, CoinsFilter
 
-RECENT = 20
-SIDE = one_of(Side)
+DEFAULT_RECENT_ROWS = 20
+SIDE_PARAMETER = one_of(Side)
 
 
 class LiquidationFilter(StrictFilterSet):
     coin = CoinsFilter()
-    side = ParameterFilter(SIDE)
+    side = ParameterFilter(SIDE_PARAMETER)
     user_address = ParameterFilter(ADDRESS)
     min_value_usd = ParameterFilter(AMOUNT, "liquidation_value_usd", "gte")
     max_value_usd = ParameterFilter(AMOUNT, "liquidation_value_usd", "lte")
@@ -29,7 +29,7 @@ class LiquidationFilter(StrictFilterSet):
 
 class RecentFilter(StrictFilterSet):
     coin = CoinsFilter()
-    side = ParameterFilter(SIDE)
+    side = ParameterFilter(SIDE_PARAMETER)
     min_value_usd = ParameterFilter(AMOUNT, "liquidation_value_usd", "gte")
     limit = ViewParameter(whole_number(1, 100))
 
@@ -41,7 +41,7 @@ class StatsFilter(StrictFilterSet):
 
 
 class MapFilter(StrictFilterSet):
-    # The dashboard asks with them (frontend.md).
+    # The existing dashboard sends these parameters (frontend.md); they change nothing.
     ignored_params = ("step", "window_seconds")
 
     coin = CoinFilter()
@@ -49,5 +49,5 @@ class MapFilter(StrictFilterSet):
     price_range = ViewParameter(PRICE_RANGE)
 
     @classmethod
-    def apply(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
-        return super().apply(queryset, asked)[:1]
+    def apply(cls, queryset: Query, params: Mapping[str, Any]) -> Query:
+        return super().apply(queryset, params)[:1]

@@ -1,4 +1,4 @@
-"""Forced sales, and where the next ones wait."""
+"""Tables of liquidations and liquidation maps."""
 
 from django.db import models
 
@@ -17,7 +17,7 @@ from realtime.models import StoredFact
 
 
 class Liquidation(StoredFact):
-    """One liquidated position, or one fill of it."""
+    """A liquidated position, or one fill of its liquidation."""
 
     tx_hash = HashField()
     block_number = models.BigIntegerField(null=True)
@@ -39,14 +39,14 @@ class Liquidation(StoredFact):
         indexes = [
             models.Index(fields=["block_timestamp", "id"], name="liquidations_time"),
             models.Index(fields=["coin", "block_timestamp", "id"], name="liquidations_coin_time"),
-            # With what it is asked together with: a busy wallet's rows are passed over in the index.
+            # Covers the usual filters: PostgreSQL skips a busy wallet's rows in the index, without heap reads.
             models.Index(
                 fields=["user_address", "block_timestamp", "id"],
                 include=["coin", "side"],
                 name="liquidations_user_time",
             ),
             hash_index("liquidations_hash"),
-            # With what it is asked together with, so that no row is fetched to be counted.
+            # Covering: counts by value and another filter use an index-only scan.
             models.Index(
                 fields=["liquidation_value_usd"], include=["id", "side", "coin"], name="liquidations_value_covering"
             ),
@@ -66,7 +66,7 @@ class Liquidation(StoredFact):
 
 
 class LiquidationMap(StoredFact):
-    """Where positions of one coin would be liquidated, by price level."""
+    """Value and number of one coin's positions by liquidation price at one time."""
 
     coin = CoinField()
     timestamp = models.DateTimeField()

@@ -1,8 +1,9 @@
-"""L, S and M of rest.md."""
+"""Response formats L, S and M of rest.md."""
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from hyperwatch.api.openapi_texts import EXAMPLE_FACT_TIME, EXAMPLE_HASH, EXAMPLE_STREAM, EXAMPLE_WALLET
 from hyperwatch.api.serializers import FactSerializer, HeadSerializer
 from liquidations.models import Liquidation, LiquidationMap
 
@@ -12,6 +13,24 @@ def usd(**options: str) -> serializers.DecimalField:
 
 
 class LiquidationSerializer(FactSerializer):
+    """A liquidated position. A liquidated LONG is a forced sale."""
+
+    example = {
+        "seq": 1234,
+        "tx_hash": EXAMPLE_HASH,
+        "block_number": 845219034,
+        "block_timestamp": EXAMPLE_FACT_TIME,
+        "user_address": EXAMPLE_WALLET,
+        "coin": "BTC",
+        "side": "LONG",
+        "liquidated_size": "0.50000000",
+        "liquidation_price": "45000.50000000",
+        "liquidation_value_usd": "22500.25000000",
+        "leverage": "10.00",
+        "margin": "2250.02500000",
+        "liquidator_address": None,
+    }
+
     class Meta(FactSerializer.Meta):
         model = Liquidation
         fields = [
@@ -32,6 +51,7 @@ class LiquidationSerializer(FactSerializer):
 
 
 class RecentLiquidationsSerializer(HeadSerializer):
+    example = {"liquidations": [LiquidationSerializer.example], **EXAMPLE_STREAM}
     liquidations = LiquidationSerializer(many=True)
 
 
@@ -41,6 +61,22 @@ class CoinStatsSerializer(serializers.Serializer[object]):
 
 
 class LiquidationStatsSerializer(HeadSerializer):
+    """Numbers and values of liquidations, in total, by side and by coin."""
+
+    example = {
+        "total_liquidations": 3,
+        "total_liquidation_value_usd": "30500.25000000",
+        "long_liquidations": 2,
+        "long_liquidation_value_usd": "25500.25000000",
+        "short_liquidations": 1,
+        "short_liquidation_value_usd": "5000.00000000",
+        "by_coin": {
+            "BTC": {"count": 1, "value_usd": "22500.25000000"},
+            "ETH": {"count": 2, "value_usd": "8000.00000000"},
+        },
+        "since": EXAMPLE_FACT_TIME,
+        **EXAMPLE_STREAM,
+    }
     total_liquidations = serializers.IntegerField()
     total_liquidation_value_usd = usd()
     long_liquidations = serializers.IntegerField()
@@ -48,7 +84,7 @@ class LiquidationStatsSerializer(HeadSerializer):
     short_liquidations = serializers.IntegerField()
     short_liquidation_value_usd = usd()
     by_coin = serializers.DictField(child=CoinStatsSerializer())
-    since = serializers.DateTimeField(allow_null=True, help_text="the oldest time that is kept")
+    since = serializers.DateTimeField(allow_null=True, help_text="oldest stored time; null without data")
 
 
 class PriceLevelSerializer(serializers.Serializer[object]):
@@ -73,7 +109,32 @@ class LiquidationMapSerializer(FactSerializer):
 
 
 class CurrentMapSerializer(HeadSerializer, LiquidationMapSerializer):
-    age_seconds = serializers.FloatField()
+    """Open position value of a coin by liquidation price, in levels ascending by price."""
+
+    example = {
+        "seq": 1234,
+        "coin": "BTC",
+        "timestamp": EXAMPLE_FACT_TIME,
+        "price_levels": [
+            {
+                "price": "44000.00000000",
+                "long_liquidation_value": "1000.00000000",
+                "short_liquidation_value": "0.00000000",
+                "long_liquidation_count": 1,
+                "short_liquidation_count": 0,
+            },
+            {
+                "price": "46000.50000000",
+                "long_liquidation_value": "0.00000000",
+                "short_liquidation_value": "2500.00000000",
+                "long_liquidation_count": 0,
+                "short_liquidation_count": 2,
+            },
+        ],
+        "age_seconds": 5.127,
+        **EXAMPLE_STREAM,
+    }
+    age_seconds = serializers.FloatField(help_text="seconds since `timestamp`")
 
     class Meta(LiquidationMapSerializer.Meta):
         fields = [*LiquidationMapSerializer.Meta.fields, "age_seconds", "head", "epoch"]

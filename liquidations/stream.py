@@ -1,4 +1,4 @@
-"""What the liquidations room stores and pushes."""
+"""Streams of liquidations and liquidation maps."""
 
 from hyperwatch.formats import Side
 from liquidations import events, models

@@ -1,6 +1,7 @@
 from typing import Any
 
 import msgspec
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.mixins import ListModelMixin
@@ -9,12 +10,20 @@ from rest_framework.response import Response
 
 from hyperwatch.api.envelope import AgePlaceholder
 from liquidations import events, filters, serializers
-from liquidations.filters import RECENT
 from realtime.rest.stream_viewset import StreamViewSet
 
 
+@extend_schema(tags=["Liquidations"])
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="listLiquidations",
+        summary="List liquidations",
+        description="Returns liquidations that match all filters, newest first. A page has at most 100 rows, and pages "
+        "reach to row 10,000; `cursor` reads further. CSV returns all matching rows.",
+    )
+)
 class LiquidationViewSet(ListModelMixin, StreamViewSet):
-    """Liquidated positions, the newest first."""
+    """Liquidated positions, newest first."""
 
     stream = "liquidations"
     serializer_class = serializers.LiquidationSerializer
@@ -22,6 +31,11 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
     cached_actions = frozenset({"recent", "stats"})
     selective_params = frozenset({"min_value_usd", "max_value_usd"})
 
+    @extend_schema(
+        operation_id="listRecentLiquidations",
+        summary="List recent liquidations",
+        description="Returns the newest liquidations that match all filters: 20 by default, at most 100.",
+    )
     @action(
         detail=False,
         serializer_class=serializers.RecentLiquidationsSerializer,
@@ -29,11 +43,15 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
         pagination_class=None,
     )
     def recent(self, request: Request) -> Response:
-        """The newest liquidations."""
-        asked = self.filtered()
-        rows = self.fetch_page(asked, self.parameters["limit"] or RECENT)
+        rows = self.fetch_page(self.filtered(), self.parameters["limit"] or filters.DEFAULT_RECENT_ROWS)
         return self.respond(liquidations=rows)
 
+    @extend_schema(
+        operation_id="getLiquidationStats",
+        summary="Get liquidation statistics",
+        description="Returns number and value of the liquidations in a time window, in total, by side and by coin. "
+        "Without `start_time` and `end_time` it covers all stored data, which begins at `since`.",
+    )
     @action(
         detail=False,
         serializer_class=serializers.LiquidationStatsSerializer,
@@ -41,17 +59,16 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
         pagination_class=None,
     )
     def stats(self, request: Request) -> Response:
-        """How many and how much, by side and by coin."""
-        sums = self.totals()
-        told: dict[str, Any] = {}
-        for name, of in zip(("total", "long", "short"), (sums.total, *sums.by_side), strict=True):
-            told |= {f"{name}_liquidations": of.facts, f"{name}_liquidation_value_usd": of.value}
-        by_coin = {coin: {"count": facts, "value_usd": value} for coin, facts, value in sums.by_coin}
-        return self.respond(**told, by_coin=by_coin, since=sums.since)
+        totals = self.totals()
+        fields: dict[str, Any] = {}
+        for name, rollup in zip(("total", "long", "short"), (totals.total, *totals.by_side), strict=True):
+            fields |= {f"{name}_liquidations": rollup.facts, f"{name}_liquidation_value_usd": rollup.value}
+        by_coin = {coin: {"count": facts, "value_usd": value} for coin, facts, value in totals.by_coin}
+        return self.respond(**fields, by_coin=by_coin, since=totals.since)
 
 
 class LiquidationMapViewSet(StreamViewSet):
-    """Where the positions of a coin would be liquidated, by price level: the newest map."""
+    """Open position value by liquidation price: the newest map of a coin."""
 
     stream = "liquidation_map"
     serializer_class = serializers.CurrentMapSerializer
@@ -59,9 +76,16 @@ class LiquidationMapViewSet(StreamViewSet):
     pagination_class = None
     cached_actions = frozenset({"list"})
 
+    @extend_schema(
+        operation_id="getLiquidationMap",
+        summary="Get the liquidation map of a coin",
+        description="Returns value and number of open positions by liquidation price, ascending: of the newest "
+        "map, or of the newest one at or before `timestamp`. Returns 404 if the coin has no map at that time.",
+        tags=["Liquidations"],
+    )
     def list(self, request: Request) -> Response:
         rows: list[Any] = self.fetch_rows()
         if not rows:
-            raise NotFound("there is no map of this coin at that time")
-        map_ = events.within(rows[0], self.parameters["price_range"])
-        return self.respond(**msgspec.structs.asdict(map_), age_seconds=AgePlaceholder(map_.timestamp))
+            raise NotFound("no liquidation map of this coin at or before this time")
+        row = events.restrict_to(rows[0], self.parameters["price_range"])
+        return self.respond(**msgspec.structs.asdict(row), age_seconds=AgePlaceholder(row.timestamp))

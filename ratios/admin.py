@@ -8,4 +8,4 @@ from ratios.models import LongShortRatio
 class LongShortRatioAdmin(ReadOnlyAdmin):
     list_display = ("id", "timestamp", "coin", "long_ratio", "short_ratio", "total_position_value")
     search_fields = ("coin__exact",)
-    search_help_text = "A coin, whole and as the venue writes it"
+    search_help_text = "Exact coin, in the venue's spelling"

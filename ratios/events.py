@@ -1,4 +1,4 @@
-"""Long/short ratios as they arrive (kafka.md) and as they go out (R of rest.md)."""
+"""Input messages (kafka.md) and output rows (R of rest.md) of long/short ratios."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,12 +13,12 @@ from realtime.streams import Fact, Row
 from realtime.structs.input_types import Amount, Coin, Count, Ratio, decoder
 from realtime.structs.output_types import AmountText, CoinText, JsonOf, RatioNumber, Time
 
-PLACES = Decimals(10, 4)
-TOLERANCE = Decimal("0.0001")
+RATIO_DECIMALS = Decimals(10, 4)
+RATIO_SUM_TOLERANCE = Decimal("0.0001")
 
 
 class LongShortRatioRow(Row, frozen=True, kw_only=True):
-    """How a coin's positions divide at one time. `short_ratio` is 1 - `long_ratio`."""
+    """Long and short shares of a coin's open positions at one time. `short_ratio` is 1 - `long_ratio`."""
 
     coin: CoinText
     timestamp: Time
@@ -31,7 +31,7 @@ class LongShortRatioRow(Row, frozen=True, kw_only=True):
     short_accounts: Count
 
 
-class _Ratio(msgspec.Struct):
+class _RatioData(msgspec.Struct):
     long_ratio: Ratio
     short_ratio: Ratio
     long_position_value: Amount
@@ -41,29 +41,29 @@ class _Ratio(msgspec.Struct):
     short_accounts: Count
 
 
-class _Message(msgspec.Struct):
+class _RatioMessage(msgspec.Struct):
     coin: Coin
     timestamp: datetime
-    data: _Ratio
+    data: _RatioData
 
 
-_read = decoder(_Message)
+_decode = decoder(_RatioMessage)
 
 
 def from_computed(message: bytes) -> Sequence[LongShortRatioRow]:
-    """The ratio of a LONG_SHORT_RATIO message; a pair that is off 1 by more than 0.0001 is refused."""
-    read = _read(message)
-    data = read.data
+    """Decodes a LONG_SHORT_RATIO message. Raises ValueError if the sum differs from 1 by more than 0.0001."""
+    envelope = _decode(message)
+    data = envelope.data
     long, short = Decimal(data.long_ratio), Decimal(data.short_ratio)
-    if abs(1 - long - short) > TOLERANCE:
+    if abs(1 - long - short) > RATIO_SUM_TOLERANCE:
         raise ValueError(f"long_ratio {long.normalize()} and short_ratio {short.normalize()} do not make 1")
-    long_ratio = PLACES.rounded(long)
+    long_ratio = RATIO_DECIMALS.rounded(long)
     return [
         LongShortRatioRow(
-            coin=read.coin,
-            timestamp=utc(read.timestamp),
+            coin=envelope.coin,
+            timestamp=utc(envelope.timestamp),
             long_ratio=Raw(long_ratio.encode()),
-            short_ratio=Raw(PLACES.fixed(1 - Decimal(long_ratio)).encode()),
+            short_ratio=Raw(RATIO_DECIMALS.fixed(1 - Decimal(long_ratio)).encode()),
             long_position_value=data.long_position_value,
             short_position_value=data.short_position_value,
             total_position_value=data.total_position_value,

@@ -11,8 +11,8 @@ class CurrentFilter(StrictFilterSet):
     coin = CoinsFilter()
 
     @classmethod
-    def apply(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
-        return queryset.newest_of_each_coin(asked["coin"]).order_by("coin")
+    def apply(cls, queryset: Query, params: Mapping[str, Any]) -> Query:
+        return queryset.latest_per_coin(params["coin"]).order_by("coin")
 
 
 class HistoryFilter(StrictFilterSet):

@@ -1,4 +1,4 @@
-"""How the market is positioned: long against short."""
+"""Table of long/short ratios, and the SQL of their history by interval."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -10,65 +10,64 @@ from hyperwatch.db.fields import AmountField, CoinField, RatioField, not_nan
 from realtime.models import StoredFact
 from realtime.storage.sequences import latest_ids
 
-# What PostgreSQL calls them; each begins at a whole one since 1970, in UTC.
+# Interval lengths in PostgreSQL's syntax. Each interval begins at a multiple of its length since 1970, in UTC.
 INTERVALS = {"1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "1h": "1 hour", "1d": "24 hours"}
 
-# The newest ratios are read as they are, as many as one a minute would be in so many intervals: where that is a few a
-# interval, to step over them would cost more than they do.
-MINUTES = {"1m": 1, "5m": 5}
-MOST_READ = 10_000
-# From there back each interval is looked for in the coin's index, a stretch of them at a time. A stretch is twice as
-# many as the one before had ratios in, and begins at the next ratio that there is: so no more than two are looked for
-# in vain for one that has a ratio. All come in order, as the index is read and the intervals are looked through in
-# order; to say so would have them sorted twice.
-LONGEST_STRETCH = 64
-LAST = """
+# Short intervals hold few rows each: reading the newest rows in sequence costs less than one index probe per interval.
+# The number of rows read equals one ratio a minute over the requested intervals.
+MINUTES_PER_INTERVAL = {"1m": 1, "5m": 5}
+MAX_SEQUENTIAL_ROWS = 10_000
+# Older intervals are probed in the index by coin, one window of intervals at a time. A window begins at the next
+# ratio and has twice as many intervals as the previous window had ratios: at most two probes per ratio find nothing.
+# The query has no ORDER BY: index and intervals are read in order, and an explicit one would sort the rows again.
+MAX_WINDOW_INTERVALS = 64
+LAST_ROW = """
             SELECT timestamp, id FROM of_coin WHERE timestamp >= {begin} AND timestamp < {end}{also}
             ORDER BY timestamp DESC, id DESC LIMIT 1"""
-# A look reads all of its times that are on a page of the index, though it takes the last. So of the longer intervals
-# the end is looked at first, and the rest where there is nothing. Those that end with an hour have an index of ends.
-END_MINUTES = 5
-END = f"'{END_MINUTES} minutes'::interval"
-HOURS_END_FROM = 60 - END_MINUTES
-# As that index has it.
-IN_HOURS_END = f" AND EXTRACT(MINUTE FROM timestamp AT TIME ZONE 'UTC') >= {HOURS_END_FROM}"
-LONGER = {"15m": "", "1h": IN_HOURS_END, "1d": IN_HOURS_END}
+# A probe reads all of the interval's entries on one index page, although it returns only the last. For long intervals
+# the first probe covers the last minutes, the second the rest. Intervals that end with an hour have a partial index.
+TAIL_MINUTES = 5
+TAIL = f"'{TAIL_MINUTES} minutes'::interval"
+FIRST_TAIL_MINUTE = 60 - TAIL_MINUTES
+# Same expression as in the partial index; a different one would not match it.
+IN_HOUR_TAIL = f" AND EXTRACT(MINUTE FROM timestamp AT TIME ZONE 'UTC') >= {FIRST_TAIL_MINUTE}"
+TAIL_CONDITIONS = {"15m": "", "1h": IN_HOUR_TAIL, "1d": IN_HOUR_TAIL}
 LATEST_PER_INTERVAL = """
 WITH RECURSIVE of_coin AS NOT MATERIALIZED ({ratios}), recent AS (
     SELECT timestamp, id, date_bin({interval}, timestamp, 'epoch'::timestamptz) AS start FROM of_coin
-    ORDER BY timestamp DESC, id DESC LIMIT {read}
-), stretches AS (
+    ORDER BY timestamp DESC, id DESC LIMIT {sequential}
+), windows AS (
     SELECT array_agg(timestamp) AS times, array_agg(id) AS ids, min(start) AS before, 1 AS intervals
     FROM (SELECT *, lag(start) OVER (ORDER BY timestamp DESC, id DESC) AS later FROM recent) AS recent
     WHERE start IS DISTINCT FROM later
     UNION ALL
-    SELECT found.times, found.ids, newest.start - (intervals - 1) * {interval},
-        least(2 * cardinality(found.ids), {longest})
-    FROM stretches, LATERAL (
+    SELECT probed.times, probed.ids, latest.start - (intervals - 1) * {interval},
+        least(2 * cardinality(probed.ids), {max_window})
+    FROM windows, LATERAL (
         SELECT date_bin({interval}, timestamp, 'epoch'::timestamptz) AS start FROM of_coin
         WHERE timestamp < before ORDER BY timestamp DESC, id DESC LIMIT 1
-    ) newest, LATERAL (
+    ) latest, LATERAL (
         SELECT array_agg(timestamp) AS times, array_agg(id) AS ids
-        FROM generate_series(0, intervals - 1) AS back, LATERAL ({last}
+        FROM generate_series(0, intervals - 1) AS back, LATERAL ({last_row}
         ) last
-    ) found
+    ) probed
 )
-SELECT unnest(times) AS timestamp, unnest(ids) AS id FROM stretches LIMIT {most}"""
+SELECT unnest(times) AS timestamp, unnest(ids) AS id FROM windows LIMIT {limit}"""
 
 
 class RatioQuerySet(models.QuerySet["LongShortRatio"]):
-    def newest_of_each_coin(self, coins: Iterable[str] | None) -> Self:
-        """Of `coins`, or of all."""
+    def latest_per_coin(self, coins: Iterable[str] | None) -> Self:
+        """Latest ratio of each of `coins`; None means all coins."""
         return self.filter(id__in=latest_ids(self, "long_short_ratios", "timestamp", coins))
 
-    def last_of_each(self, interval: str, most: int) -> Self:
-        """The last of each of the `most` newest intervals that have one."""
-        return self.filter(IsLatestInInterval(self, interval, most))
+    def latest_per_interval(self, interval: str, limit: int) -> Self:
+        """Last ratio of each of the newest `limit` intervals that have one."""
+        return self.filter(IsLatestInInterval(self, interval, limit))
 
-    def ids_of_last_of_each(self, interval: str, most: int) -> list[int]:
-        """The ids of the same, the newest first, without finding them again."""
+    def latest_ids_per_interval(self, interval: str, limit: int) -> list[int]:
+        """Ids of `latest_per_interval`, newest first, without a second index lookup."""
         try:
-            text, params = latest_per_interval(self, interval, most)
+            text, params = latest_per_interval_sql(self, interval, limit)
         except EmptyResultSet:
             return []
         with connection.cursor() as cursor:
@@ -77,43 +76,48 @@ class RatioQuerySet(models.QuerySet["LongShortRatio"]):
 
 
 class IsLatestInInterval(models.Expression):
-    """Whether a ratio is one of the `last_of_each`; it is not made into SQL before somebody asks."""
+    """Condition of `latest_per_interval`, compiled to SQL only when the query runs."""
 
     output_field = models.BooleanField()
 
-    def __init__(self, ratios: RatioQuerySet, interval: str, most: int) -> None:
+    def __init__(self, ratios: RatioQuerySet, interval: str, limit: int) -> None:
         super().__init__()
-        self.asked = (ratios, interval, most)
+        self.arguments = (ratios, interval, limit)
 
-    def as_sql(self, *_by: Any, **_context: Any) -> tuple[str, tuple[Any, ...]]:
-        text, params = latest_per_interval(*self.asked)
-        # By time and id they are found in the coin's index again, and not each on a page of the table.
+    def as_sql(self, *_args: Any, **_context: Any) -> tuple[str, tuple[Any, ...]]:
+        text, params = latest_per_interval_sql(*self.arguments)
+        # Time and id match the coin's index; the id alone would read a table page for each row.
         return f"(timestamp, id) IN ({text})", params
 
 
-def latest_per_interval(ratios: RatioQuerySet, interval: str, most: int) -> tuple[str, tuple[Any, ...]]:
-    """As SQL and its parameters. Raises EmptyResultSet where there can be none."""
-    # Django made the inner text; what a client sent is in the parameters.
+def latest_per_interval_sql(ratios: RatioQuerySet, interval: str, limit: int) -> tuple[str, tuple[Any, ...]]:
+    """SQL text and parameters. Raises EmptyResultSet if the conditions exclude every row."""
+    # No injection: Django compiles the inner query, and client values are in the parameters.
     inner, params = ratios.order_by().values("id", "timestamp").query.sql_with_params()
     length = f"'{INTERVALS[interval]}'::interval"
-    last = _last(interval, f"start - back * {length}", f"start - (back - 1) * {length}")
-    read = min(most * MINUTES.get(interval, 0), MOST_READ) or 1
+    last_row = _last_row(interval, f"start - back * {length}", f"start - (back - 1) * {length}")
+    sequential = min(limit * MINUTES_PER_INTERVAL.get(interval, 0), MAX_SEQUENTIAL_ROWS) or 1
     text = LATEST_PER_INTERVAL.format(
-        ratios=inner, interval=length, read=read, last=last, longest=LONGEST_STRETCH, most=most
+        ratios=inner,
+        interval=length,
+        sequential=sequential,
+        last_row=last_row,
+        max_window=MAX_WINDOW_INTERVALS,
+        limit=limit,
     )
     return text, params
 
 
-def _last(interval: str, begin: str, end: str) -> str:
-    if interval not in LONGER:
-        return LAST.format(begin=begin, end=end, also="")
-    almost = f"{end} - {END}"
-    ends = LAST.format(begin=almost, end=end, also=LONGER[interval])
-    return f"({ends}) UNION ALL ({LAST.format(begin=begin, end=almost, also='')}) LIMIT 1"
+def _last_row(interval: str, begin: str, end: str) -> str:
+    if interval not in TAIL_CONDITIONS:
+        return LAST_ROW.format(begin=begin, end=end, also="")
+    tail_begin = f"{end} - {TAIL}"
+    tail = LAST_ROW.format(begin=tail_begin, end=end, also=TAIL_CONDITIONS[interval])
+    return f"({tail}) UNION ALL ({LAST_ROW.format(begin=begin, end=tail_begin, also='')}) LIMIT 1"
 
 
 class LongShortRatio(StoredFact):
-    """The shares of long and short in the open positions of one coin at one time."""
+    """Long and short shares of a coin's open positions at one time."""
 
     objects = RatioQuerySet.as_manager()
 
@@ -133,10 +137,10 @@ class LongShortRatio(StoredFact):
         indexes = [
             models.Index(fields=["timestamp", "id"], name="long_short_ratios_time"),
             models.Index(fields=["coin", "timestamp", "id"], name="long_short_ratios_coin_time"),
-            # A twelfth of it, where the last of each hour is mostly found.
+            # One twelfth of the size; contains the last ratio of most hours.
             models.Index(
                 fields=["coin", "timestamp", "id"],
-                condition=models.Q(timestamp__minute__gte=HOURS_END_FROM),
+                condition=models.Q(timestamp__minute__gte=FIRST_TAIL_MINUTE),
                 name="long_short_ratios_hours_end",
             ),
         ]

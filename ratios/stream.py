@@ -1,4 +1,4 @@
-"""What the ratios room stores and pushes."""
+"""Stream of long/short ratios."""
 
 from ratios import events, models
 from realtime.streams import Param, Stream, TopicName, register

@@ -9,7 +9,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     list_display = ("id", "block_timestamp", "coin", "side", "tx_type", "size", "price", wallet_link("user_address"))
     list_filter = ("side", "tx_type")
     search_fields = ("coin__exact", "user_address__exact", "tx_hash__exact")
-    search_help_text = "A coin, a wallet or a hash, whole and as the venue writes it"
+    search_help_text = "Exact coin, wallet address or transaction hash, in the venue's spelling"
 
 
 @admin.register(PositionSummary)
@@ -33,4 +33,4 @@ class PositionAdmin(ReadOnlyAdmin):
     list_filter = ("side",)
     ordering = ("-id",)
     search_fields = ("user_address__exact", "coin__exact")
-    search_help_text = "A wallet or a coin, whole and as the venue writes it"
+    search_help_text = "Exact wallet address or coin, in the venue's spelling"

@@ -1,4 +1,4 @@
-"""Transactions and position summaries as they arrive (kafka.md) and as they go out (T and P of rest.md)."""
+"""Input messages (kafka.md) and output rows (T and P of rest.md) of transactions and position summaries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -80,7 +80,7 @@ class PositionRow(msgspec.Struct, kw_only=True):
     unrealized_pnl: SignedAmount | None = None
 
 
-class _Transaction(msgspec.Struct, kw_only=True):
+class _TransactionMessage(msgspec.Struct, kw_only=True):
     tx_hash: Hash
     block_timestamp: datetime
     user_address: Address
@@ -96,49 +96,49 @@ class _Transaction(msgspec.Struct, kw_only=True):
     raw_data: Raw = Raw(b"null")
 
 
-class _Positions(msgspec.Struct):
+class _SummaryData(msgspec.Struct):
     positions: list[PositionRow]
 
 
 class _SummaryMessage(msgspec.Struct):
     coin: Coin
     timestamp: datetime
-    data: _Positions
+    data: _SummaryData
 
 
-_read = decoder(_Transaction)
-_read_summary = decoder(_SummaryMessage)
+_decode = decoder(_TransactionMessage)
+_decode_summary = decoder(_SummaryMessage)
 
 
 def from_transaction(message: bytes) -> Sequence[TransactionRow]:
-    """The transaction of a message on the transactions topic."""
-    read = _read(message)
+    """Decodes a message of the transactions topic."""
+    data = _decode(message)
     return [
         TransactionRow(
-            tx_hash=read.tx_hash,
-            block_number=known_block(read.block_number),
-            block_timestamp=utc(read.block_timestamp),
-            user_address=read.user_address,
-            coin=read.coin,
-            side=read.side,
-            size=read.size,
-            price=read.price,
-            leverage=read.leverage,
-            margin=read.margin,
-            fee=read.fee,
-            tx_type=read.tx_type,
-            raw_data=object_or_none(read.raw_data),
+            tx_hash=data.tx_hash,
+            block_number=known_block(data.block_number),
+            block_timestamp=utc(data.block_timestamp),
+            user_address=data.user_address,
+            coin=data.coin,
+            side=data.side,
+            size=data.size,
+            price=data.price,
+            leverage=data.leverage,
+            margin=data.margin,
+            fee=data.fee,
+            tx_type=data.tx_type,
+            raw_data=object_or_none(data.raw_data),
         )
     ]
 
 
 def identity(row: TransactionRow) -> tuple[object, ...]:
-    """What makes two messages the same transaction (kafka.md)."""
+    """Deduplication key of a transaction (kafka.md)."""
     tid = raw_data(row.raw_data).tid
     if tid is not None:
         return ("tid", row.block_timestamp, row.coin, row.user_address, row.side, tid)
-    what = (row.coin, row.user_address, row.side, row.size, row.price, row.tx_type)
-    return (row.block_timestamp, row.tx_hash, *what)
+    content = (row.coin, row.user_address, row.side, row.size, row.price, row.tx_type)
+    return (row.block_timestamp, row.tx_hash, *content)
 
 
 def fact(row: TransactionRow) -> Fact:
@@ -157,13 +157,15 @@ def fact(row: TransactionRow) -> Fact:
 
 
 def from_summary(message: bytes) -> Sequence[PositionSummaryRow]:
-    """The summary of a POSITION_SUMMARY message; it names each wallet's long and short once."""
-    read = _read_summary(message)
-    positions = read.data.positions
+    """Decodes a POSITION_SUMMARY message. Raises ValueError if a wallet has two positions on one side."""
+    envelope = _decode_summary(message)
+    positions = envelope.data.positions
     if len({(position.user_address, position.side) for position in positions}) < len(positions):
-        raise ValueError("a position stands twice in one summary")
+        raise ValueError("duplicate position: each wallet may have one LONG and one SHORT in a summary")
     return [
-        PositionSummaryRow(coin=read.coin, timestamp=utc(read.timestamp), positions=Raw(msgspec.json.encode(positions)))
+        PositionSummaryRow(
+            coin=envelope.coin, timestamp=utc(envelope.timestamp), positions=Raw(msgspec.json.encode(positions))
+        )
     ]
 
 

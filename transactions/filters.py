@@ -16,7 +16,7 @@ class TransactionFilter(StrictFilterSet):
 
 
 class PositionFilter(StrictFilterSet):
-    """Of the summaries; the view looks for the user in them."""
+    """Filters position summaries by coin; the view filters their positions by user address."""
 
     user_address = ViewParameter(ADDRESS)
     coin = CoinsFilter()

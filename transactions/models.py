@@ -1,4 +1,4 @@
-"""What wallets do, and what they hold."""
+"""Tables of transactions, position summaries and positions."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -25,12 +25,12 @@ from transactions.events import TransactionType
 
 class TransactionQuerySet(models.QuerySet["Transaction"]):
     def fills_of(self, tx_hash: str) -> Self:
-        """In the order in which they became known."""
+        """Fills of one transaction hash, in order of `seq`."""
         return self.filter(tx_hash=tx_hash).order_by("id")
 
 
 class Transaction(StoredFact):
-    """A fill or a transfer. One hash covers many fills, and the venue uses an all-zero one."""
+    """A fill or a transfer. Many fills share one hash; the venue gives an all-zero hash to unrelated ones."""
 
     objects = TransactionQuerySet.as_manager()
 
@@ -54,14 +54,14 @@ class Transaction(StoredFact):
         indexes = [
             models.Index(fields=["block_timestamp", "id"], name="transactions_time"),
             models.Index(fields=["coin", "block_timestamp", "id"], name="transactions_coin_time"),
-            # With what it is asked together with: a busy wallet's rows are passed over in the index.
+            # Covers the usual filters: PostgreSQL skips a busy wallet's rows in the index, without heap reads.
             models.Index(
                 fields=["user_address", "block_timestamp", "id"],
                 include=["coin", "side"],
                 name="transactions_user_time",
             ),
             hash_index("transactions_hash"),
-            # Nearly all are orders: a list of those is soon full, and this index stays small.
+            # Partial: nearly all rows are orders. A page of orders fills quickly by time, and this index stays small.
             models.Index(
                 fields=["tx_type", "block_timestamp", "id"],
                 condition=~models.Q(tx_type=TransactionType.ORDER.value),
@@ -81,14 +81,14 @@ class Transaction(StoredFact):
 
 
 class SummaryQuerySet(models.QuerySet["PositionSummary"]):
-    def newest_times(self, coins: Iterable[str] | None) -> dict[str, datetime]:
-        """When each of `coins` was summed up last, or each that there is."""
-        newest = self.filter(id__in=latest_ids(self, "position_summaries", "timestamp", coins))
-        return dict(newest.order_by("coin").values_list("coin", "timestamp"))
+    def latest_times(self, coins: Iterable[str] | None) -> dict[str, datetime]:
+        """Time of the latest summary of each of `coins`; None means all coins."""
+        latest = self.filter(id__in=latest_ids(self, "position_summaries", "timestamp", coins))
+        return dict(latest.order_by("coin").values_list("coin", "timestamp"))
 
 
 class PositionSummary(StoredFact):
-    """That a coin's positions are known at one time: complete, so who is missing has none."""
+    """All positions of a coin at one time. It is complete: a wallet without a row in it has no position."""
 
     objects = SummaryQuerySet.as_manager()
 
@@ -105,8 +105,8 @@ class PositionSummary(StoredFact):
         return f"{self.coin} at {self.timestamp}"
 
 
-# P of rest.md
-HELD = [
+# Fields of P in rest.md
+POSITION_FIELDS = [
     "user_address",
     "coin",
     "side",
@@ -121,19 +121,19 @@ HELD = [
 
 
 class PositionQuerySet(models.QuerySet["Position"]):
-    def held(self, as_of: Mapping[str, datetime], user_address: str | None) -> list[dict[str, Any]]:
-        """P of rest.md in the summaries of `as_of`, by coin; of all users where none is named."""
-        of_whom = self.filter(user_address=user_address) if user_address else self
-        positions = of_whom.filter(coin__in=as_of, timestamp__in=set(as_of.values()))
-        columns = [wire(Position, name)[0] for name in HELD]
+    def in_summaries(self, as_of: Mapping[str, datetime], user_address: str | None) -> list[dict[str, Any]]:
+        """Positions (P of rest.md) of the summaries at `as_of`, {coin: time}, ordered by coin; None means all users."""
+        selected = self.filter(user_address=user_address) if user_address else self
+        positions = selected.filter(coin__in=as_of, timestamp__in=set(as_of.values()))
+        columns = [wire(Position, name)[0] for name in POSITION_FIELDS]
         rows = positions.order_by("coin", "user_address", "side").values_list(*columns)
-        held = [dict(zip(HELD, row, strict=True)) for row in rows]
-        # One coin's last time may be an older one of another.
-        return [position for position in held if position["timestamp"] == as_of[position["coin"]]]
+        items = [dict(zip(POSITION_FIELDS, row, strict=True)) for row in rows]
+        # The query matches coins and times separately: one coin's latest time may be an older one of another.
+        return [position for position in items if position["timestamp"] == as_of[position["coin"]]]
 
 
 class Position(models.Model):
-    """One position in a summary."""
+    """A position of one wallet in a summary."""
 
     objects = PositionQuerySet.as_manager()
 

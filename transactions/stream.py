@@ -1,4 +1,4 @@
-"""What the transactions room stores and pushes."""
+"""Streams of transactions and position summaries."""
 
 from django.db.models import F
 
@@ -34,7 +34,7 @@ TRANSACTIONS = register(
     )
 )
 
-POSITION = "user_address, side, size, entry_price, mark_price, leverage, margin, unrealized_pnl"
+POSITION_COLUMNS = "user_address, side, size, entry_price, mark_price, leverage, margin, unrealized_pnl"
 INCOMING_POSITIONS = """json_to_recordset(i.positions) AS p(
     user_address text, side text, size numeric, entry_price numeric, mark_price numeric,
     leverage numeric, margin numeric, unrealized_pnl numeric
@@ -54,12 +54,12 @@ POSITION_SUMMARIES = register(
         sources={(TopicName.COMPUTED_DATA, "POSITION_SUMMARY"): events.from_summary},
         extra_columns={"positions": "json"},
         after_insert=f"""
-INSERT INTO positions (coin, timestamp, {POSITION})
-SELECT i.coin, i.timestamp, {POSITION} FROM incoming_position_summaries i
+INSERT INTO positions (coin, timestamp, {POSITION_COLUMNS})
+SELECT i.coin, i.timestamp, {POSITION_COLUMNS} FROM incoming_position_summaries i
 JOIN stored s ON s.stream = 'position_summaries' AND s.ord = i.ord AND s.seq > 0, {INCOMING_POSITIONS}""",
         conflict_check=f"""(
     json_array_length(i.positions) <> (SELECT count(*) {KNOWN_POSITIONS})
-    OR EXISTS (SELECT {POSITION} FROM {INCOMING_POSITIONS} EXCEPT SELECT {POSITION} {KNOWN_POSITIONS})
+    OR EXISTS (SELECT {POSITION_COLUMNS} FROM {INCOMING_POSITIONS} EXCEPT SELECT {POSITION_COLUMNS} {KNOWN_POSITIONS})
 )""",
         after_delete="DELETE FROM positions p USING gone WHERE p.coin = gone.coin AND p.timestamp = gone.timestamp",
     )

@@ -1,4 +1,4 @@
-"""Operators' desk for whales: who is watched, and what each did last."""
+"""Admin pages of watched wallets and their activities."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from realtime.streams import get_stream
 from whales.models import WhaleActivity, WhaleWatch
 from whales.stream import WHALE_ACTIVITIES
 
-SHOWN = 10
+MAX_LISTED_ROWS = 10
 
 
 @admin.register(WhaleWatch)
@@ -27,24 +27,24 @@ class WhaleWatchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     fields = ("wallet_address", "alias", "description", "is_active", "last_activities", "last_facts")
 
     def get_readonly_fields(self, request: HttpRequest, obj: WhaleWatch | None = None) -> tuple[str, ...]:
-        # A watch is its wallet: another wallet is another watch.
+        # A watch is identified by its wallet: activities refer to both.
         return ("last_activities", "last_facts", *(("wallet_address",) if obj else ()))
 
     def get_fields(self, request: HttpRequest, obj: WhaleWatch | None = None) -> tuple[str, ...]:
         return self.fields if obj else ("wallet_address", "alias", "description", "is_active")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WhaleWatch]:
-        newest = WhaleActivity.objects.filter(whale_id=OuterRef("pk")).values("timestamp")[:1]
+        latest = WhaleActivity.objects.filter(whale_id=OuterRef("pk")).values("timestamp")[:1]
         watches: QuerySet[WhaleWatch] = super().get_queryset(request)
-        return watches.annotate(last_activity_at=Subquery(newest))
+        return watches.annotate(last_activity_at=Subquery(latest))
 
     @admin.display(description="last activity", ordering="last_activity_at")
     def last_activity(self, watch: Any) -> str:
         return isoformat(watch.last_activity_at) if watch.last_activity_at else "none yet"
 
-    @admin.display(description=f"last {SHOWN} activities")
+    @admin.display(description=f"last {MAX_LISTED_ROWS} activities")
     def last_activities(self, watch: WhaleWatch) -> SafeString:
-        rows = WhaleActivity.objects.filter(whale_id=watch.pk)[:SHOWN]
+        rows = WhaleActivity.objects.filter(whale_id=watch.pk)[:MAX_LISTED_ROWS]
         return _table(
             ("time", "activity", "coin", "size", "USD"),
             [
@@ -53,22 +53,22 @@ class WhaleWatchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             ],
         )
 
-    @admin.display(description=f"last {SHOWN} transactions and liquidations of the wallet")
+    @admin.display(description=f"last {MAX_LISTED_ROWS} transactions and liquidations of the wallet")
     def last_facts(self, watch: WhaleWatch) -> SafeString:
-        """Of the streams that activities derive from, whatever rooms they live in."""
+        """Rows of the streams that activities derive from, newest first."""
         facts: list[tuple[Any, ...]] = []
         for name in WHALE_ACTIVITIES.derives_from:
             stream = get_stream(name)
-            stored: Any = stream.model
-            rows = stored.objects.filter(user_address=watch.wallet_address)[:SHOWN]
+            model: Any = stream.model
+            rows = model.objects.filter(user_address=watch.wallet_address)[:MAX_LISTED_ROWS]
             facts += [(isoformat(getattr(row, stream.time)), name, str(row)) for row in rows]
-        return _table(("time", "stream", "what"), sorted(facts, reverse=True)[:SHOWN])
+        return _table(("time", "stream", "row"), sorted(facts, reverse=True)[:MAX_LISTED_ROWS])
 
     @admin.action(description="Switch on: watch these wallets")
     def switch_on(self, request: HttpRequest, queryset: QuerySet[WhaleWatch]) -> None:
         messages.success(request, f"{queryset.update(is_active=True)} switched on")
 
-    @admin.action(description="Switch off: no new activities, the old ones stay")
+    @admin.action(description="Switch off: no new activities, existing ones stay")
     def switch_off(self, request: HttpRequest, queryset: QuerySet[WhaleWatch]) -> None:
         messages.success(request, f"{queryset.update(is_active=False)} switched off")
 
@@ -87,7 +87,7 @@ class WhaleActivityAdmin(ReadOnlyAdmin):
     )
     list_filter = ("activity_type",)
     search_fields = ("wallet_address__exact", "coin__exact")
-    search_help_text = "A wallet or a coin, whole and as the venue writes it"
+    search_help_text = "Exact wallet address or coin, in the venue's spelling"
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[Any, ...]]) -> SafeString:

@@ -1,4 +1,4 @@
-"""Activities of watched wallets (A of rest.md), and how they follow from transactions and liquidations."""
+"""Activities of watched wallets (A of rest.md), derived from transactions and liquidations."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -19,7 +19,7 @@ class ActivityType(StrEnum):
 
 
 class Details(msgspec.Struct):
-    """Of the transaction or liquidation behind an activity; `dir` is the venue's word ("Open Long")."""
+    """Data of the underlying transaction or liquidation; `dir` is the venue's term ("Open Long")."""
 
     side: Annotated[str, Meta(examples=["LONG"])] | None
     price: AmountText | None
@@ -27,12 +27,12 @@ class Details(msgspec.Struct):
 
 
 class WhaleActivityRow(Row, frozen=True, kw_only=True):
-    """Something that a watched wallet did."""
+    """A trade, position change or liquidation of a watched wallet."""
 
     id: Number = 0
     whale_id: Number
     wallet_address: AddressText
-    alias: Annotated[str, Meta(examples=["The one to watch"])]
+    alias: Annotated[str, Meta(examples=["Market maker 1"])]
     activity_type: ActivityType
     tx_hash: HashText
     coin: CoinText
@@ -46,26 +46,26 @@ class WhaleActivityRow(Row, frozen=True, kw_only=True):
 
 
 class Whale(NamedTuple):
-    """A watch, as far as an activity keeps it."""
+    """The columns of a watch that an activity copies."""
 
     id: int
     alias: str
 
 
 def activities(stream: str, fact: Fact, whale: Whale, large_trade_usd: Decimal) -> list[WhaleActivityRow]:
-    """What a stream's fact of a watched wallet comes to; `large_trade_usd` is where a trade begins to be large."""
+    """Activities derived from one fact of a watched wallet; a trade of `large_trade_usd` or more is large."""
     if stream == "liquidations":
         return [_activity(ActivityType.LIQUIDATION, fact, whale)]
     if fact.kind == "LIQUIDATION":
         return []
-    kinds = _moves(fact)
+    kinds = _position_changes(fact)
     if fact.kind == "ORDER" and Decimal(fact.value or "0") >= large_trade_usd:
         kinds.append(ActivityType.LARGE_TRADE)
     return [_activity(kind, fact, whale) for kind in kinds]
 
 
-def _moves(fact: Fact) -> list[ActivityType]:
-    """OPEN and CLOSE, by the side or by the venue's words; a flip closes one position and opens another."""
+def _position_changes(fact: Fact) -> list[ActivityType]:
+    """OPEN and CLOSE, from the side or the venue's direction; a flip closes one position and opens another."""
     if fact.side in (ActivityType.OPEN, ActivityType.CLOSE):
         return [ActivityType(fact.side)]
     direction = fact.direction or ""
@@ -90,7 +90,7 @@ def _activity(kind: ActivityType, fact: Fact, whale: Whale) -> WhaleActivityRow:
 
 
 def identity(row: WhaleActivityRow) -> tuple[object, ...]:
-    """Its type; the store adds the identity of the fact it came from."""
+    """The type; the writer adds the identity of the source fact."""
     return (row.activity_type,)
 
 

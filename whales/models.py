@@ -1,4 +1,4 @@
-"""The wallets that are watched, and what they did since."""
+"""Tables of watched wallets and their activities."""
 
 from django.db import connection, models
 
@@ -8,7 +8,7 @@ from whales.events import ActivityType
 
 
 class WhaleWatch(models.Model):
-    """A wallet that is watched while it is active."""
+    """A watched wallet; `is_active` switches new activities on and off."""
 
     wallet_address = AddressField(unique=True)
     alias = models.CharField(max_length=100, blank=True, default="")
@@ -27,7 +27,7 @@ class WhaleWatch(models.Model):
 
 
 class WhaleActivity(StoredFact):
-    """What a watched wallet did. Whale and alias are as they were: no later change touches an activity."""
+    """An activity of a watched wallet. `whale_id` and `alias` are copies: later changes of the watch do not apply."""
 
     whale_id = models.BigIntegerField()
     alias = models.CharField(max_length=100)
@@ -46,7 +46,7 @@ class WhaleActivity(StoredFact):
         verbose_name_plural = "whale activities"
         indexes = [
             models.Index(fields=["timestamp", "id"], name="whale_activities_time"),
-            # By coin too, for what pruning leaves of each.
+            # Retention selects the rows of each coin by time.
             models.Index(fields=["coin", "timestamp", "id"], name="whale_activities_coin_time"),
             models.Index(fields=["whale_id", "timestamp", "id"], name="whale_activities_whale_time"),
             models.Index(
@@ -66,7 +66,7 @@ class WhaleActivity(StoredFact):
 
 
 def has_activities(whale_id: int) -> bool:
-    """By one question that the ORM would take longer to write down than the database to answer."""
+    """Raw SQL: the ORM takes longer to compile this query than the database to run it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT 1 FROM whale_activities WHERE whale_id = %s)", [whale_id])
         return bool(cursor.fetchone()[0])

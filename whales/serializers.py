@@ -1,4 +1,4 @@
-"""W and A of rest.md."""
+"""Response formats W and A of rest.md."""
 
 from typing import Any
 
@@ -6,26 +6,36 @@ from django.db import IntegrityError
 from rest_framework import serializers
 
 from hyperwatch.api.errors import Conflict
+from hyperwatch.api.openapi_texts import EXAMPLE_FACT_TIME, EXAMPLE_HASH, EXAMPLE_WALLET
 from hyperwatch.api.serializers import AddressInputField, BodySerializer, FactSerializer
 from whales.models import WhaleActivity, WhaleWatch
 
 
 class WhaleSerializer(BodySerializer[WhaleWatch]):
-    """A wallet that is watched, or was while `is_active` was true."""
+    """A watched wallet. New activities are recorded while `is_active` is true."""
 
-    # No validator looks whether the address is there: the constraint says it, to two writers at once as well.
+    example = {
+        "id": 1,
+        "wallet_address": EXAMPLE_WALLET,
+        "alias": "Market maker 1",
+        "description": "Quotes BTC and ETH",
+        "is_active": True,
+        "created_at": EXAMPLE_FACT_TIME,
+    }
+
+    # No uniqueness validator: two concurrent requests would both pass it. The unique constraint rejects the second.
     wallet_address = AddressInputField(max_length=42, validators=[])
 
     class Meta:
         model = WhaleWatch
         fields = ["id", "wallet_address", "alias", "description", "is_active", "created_at"]
         read_only_fields = ["id", "created_at"]
-        # What a browser's form begins with.
+        # Initial value of the browsable API's form.
         extra_kwargs = {"is_active": {"initial": True}}
 
     def validate_wallet_address(self, address: str) -> str:
         if self.instance is not None and address != self.instance.wallet_address:
-            raise serializers.ValidationError("cannot change: watch the other wallet as another whale")
+            raise serializers.ValidationError("cannot change: create another whale for the other wallet")
         return address
 
     def create(self, validated_data: Any) -> WhaleWatch:
@@ -36,10 +46,28 @@ class WhaleSerializer(BodySerializer[WhaleWatch]):
 
 
 class WhalesSerializer(serializers.Serializer[object]):
+    example = {"whales": [WhaleSerializer.example]}
     whales = WhaleSerializer(many=True)
 
 
 class WhaleActivitySerializer(FactSerializer):
+    """An activity of a watched wallet: OPEN or CLOSE of a position, LARGE_TRADE, or LIQUIDATION."""
+
+    example = {
+        "seq": 1234,
+        "id": 1234,
+        "whale_id": 1,
+        "wallet_address": EXAMPLE_WALLET,
+        "alias": "Market maker 1",
+        "activity_type": "OPEN",
+        "tx_hash": EXAMPLE_HASH,
+        "coin": "BTC",
+        "size": "0.50000000",
+        "value_usd": "22500.25000000",
+        "timestamp": EXAMPLE_FACT_TIME,
+        "details": {"side": "LONG", "price": "45000.50000000", "dir": "Open Long"},
+    }
+
     class Meta(FactSerializer.Meta):
         model = WhaleActivity
         fields = [

@@ -1,4 +1,4 @@
-"""What the whales room stores and pushes: all of it derived from what other rooms store."""
+"""Stream of whale activities, derived from transactions and liquidations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -11,25 +11,25 @@ from whales import events, models
 
 
 def derive(facts: Mapping[str, Sequence[Fact]]) -> Iterable[tuple[str, int, events.WhaleActivityRow]]:
-    """The activities of the wallets that are watched at this moment."""
+    """Yields (stream, index of the fact, activity) for facts of wallets with an active watch."""
     addresses = {fact.address for fact in chain.from_iterable(facts.values()) if fact.address}
-    # As one text: to quote each of a batch's wallets costs more than the query.
-    asked = RawSQL("SELECT unnest(string_to_array(%s, ','))", [",".join(addresses)])
-    watches = models.WhaleWatch.objects.filter(is_active=True, wallet_address__in=asked)
+    # One text parameter: quoting each wallet of a batch separately costs more than the query.
+    wallets = RawSQL("SELECT unnest(string_to_array(%s, ','))", [",".join(addresses)])
+    watches = models.WhaleWatch.objects.filter(is_active=True, wallet_address__in=wallets)
     whales = {
         address: events.Whale(whale_id, alias)
         for whale_id, address, alias in watches.values_list("id", "wallet_address", "alias")
     }
     for stream in facts:
-        for place, fact in enumerate(facts[stream]):
+        for index, fact in enumerate(facts[stream]):
             whale = whales.get(fact.address or "")
             if whale is not None:
                 for activity in events.activities(stream, fact, whale, settings.WHALE_LARGE_TRADE_USD):
-                    yield stream, place, activity
+                    yield stream, index, activity
 
 
-def follow(wallets: Sequence[tuple[str, str]]) -> None:
-    """Watches wallets, [(address, alias)]; those that are watched already stay as they are."""
+def watch_wallets(wallets: Sequence[tuple[str, str]]) -> None:
+    """Creates watches, [(address, alias)]; existing watches stay unchanged."""
     models.WhaleWatch.objects.bulk_create(
         [models.WhaleWatch(wallet_address=address, alias=alias) for address, alias in wallets],
         ignore_conflicts=True,
@@ -55,6 +55,6 @@ WHALE_ACTIVITIES = register(
         columns={"whale_id": "whale_id", "kind": "activity_type", "value": "value_usd"},
         derives_from=("liquidations", "transactions"),
         derive=derive,
-        watch=follow,
+        watch=watch_wallets,
     )
 )

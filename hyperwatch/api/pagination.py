@@ -146,8 +146,13 @@ class HybridPagination(BasePagination):
     def get_paginated_response_schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "type": "object",
-            "required": ["items", "pagination"],
-            "properties": {"items": schema, "pagination": {"anyOf": [PAGE_SCHEMA, CURSOR_SCHEMA]}},
+            "required": ["items", "pagination", "head", "epoch"],
+            "properties": {
+                "items": schema,
+                "pagination": {"anyOf": [PAGE_SCHEMA, CURSOR_SCHEMA]},
+                "head": {"type": "integer", "minimum": 0, "description": "newest `seq` that the response can contain"},
+                "epoch": {"type": "string", "description": "a different epoch means that `seq` starts again"},
+            },
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:

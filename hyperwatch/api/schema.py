@@ -1,20 +1,21 @@
-"""The OpenAPI document: what views answer is wrapped in the envelope, and every error they can give is told."""
+"""OpenAPI generation: wraps response schemas in the envelope and adds error responses, headers and examples."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.settings import api_settings
 
-from hyperwatch.api import csv_table, envelope
+from hyperwatch.api import csv_table, envelope, openapi_texts
 from hyperwatch.api.filters import ParameterFilter
-from hyperwatch.api.parameters import Parameter
+from hyperwatch.api.parameters import Parameter, reject_unknown
 from hyperwatch.api.serializers import BodySerializer
 
 EVERYWHERE = (400, 401, 429, 500, 503)
@@ -33,8 +34,8 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Api-Key KEY`, with a key made in the admin. "
-            f"{'Only writes need' if settings.ALLOW_ANONYMOUS_READS else 'Reads and writes need'} one.",
+            "description": "`Api-Key KEY`, with a key created in the admin. "
+            f"Required for {'writes only' if settings.ALLOW_ANONYMOUS_READS else 'reads and writes'}.",
         }
 
 
@@ -48,26 +49,38 @@ class EnvelopeSchema(AutoSchema):
         if operation is not None:
             success = operation["responses"]["200"]
             table = csv_table.table_for(self.view)
+            data = self._example_data()
             success["content"] = {
-                media_type: _lines(table)
+                media_type: _csv_content(table, data)
                 if table and media_type == csv_table.MEDIA_TYPE
-                else _wrapped(content["schema"])
+                else _json_content(content["schema"], data)
                 for media_type, content in success["content"].items()
             }
+            if "parameters" in operation:
+                operation["parameters"] = [openapi_texts.parameter_text(one) for one in operation["parameters"]]
             success["description"] = success["description"] or envelope.SUCCESS
             has_version = self.method == "GET" and hasattr(self.view, "stream")
             success["headers"] = HEADERS | (OF_CSV if table else {}) | (OF_VERSION if has_version else {})
             if has_version:
-                operation["responses"]["304"] = {"description": "The answer is that of the `ETag` in If-None-Match"}
+                operation["responses"]["304"] = {
+                    "description": "Not modified: the `ETag` in `If-None-Match` is current"
+                }
             operation["responses"].update(self._error_responses())
         return operation
 
+    def _example_data(self) -> Any:
+        """`data` of the example response, from the serializer's attribute `example`."""
+        get_class = getattr(self.view, "get_serializer_class", lambda: self.view.serializer_class)
+        example: Any = get_class().example
+        is_paged = self.view.action == "list" and self.view.pagination_class is not None
+        return openapi_texts.page_example(example) if is_paged else example
+
     def get_response_serializers(self) -> Any:
-        """POST and DELETE answer 200 as well, with what was made or deleted."""
+        """POST and DELETE return 200 too, with the created or deleted object."""
         return {200: super().get_response_serializers()}
 
     def get_filter_backends(self) -> list[Any]:
-        """None: the filter sets' parameters are told by themselves, below."""
+        """Disabled: `get_override_parameters` documents the filter sets."""
         return []
 
     def get_override_parameters(self) -> list[Any]:
@@ -84,7 +97,7 @@ class EnvelopeSchema(AutoSchema):
         ]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        # What has no pages is an object that names its list.
+        # Without pagination the response is an object that contains the list under its name.
         return self.view.pagination_class is not None and bool(super()._is_list_view(serializer))
 
     def get_operation_id(self) -> str:
@@ -93,11 +106,14 @@ class EnvelopeSchema(AutoSchema):
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
         schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if "description" in schema and not vars(type(serializer)).get("__doc__"):
+            # drf-spectacular takes an inherited docstring, which is not written for API users.
+            del schema["description"]
         is_body = direction == "request" and isinstance(serializer, BodySerializer)
         return {**schema, "additionalProperties": False} if is_body else schema
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Reads need no key where they are open."""
+        """Marks the key as optional if anonymous reads are allowed."""
         keys: list[dict[str, Any]] = super().get_auth()
         return [{}, *keys] if self.method in SAFE_METHODS and settings.ALLOW_ANONYMOUS_READS else keys
 
@@ -115,7 +131,21 @@ class EnvelopeSchema(AutoSchema):
         if self.method in ("POST", "PATCH"):
             statuses.update(OF_BODIES)
         error = self._component("Error", ERROR)
-        return {str(status): _error_response(status, error) for status in sorted(statuses)}
+        responses = {str(status): _error_response(status, error) for status in sorted(statuses)}
+        responses["400"]["content"]["application/json"]["example"] = self._invalid_example()
+        return responses
+
+    def _invalid_example(self) -> dict[str, Any]:
+        """A 400 that the operation really returns: a bad filter, else a bad path or an unknown name."""
+        filters = {name: one.parameter for name, one in self._filters() if isinstance(one, ParameterFilter)}
+        paths = {name: one for name, one in self.view.path_parameters.items() if f"{{{name}}}" in self.path}
+        for name, parameter in (filters | paths).items():
+            return openapi_texts.invalid_example(name, f"{name} takes {parameter.takes}")
+        try:
+            reject_unknown(["symbol"], self.view.query_parameters())
+        except ValidationError as error:
+            return openapi_texts.invalid_example("symbol", str(cast(Any, error.detail)["symbol"][0]))
+        raise ValueError(f"{self.path} accepts the parameter `symbol`: use another name for the example")
 
     def _component(self, name: str, schema: dict[str, Any]) -> dict[str, str]:
         component = ResolvedComponent(  # type: ignore[no-untyped-call]
@@ -133,7 +163,7 @@ def _parameter(name: str, parameter: Parameter[Any], place: ParameterLocation, r
     )
 
 
-def _wrapped(data: dict[str, Any]) -> dict[str, Any]:
+def _json_content(data: dict[str, Any], example: Any) -> dict[str, Any]:
     schema = {
         "type": "object",
         "required": ["code", "message", "data", "timestamp"],
@@ -144,17 +174,20 @@ def _wrapped(data: dict[str, Any]) -> dict[str, Any]:
             "timestamp": TIMESTAMP,
         },
     }
-    return {"schema": schema}
+    return {"schema": schema, "example": openapi_texts.success_example(example)}
 
 
-def _lines(table: csv_table.Table) -> dict[str, Any]:
-    first = ",".join(table.columns)
-    return {"schema": {"type": "string", "description": f"First the line `{first}`, then one for each row."}}
+def _csv_content(table: csv_table.Table, data: Any) -> dict[str, Any]:
+    header = ",".join(table.columns)
+    lines = csv_table.header_line(table.columns) + csv_table.data_lines(table.columns, data[table.name])
+    schema = {"type": "string", "description": f"Header line `{header}`, then one line per row."}
+    return {"schema": schema, "example": lines.decode()}
 
 
 def _error_response(status: int, error: dict[str, str]) -> dict[str, Any]:
-    headers = {"headers": {"Retry-After": _seconds("until requests are taken again")}} if status == 429 else {}
-    content = {"application/json": {"schema": error}}
+    headers = {"headers": {"Retry-After": _seconds("until the next request is accepted")}} if status == 429 else {}
+    example = openapi_texts.error_example(status) if status != 400 else {}
+    content = {"application/json": {"schema": error, "example": example}}
     return {"description": HTTPStatus(status).phrase, "content": content, **headers}
 
 
@@ -165,40 +198,43 @@ def _seconds(what: str) -> dict[str, Any]:
 FORMAT = OpenApiParameter(
     str(api_settings.URL_FORMAT_OVERRIDE),
     type={"type": "string", "enum": ["json", csv_table.FORMAT], "default": "json"},
-    description="csv gives the whole of what is asked for as a file, a line for each row, with the texts of the JSON.",
+    description="Response format. `csv` returns all matching rows as a file, with the same values as JSON.",
 )
 TIMESTAMP = {"type": "string", "format": "date-time"}
 HEADERS = {
-    "X-RateLimit-Limit": {"description": "Requests in a window", "schema": {"type": "integer"}},
-    "X-RateLimit-Remaining": {"description": "Requests left in this one", "schema": {"type": "integer"}},
+    "X-RateLimit-Limit": {"description": "Requests allowed per window", "schema": {"type": "integer"}},
+    "X-RateLimit-Remaining": {"description": "Requests left in the current window", "schema": {"type": "integer"}},
     "X-RateLimit-Reset": _seconds("until the next window"),
 }
 OF_VERSION = {
-    "ETag": {"description": "Names what the answer says, until its stream moves on", "schema": {"type": "string"}},
+    "ETag": {
+        "description": "Version of the response; changes when the stream has new rows",
+        "schema": {"type": "string"},
+    },
 }
 OF_CSV = {
-    csv_table.HEAD_HEADER: {"description": "The head, of CSV made from a stream", "schema": {"type": "integer"}},
-    csv_table.EPOCH_HEADER: {"description": "The epoch, of CSV made from a stream", "schema": {"type": "string"}},
+    csv_table.HEAD_HEADER: {
+        "description": "`head` of the stream that the rows were read from",
+        "schema": {"type": "integer"},
+    },
+    csv_table.EPOCH_HEADER: {
+        "description": "`epoch` of the stream that the rows were read from",
+        "schema": {"type": "string"},
+    },
 }
 ERROR = {
     "type": "object",
     "required": ["code", "message", "error", "timestamp"],
     "properties": {
-        "code": {"type": "integer", "description": "the HTTP status"},
+        "code": {"type": "integer", "description": "HTTP status"},
         "message": {"type": "string"},
-        "error": {"type": "string", "description": "what is wrong, in words"},
+        "error": {"type": "string", "description": "cause of the error"},
         "details": {
             "type": "object",
-            "description": "the fields at fault, and why",
+            "description": "reasons by invalid field",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
         "timestamp": TIMESTAMP,
     },
-    "example": {
-        "code": 400,
-        "message": envelope.MESSAGES[400],
-        "error": "side takes LONG or SHORT",
-        "details": {"side": ["side takes LONG or SHORT"]},
-        "timestamp": "2026-01-10T10:30:00Z",
-    },
+    "example": openapi_texts.invalid_example("side", "side takes LONG or SHORT"),
 }

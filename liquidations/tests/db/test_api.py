@@ -111,5 +111,5 @@ def test_map_from_a_fast_clock_is_fresh() -> None:
 
 def test_unknown_coin_or_early_time_has_no_map() -> None:
     stored(liquidation_map(coin="BTC"))
-    assert ask("/liquidation-map?coin=NEVER", 404)["error"] == "there is no map of this coin at that time"
+    assert ask("/liquidation-map?coin=NEVER", 404)["error"] == "no liquidation map of this coin at or before this time"
     ask("/liquidation-map?coin=BTC&timestamp=2026-01-10T10:29:59Z", 404)

@@ -79,13 +79,13 @@ def test_history_query_reads_only_the_coins_index() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "most_read"),
+    ("interval", "max_rows"),
     [("1m", 10_000), ("1m", 40), ("5m", 10_000), ("5m", 1), ("15m", 10_000), ("1h", 10_000), ("1d", 10_000)],
 )
 def test_history_returns_last_ratio_of_each_interval(
-    monkeypatch: pytest.MonkeyPatch, interval: str, most_read: int
+    monkeypatch: pytest.MonkeyPatch, interval: str, max_rows: int
 ) -> None:
-    monkeypatch.setattr(models, "MOST_READ", most_read)
+    monkeypatch.setattr(models, "MAX_SEQUENTIAL_ROWS", max_rows)
     chance, newest = random.Random(interval), datetime.fromisoformat(TIME)
     # Some close together, on borders too, and the longer ago, the longer the gaps.
     backs = {int(chance.choice([1, 60, 900, 3_600]) * chance.randrange(1, 300)) for _ in range(400)}
