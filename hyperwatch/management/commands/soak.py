@@ -1,4 +1,4 @@
-"""`manage.py soak`: brings up what a soak stands on, runs it, and says what it found."""
+"""`manage.py soak`: starts the services of a soak test, runs it, and prints its verdict."""
 
 import logging
 import shutil
@@ -29,48 +29,53 @@ from realtime.kafka.bulk_producer import stopped_by_signals
 
 
 class Command(BaseCommand):
-    """Exits with 1 and the reasons where something was lost, repeated, miscounted or leaked."""
+    """Exits with 1 and the reasons if data was lost, repeated or miscounted, or a resource leaked."""
 
     help = (
-        "Runs a web process and two consumers under a simulated market at a steady rate, with clients that stay, "
-        "clients that come and go, and a fault now and then; then compares what was stored and told with what was "
-        "sent, exactly, and what the processes hold with what they held. Brings along the services that the settings "
-        "do not name; only those can be broken. Ctrl-C ends it with the verdict so far."
+        "Runs a web process and two consumers under a simulated market at a steady rate, with persistent and transient "
+        "clients and injected faults. Then compares the stored and the delivered data exactly with the sent messages, "
+        "and the resource usage with the initial one. Starts the services that the settings do not name; faults are "
+        "injected into those only. Ctrl-C ends it with the verdict so far."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--minutes", type=_above_zero, default=1.0, help="how long the market goes on (%(default)g)")
-        add("--rate", type=_above_zero, default=200.0, help="messages a second (%(default)g)")
-        add("--clients", type=whole_number(0, 1000), default=8, help="who stay throughout (%(default)s)")
-        add("--visitors", type=whole_number(0, 1000), default=12, help="who come and go, so many at once (%(default)s)")
-        add("--seed", type=int, default=1, help="of the market and of the faults (%(default)s)")
-        add("--faults", type=_faults, help=f"of {', '.join(FAULTS)}; none for none (all that can be done here)")
-        add("--json", action="store_true", help="everything as one JSON object")
+        add("--minutes", type=_positive_number, default=1.0, help="length of the simulated market (%(default)g)")
+        add("--rate", type=_positive_number, default=200.0, help="messages per second (%(default)g)")
+        add("--clients", type=whole_number(0, 1000), default=8, help="number of persistent clients (%(default)s)")
+        add(
+            "--visitors",
+            type=whole_number(0, 1000),
+            default=12,
+            help="number of concurrent transient clients (%(default)s)",
+        )
+        add("--seed", type=int, default=1, help="seed of the market and of the faults (%(default)s)")
+        add("--faults", type=_faults, help=f"{', '.join(FAULTS)}, or none (default: all that are possible here)")
+        add("--json", action="store_true", help="print the verdict as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # Before the market begins there is no verdict: both take the way of Ctrl-C, through every `finally`.
+        # Before the market starts there is no verdict: SIGTERM raises KeyboardInterrupt, so that every `finally` runs.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        # That connections are lost is what we do to them.
+        # The injected faults close connections: warnings of the client are expected.
         logging.getLogger("realtime.client").setLevel(logging.ERROR)
         host.raise_file_limit()
         host.share_cores()
         try:
-            with self.ground(options) as (ground, asked):
+            with self.environment(options) as (environment, run_options):
                 with stopped_by_signals() as stop:
-                    verdict = soak(ground, asked, stop)
-                kept = _keep_logs(ground) if verdict.reasons else None
+                    verdict = soak(environment, run_options, stop)
+                log_folder = _copy_logs(environment) if verdict.reasons else None
         except (CannotStartError, KafkaUnavailable) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("interrupted; all started processes are stopped") from None
-        self.tell(verdict, kept, as_json=options["json"])
+            raise CommandError("interrupted; all started processes were stopped") from None
+        self.report(verdict, log_folder, as_json=options["json"])
 
     @contextmanager
-    def ground(self, options: dict[str, Any]) -> Iterator[tuple[SoakEnvironment, SoakOptions]]:
+    def environment(self, options: dict[str, Any]) -> Iterator[tuple[SoakEnvironment, SoakOptions]]:
         with services(with_kafka=True, postgres_cores=host.server_cores()) as started:
-            parts = _parts(started)
-            ground = SoakEnvironment(
+            parts = _own_services(started)
+            environment = SoakEnvironment(
                 folder=started.folder,
                 env=started.env,
                 services=started.descriptions,
@@ -78,50 +83,51 @@ class Command(BaseCommand):
                 parts=parts,
                 say=self.say,
             )
-            yield ground, _asked(parts, options)
+            yield environment, _run_options(parts, options)
 
-    def tell(self, verdict: SoakReport, kept: Path | None, *, as_json: bool) -> None:
+    def report(self, verdict: SoakReport, log_folder: Path | None, *, as_json: bool) -> None:
         if as_json:
-            told = {**msgspec.to_builtins(verdict), "reasons": verdict.reasons}
-            self.stdout.write(msgspec.json.encode(told).decode())
+            document = {**msgspec.to_builtins(verdict), "reasons": verdict.reasons}
+            self.stdout.write(msgspec.json.encode(document).decode())
         else:
             show(verdict)
         if verdict.reasons:
-            raise CommandError("\n".join(["the soak has failed:", *verdict.reasons, f"the logs are kept in {kept}"]))
+            raise CommandError("\n".join(["the soak test failed:", *verdict.reasons, f"its logs are in {log_folder}"]))
 
     def say(self, text: str) -> None:
         self.stderr.write(text)
         self.stderr.flush()
 
 
-def _keep_logs(ground: SoakEnvironment) -> Path:
-    kept: Path = settings.DATA_DIR / ground.folder.name
-    kept.mkdir(parents=True, exist_ok=True)
-    for log in ground.folder.glob("*.log"):
-        shutil.copy(log, kept)
-    return kept
+def _copy_logs(environment: SoakEnvironment) -> Path:
+    log_folder: Path = settings.DATA_DIR / environment.folder.name
+    log_folder.mkdir(parents=True, exist_ok=True)
+    for log in environment.folder.glob("*.log"):
+        shutil.copy(log, log_folder)
+    return log_folder
 
 
-def _parts(started: Services) -> SoakServices:
-    own = [part for part in (started.redis, started.kafka) if not isinstance(part, GivenProcess)]
+def _own_services(started: Services) -> SoakServices:
+    own = [service for service in (started.redis, started.kafka) if not isinstance(service, GivenProcess)]
     return SoakServices(
         postgres=started.postgres.embedded,
-        redis=next((part for part in own if isinstance(part, RedisServer)), None),
-        kafka=next((part for part in own if isinstance(part, KafkaBroker)), None),
-        mock=next((part for part in own if isinstance(part, MockKafka)), None),
+        redis=next((service for service in own if isinstance(service, RedisServer)), None),
+        kafka=next((service for service in own if isinstance(service, KafkaBroker)), None),
+        mock=next((service for service in own if isinstance(service, MockKafka)), None),
     )
 
 
-def _asked(parts: SoakServices, options: dict[str, Any]) -> SoakOptions:
-    known = possible(parts)
-    faults = known if options["faults"] is None else options["faults"]
-    if impossible := [name for name in faults if name not in known]:
-        raise CommandError(f"here {', '.join(impossible)} cannot be done; what can: {', '.join(known)}")
+def _run_options(parts: SoakServices, options: dict[str, Any]) -> SoakOptions:
+    possible_faults = possible(parts)
+    faults = possible_faults if options["faults"] is None else options["faults"]
+    if impossible := [name for name in faults if name not in possible_faults]:
+        accepted = ", ".join(possible_faults)
+        raise CommandError(f"--faults: {', '.join(impossible)} is not possible here; possible: {accepted}")
     names = ("minutes", "rate", "clients", "visitors", "seed")
     return SoakOptions(**{name: options[name] for name in names}, faults=tuple(faults))
 
 
-def _above_zero(text: str) -> float:
+def _positive_number(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -134,5 +140,5 @@ def _above_zero(text: str) -> float:
 def _faults(text: str) -> list[str]:
     names = [] if text == "none" else text.split(",")
     if unknown := [name for name in names if name not in FAULTS]:
-        raise ArgumentTypeError(f"knows no {', '.join(unknown)[:100]}; takes {', '.join(FAULTS)}, or none")
+        raise ArgumentTypeError(f"unknown fault {', '.join(unknown)[:100]}; takes {', '.join(FAULTS)}, or none")
     return names
