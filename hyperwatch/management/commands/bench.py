@@ -51,9 +51,7 @@ class Command(BaseCommand):
                 "--runs", type=int, default=3, help="number of runs; the median counts (%(default)s)"
             )
             subparser.add_argument("--seed", type=int, default=1, help="seed of the published events (%(default)s)")
-            subparser.add_argument(
-                "--quick", action="store_true", help="a short run that checks the benchmark itself"
-            )
+            subparser.add_argument("--quick", action="store_true", help="a short run that checks the benchmark itself")
             subparser.add_argument("--json", action="store_true", help="print the report as one JSON object")
 
     def handle(self, *args: Any, bench: str, **options: Any) -> None:

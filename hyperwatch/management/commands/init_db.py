@@ -25,7 +25,7 @@ class Command(DatabaseCommand):
         parser.add_argument(
             "--new-epoch",
             action="store_true",
-            help="after restoring a backup: start a new epoch, which invalidates the sequence numbers that clients know",
+            help="after restoring a backup: start a new epoch, which invalidates the seq values of clients",
         )
 
     def handle(self, *args: Any, new_epoch: bool, **options: Any) -> None:
