@@ -1,8 +1,8 @@
 """The operating system account that runs the embedded PostgreSQL, and the folder of its data.
 
 PostgreSQL refuses to run as root. A normal user runs it under their own account, in `var`. Root runs it under an
-existing unprivileged account. If that account has no access to `var` (a clone in root's home), the data is stored in
-/var/lib, and `var/postgres.elsewhere` names the folder. Nothing else on the machine is changed.
+existing unprivileged account. If that account has no access to `var` (a clone in root's home), /var/lib holds the
+data and `var/postgres.elsewhere` names the folder. Nothing else on the machine is changed.
 """
 
 import hashlib

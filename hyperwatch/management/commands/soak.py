@@ -32,9 +32,9 @@ class Command(BaseCommand):
     """Exits with 1 and the reasons if data was lost, repeated or miscounted, or a resource leaked."""
 
     help = (
-        "Runs a web process and two consumers under a simulated market at a steady rate, with persistent and transient "
-        "clients and injected faults. Then compares the stored and the delivered data exactly with the sent messages, "
-        "and the resource usage with the initial one. Starts the services that the settings do not name; faults are "
+        "Runs a web process and two consumers under a simulated market at a steady rate, with persistent and "
+        "transient clients and injected faults. Then compares stored and delivered data with the sent messages, and "
+        "the resource usage with the initial one. Starts the services that the settings do not name; faults are "
         "injected into those only. Ctrl-C ends it with the verdict so far."
     )
 
