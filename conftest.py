@@ -76,13 +76,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
     # Fast layers first; with xdist slow ones first, so that all workers finish at about the same time.
-    items.sort(key=layer, reverse=hasattr(config, "workerinput"))
+    items.sort(key=layer_index, reverse=hasattr(config, "workerinput"))
 
 
 LAYERS = ("unit", "db", "server", "fuzz", "faults", "bench", "soak")
 
 
-def layer(item: pytest.Item) -> int:
+def layer_index(item: pytest.Item) -> int:
     """The index of the layer: the folder below `tests`."""
     parts = item.path.parts
     return LAYERS.index(parts[parts.index("tests") + 1])

@@ -34,7 +34,7 @@ class Binaries(NamedTuple):
     is_wheel: bool
 
 
-def find(account: Account, home: Path, major: int | None) -> Binaries:
+def find_binaries(account: Account, home: Path, major: int | None) -> Binaries:
     """The newest programs that `account` can run; only version `major` if given, the version of existing data."""
     for binaries in sorted(_candidates(), key=_preference, reverse=True):
         if major in (None, binaries.major):

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
 from hyperwatch.embedded import CannotStartError
-from hyperwatch.embedded.binaries import find
+from hyperwatch.embedded.binaries import find_binaries
 from hyperwatch.embedded.child_process import spawn, terminate
 from hyperwatch.embedded.file_lock import acquire_lock
 from hyperwatch.embedded.os_account import Account, account_and_home, digest
@@ -113,7 +113,7 @@ class EmbeddedPostgres:
         account, self.home = account_and_home(self.var)
         self._log = _lock_log(self.home)
         data = self.home / "data"
-        binaries = find(account, self.home, _major_version(data))
+        binaries = find_binaries(account, self.home, _major_version(data))
         self.major = binaries.major
         if not data.exists():
             _initialise(account, binaries.folder / "initdb", data)

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.harness import apache_kafka
-from hyperwatch.harness.process import GivenProcess, Process, free_port, listens
+from hyperwatch.harness.process import GivenProcess, Process, free_port, is_listening
 from realtime.kafka.admin import create_topics, delete_topics, topics
 
 
@@ -28,7 +28,7 @@ class KafkaBroker(Process):
         super().__init__("kafka", apache_kafka.command(folder), folder)
 
     def is_ready(self) -> bool:
-        return listens(self.port)
+        return is_listening(self.port)
 
     def use_new_names(self) -> None:
         """Sets new topic names and a new group: rows of earlier tests are not read."""

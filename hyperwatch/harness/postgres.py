@@ -79,7 +79,7 @@ class Database:
     def value(self, sql: str, *args: Any) -> Any:
         return self.query(sql, *args)[0][0]
 
-    def beside(self, name: str) -> "Database":
+    def sibling(self, name: str) -> "Database":
         """The database called `name` on the same server."""
         return Database(re.sub(r"(//[^/]*/)[^?]*", rf"\g<1>{name}", self.url))
 
@@ -95,7 +95,7 @@ class Database:
 
     def copy(self) -> "Database":
         """A new database with the rows of this one, which must have no open session."""
-        database = self.beside(f"fresh_{uuid.uuid4().hex[:12]}")
+        database = self.sibling(f"fresh_{uuid.uuid4().hex[:12]}")
         database.create(template=self.name)
         return database
 
@@ -114,7 +114,7 @@ class Database:
 
     @property
     def _server(self) -> "Database":
-        return self.beside("postgres")
+        return self.sibling("postgres")
 
 
 class BenchDatabases:
@@ -142,18 +142,18 @@ class BenchDatabases:
             return self.named(name)
         copy = f"{name}_changed"
         # A killed run leaves its copy behind.
-        self._given.beside(copy).drop()
+        self._given.sibling(copy).drop()
         return self._create(copy, template=name, strategy="file_copy")
 
     def _persistent(self, name: str) -> str:
-        database = self._given.beside(name)
+        database = self._given.sibling(name)
         if not database.exists():
             database.create()
         database.migrate()
         return database.url
 
     def _create(self, name: str, **options: str) -> str:
-        database = self._given.beside(name)
+        database = self._given.sibling(name)
         database.create(**options)
         self._stack.callback(database.drop)
         database.migrate()

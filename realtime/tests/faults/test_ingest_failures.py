@@ -136,7 +136,7 @@ def init_db(database: Database, *args: str, **env: str) -> list[str]:
 
 @pytest.fixture
 def empty_database(fresh_database: Database) -> Iterator[Database]:
-    database = fresh_database.beside(f"empty_{fresh_database.name}")
+    database = fresh_database.sibling(f"empty_{fresh_database.name}")
     database.create()
     yield database
     database.drop()
