@@ -17,11 +17,11 @@ help: ## print this
 
 setup: .venv/run.stamp ## install the requirements into .venv
 
-run: .venv/run.stamp ## start everything; PORT=8081, DEMO_MARKET=0 and every other setting may be given
+run: .venv/run.stamp ## start all services; settings such as PORT=8081 and DEMO_MARKET=0 are accepted
 	@$(BIN)/python manage.py up
 
-# Its plugin takes 2 s to import in each worker, and only the layer fuzz uses it.
-test: .venv/test.stamp ## run the layers unit, db and server; ARGS="-k whales" chooses
+# The schemathesis plugin takes 2 s to import in each worker; only the layer fuzz uses it.
+test: .venv/test.stamp ## run the layers unit, db and server; ARGS="-k whales" selects
 	@$(PYTEST) -p no:schemathesis $(ARGS)
 
 test-slow: .venv/test.stamp ## run the other layers: faults, fuzz, bench, soak
@@ -30,7 +30,7 @@ test-slow: .venv/test.stamp ## run the other layers: faults, fuzz, bench, soak
 test-all: .venv/test.stamp ## run every layer
 	@$(PYTEST) $(wildcard */tests) $(ARGS)
 
-mutate: .venv/test.stamp ## remove each guard of docs/testing.md from a copy and expect its test to fail; ARGS="redis" chooses
+mutate: .venv/test.stamp ## mutation test: remove each guard of mutations.toml, expect its test to fail; ARGS="redis" selects
 	@$(BIN)/python -m hyperwatch.tests.run_mutations $(ARGS)
 
 fmt: .venv/test.stamp ## format the code and fix the lint errors that ruff can fix
@@ -44,13 +44,13 @@ check: .venv/test.stamp ## check formatting, lint, types, migrations and spellin
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/codespell .
 
-# An environment of its own, so that the versions of mkdocs and of the application stay independent.
+# A separate environment: the dependencies of mkdocs and of the application are independent.
 docs: .venv/docs.stamp .venv/run.stamp ## write the generated parts of docs/ and build site/
 	@$(BIN)/python -m hyperwatch.tests.generate_docs
 	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --strict --quiet
 	@echo "site/index.html"
 
-# For every system and each Python from 3.11 on, whatever this one is.
+# The lock files are valid for every platform and for Python 3.11 or later.
 lock: $(BIN)/python ## pin and hash the packages of requirements*.in and their dependencies
 	@$(BIN)/python -m venv .venv/lock
 	@.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
@@ -62,22 +62,22 @@ clean: ## remove .venv, caches and builds; the data in var/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site *.egg-info
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: install it, or say PYTHON=/where/it/is" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later was not found: install it, or set PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv || { rm -rf .venv; \
-	  echo "$(PYTHON) cannot make a virtual environment (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	  echo "$(PYTHON) cannot create a virtual environment (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 
 .venv/run.stamp: requirements.txt | $(BIN)/python
-	@echo "Installing the requirements into .venv, once …"
+	@echo "Installing the requirements into .venv …"
 	@$(PIP) --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/test.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
-	@echo "Installing the requirements of the tests into .venv, once …"
+	@echo "Installing the requirements of the tests into .venv …"
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/run.stamp
 
 .venv/docs.stamp: requirements-docs.txt | $(BIN)/python
-	@echo "Installing the requirements of the documentation into .venv/docs, once …"
+	@echo "Installing the requirements of the documentation into .venv/docs …"
 	@$(BIN)/python -m venv .venv/docs
 	@.venv/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
 	@touch $@

@@ -1,6 +1,6 @@
-"""A client for the stream that loses nothing: it reconnects and resumes by itself, and tells of what it could not get.
+"""A client for the stream. It reconnects and resumes automatically, and reports every event it missed as a Gap.
 
-It needs Python 3.11 and `websockets`, and nothing else of this project: copy the file to wherever you want it.
+It requires Python 3.11 and `websockets` and nothing else of this project: copy the file.
 
     import asyncio
     from client import Client, Fact, Gap, Snapshot
@@ -14,16 +14,16 @@ It needs Python 3.11 and `websockets`, and nothing else of this project: copy th
                     case Fact(channel=channel, seq=seq, data=data):
                         print(channel, seq, data["coin"])
                     case Snapshot(channel=channel, data=rows):
-                        print(channel, "begins with", len(rows))
+                        print(channel, "starts with", len(rows), "rows")
                     case Gap(channel=channel, missing_from=first, missing_to=last):
-                        print(channel, "has lost", first, "to", last)
+                        print(channel, "missed", first, "to", last)
 
     asyncio.run(main())
 
-`subscribe` takes one channel and its params as websocket.md names them; call it for each channel. It begins with
-what is new; with `snapshot=N` behind the last N; with `since=event.seq, epoch=event.epoch`, which a program has
-kept from its last run, behind that event. A lost connection is taken up again where it was, for as long as it
-takes; the log says so (`logging`). All of a client is for one task; `asyncio.timeout` around any of it is safe.
+Call `subscribe` once for each channel, with the params of websocket.md. A subscription starts with new events.
+`snapshot=N` adds the last N events. `since=event.seq, epoch=event.epoch`, stored by an earlier run, resumes after that
+event. Reconnecting has no time limit; connection errors are logged. Use a client in one task only. All methods may be
+cancelled, for example by `asyncio.timeout`.
 """
 
 import asyncio
@@ -41,20 +41,20 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 log = logging.getLogger(__name__)
 
-# Codes with which a server that is well sends a client away: it ends in order, or we were too slow.
-COME_BACK = {1001, 4408}
+# Close codes of a healthy server: shutdown (1001), slow client (4408). The first reconnect is immediate.
+RECONNECT_CODES = {1001, 4408}
 UNAUTHORISED = 4401
-# Errors that pass: the database was away, too much was asked at once.
-PASSING = {"INTERNAL_ERROR", "RATE_LIMITED"}
-# After so many seconds a connection has been a good one, and the next pause is a short one again.
+# Temporary errors: the database is unavailable, or the rate limit is exceeded.
+TEMPORARY_ERRORS = {"INTERNAL_ERROR", "RATE_LIMITED"}
+# A connection that lasted this long resets the reconnect delay.
 HEALTHY_SECONDS = 10.0
-# For the answers to a handshake and to a close.
-OPEN_SECONDS, CLOSE_SECONDS = 10.0, 1.0
+# Time limits of the opening and the closing handshake.
+OPEN_TIMEOUT_SECONDS, CLOSE_TIMEOUT_SECONDS = 10.0, 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One event. `seq` and `epoch` together are its place, for `since`; `timestamp` is ISO 8601, the fact's own."""
+    """One event. `seq` and `epoch` are its position, for `since`; `timestamp` is ISO 8601, set by the exchange."""
 
     channel: str
     type: str
@@ -66,7 +66,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What a channel begins with, ascending by `seq`; the facts go on behind `seq`, the head it was taken at."""
+    """The initial rows of a channel, ascending by `seq`. Facts follow after `seq`, the head at read time."""
 
     channel: str
     seq: int
@@ -76,7 +76,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """What was not sent and will not be, both ends in. With another `epoch` than before, the numbers began anew."""
+    """Events that will not be sent, both ends included. A changed `epoch` means that `seq` restarted."""
 
     channel: str
     missing_from: int
@@ -88,15 +88,15 @@ Event = Fact | Snapshot | Gap
 
 
 class StreamError(Exception):
-    """What waiting does not help against."""
+    """A permanent error: a reconnect would fail in the same way."""
 
 
 class Refused(StreamError):
-    """The server lets us not in, or there is no stream at that address."""
+    """The server denies access, or the URL is not that of a stream."""
 
 
 class ServerError(StreamError):
-    """The server's answer to a subscription that it does not take; `code` is one of websocket.md's."""
+    """The server rejected a subscription; `code` is an error code of websocket.md."""
 
     code = ""
 
@@ -120,67 +120,66 @@ class InvalidMessage(ServerError):
 ERRORS: dict[str, type[ServerError]] = {error.code: error for error in (InvalidChannel, InvalidParams, InvalidMessage)}
 
 
-class _TryAgain(Exception):
-    """The server answers, and cannot do now what it was asked for."""
+class _TemporaryError(Exception):
+    """A temporary error of the server: reconnect and try again."""
 
 
 class Pauses:
-    """Seconds between two attempts: each up to twice as long as the one before, with chance in it.
+    """Reconnect delays in seconds: exponential backoff with jitter.
 
-    Without the chance, all the clients of a server that ended would come back in the same instants.
+    Without jitter all clients of a restarted server would reconnect simultaneously.
     """
 
     def __init__(self, first: float = 0.25, longest: float = 15.0, chance: random.Random | None = None) -> None:
         self._first, self._longest = first, longest
-        # Not to guess a secret by.
-        self._chance = chance or random.Random()  # noqa: S311
-        self._whole = 0.0
+        # The jitter needs no cryptographic randomness.
+        self._rng = chance or random.Random()  # noqa: S311
+        self._delay = 0.0
 
     def reset(self) -> None:
-        self._whole = 0.0
+        self._delay = 0.0
 
     def next(self, *, is_invited: bool = False) -> float:
-        """The next pause; none at all where the server said to come back and nothing has failed since."""
-        whole = self._whole or (0.0 if is_invited else self._first)
-        self._whole = min(2 * whole or self._first, self._longest)
-        return whole * self._chance.uniform(0.5, 1.0)
+        """The next delay; 0 if the server invited a reconnect and no attempt has failed since."""
+        delay = self._delay or (0.0 if is_invited else self._first)
+        self._delay = min(2 * delay or self._first, self._longest)
+        return delay * self._rng.uniform(0.5, 1.0)
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     seq: int
     epoch: str
 
 
 @dataclass(slots=True)
 class _Subscription:
-    """A channel as it is wanted, and how far it has come."""
+    """A requested channel and the position of its last event."""
 
     channel: str
     params: dict[str, Any]
     snapshot: int | None
-    place: _Place | None
-    is_answered: bool = field(default=False)
+    position: _Position | None
+    is_confirmed: bool = field(default=False)
 
     def start(self, hello: dict[str, Any]) -> dict[str, Any]:
-        """The params that say where to begin.
+        """The params of the start position.
 
-        Without a place it is the head that the server has just told, so that what comes between its telling and
-        a connection lost thereafter is not lost with it.
+        Without a position it is the channel's head from `hello`. Events after it are then replayed even if the
+        connection is lost before the first one arrives.
         """
-        if self.place is None and self.snapshot is not None:
+        if self.position is None and self.snapshot is not None:
             return {"snapshot": self.snapshot}
-        if self.place is None and self.channel in hello["channels"]:
-            self.place = _Place(hello["channels"][self.channel]["head"], hello["epoch"])
-        if self.place is None:
+        if self.position is None and self.channel in hello["channels"]:
+            self.position = _Position(hello["channels"][self.channel]["head"], hello["epoch"])
+        if self.position is None:
             return {}
-        return {"since": self.place.seq} | ({"epoch": self.place.epoch} if self.place.epoch else {})
+        return {"since": self.position.seq} | ({"epoch": self.position.epoch} if self.position.epoch else {})
 
 
 class Client:
-    """A connection that holds. Events come by `async for`; `aclose`, or leaving `async with`, ends it.
+    """A reconnecting connection. `async for` yields events; `aclose` or the end of `async with` closes it.
 
-    `alive` is how many seconds the server may be silent before it is asked whether it lives, and again for its
-    answer; then it is left for a new connection.
+    After `alive` seconds of silence the client sends `hello`. After `alive` more seconds without a frame it reconnects.
     """
 
     def __init__(self, url: str, *, alive: float = 20.0, pauses: Pauses | None = None) -> None:
@@ -188,14 +187,14 @@ class Client:
         self._alive = alive
         self._pauses = pauses or Pauses()
         self._subscriptions: dict[str, _Subscription] = {}
-        self._unasked: list[_Subscription] = []
-        self._asked: deque[_Subscription] = deque()
+        self._pending: list[_Subscription] = []
+        self._unconfirmed: deque[_Subscription] = deque()
         self._ready: deque[Event] = deque()
         self._socket: ClientConnection | None = None
         self._hello: dict[str, Any] | None = None
         self._epoch = ""
-        self._connected_at = self._connect_at = self._greeted_at = 0.0
-        self._is_lost = False
+        self._connected_at = self._connect_at = self._hello_at = 0.0
+        self._is_reconnecting = False
         self._closed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -205,7 +204,7 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends the iteration, also one that waits in another task, and the connection."""
+        """Closes the connection and ends the iteration, also one that waits in another task."""
         self._closed.set()
         socket, self._socket = self._socket, None
         if socket is not None:
@@ -214,20 +213,20 @@ class Client:
     async def subscribe(
         self, channel: str, *, since: int | None = None, epoch: str = "", snapshot: int | None = None, **params: Any
     ) -> None:
-        """Returns once the server has agreed; raises InvalidChannel, InvalidParams or another StreamError."""
+        """Returns once the server has confirmed; raises InvalidChannel, InvalidParams or another StreamError."""
         if channel in self._subscriptions:
-            raise ValueError(f"{channel} is subscribed to already")
+            raise ValueError(f"{channel} is subscribed already: use another Client for other params")
         if since is not None and snapshot is not None:
-            raise ValueError("since and snapshot do not go together")
-        place = None if since is None else _Place(since, epoch)
-        wanted = _Subscription(channel, params, snapshot, place)
-        self._subscriptions[channel] = wanted
-        self._unasked.append(wanted)
+            raise ValueError("since and snapshot exclude each other: pass one of them")
+        position = None if since is None else _Position(since, epoch)
+        subscription = _Subscription(channel, params, snapshot, position)
+        self._subscriptions[channel] = subscription
+        self._pending.append(subscription)
         try:
-            while not (wanted.is_answered or self._closed.is_set()):
+            while not (subscription.is_confirmed or self._closed.is_set()):
                 await self._step()
         except BaseException:
-            self._forget(wanted)
+            self._remove(subscription)
             raise
 
     def __aiter__(self) -> Self:
@@ -243,67 +242,71 @@ class Client:
     # The connection
 
     async def _step(self) -> None:
-        """Takes in one frame; a connection that is lost is taken up again by the next step."""
+        """Handles one frame. After a connection loss the next step reconnects."""
         try:
             socket = self._socket or await self._connect()
-            if self._unasked:
-                await self._ask(socket)
-            elif asyncio.get_running_loop().time() - self._greeted_at > self._alive:
-                await self._say_hello(socket)
-            self._take(await self._receive(socket))
-        except (OSError, ConnectionClosed, InvalidHandshake, _TryAgain) as lost:
+            if self._pending:
+                await self._subscribe_pending(socket)
+            elif asyncio.get_running_loop().time() - self._hello_at > self._alive:
+                await self._send_hello(socket)
+            self._handle(await self._receive(socket))
+        except (OSError, ConnectionClosed, InvalidHandshake, _TemporaryError) as error:
             if not self._closed.is_set():
-                await self._lose(lost)
+                await self._schedule_reconnect(error)
 
     async def _connect(self) -> ClientConnection:
-        await self._pause()
-        # Its own pings would cut off a program that is busy with an event for long: what is not read holds no pong.
+        await self._wait_before_connect()
+        # ping_interval=None: pongs behind unread frames would be missed while the program handles an event.
         socket = await connect(
-            self._url, max_size=None, ping_interval=None, open_timeout=OPEN_SECONDS, close_timeout=CLOSE_SECONDS
+            self._url,
+            max_size=None,
+            ping_interval=None,
+            open_timeout=OPEN_TIMEOUT_SECONDS,
+            close_timeout=CLOSE_TIMEOUT_SECONDS,
         )
         if self._closed.is_set():
             await socket.close()
             raise ConnectionAbortedError
         self._socket = socket
         self._connected_at = asyncio.get_running_loop().time()
-        self._unasked = list(self._subscriptions.values())
-        self._asked.clear()
-        if self._is_lost:
-            log.info("connected to %s again", self._url)
-        self._is_lost = False
+        self._pending = list(self._subscriptions.values())
+        self._unconfirmed.clear()
+        if self._is_reconnecting:
+            log.info("reconnected to %s", self._url)
+        self._is_reconnecting = False
         return socket
 
-    async def _ask(self, socket: ClientConnection) -> None:
-        """Subscribes to what it has not on this connection, each from where it is."""
-        hello = await self._greet(socket)
-        while self._unasked:
-            wanted = self._unasked.pop()
-            params = {**wanted.params, **wanted.start(hello)}
-            self._asked.append(wanted)
-            await socket.send(json.dumps({"type": "subscribe", "channels": [wanted.channel], "params": params}))
+    async def _subscribe_pending(self, socket: ClientConnection) -> None:
+        """Subscribes the channels that are pending on this connection, each from its position."""
+        hello = await self._exchange_hello(socket)
+        while self._pending:
+            subscription = self._pending.pop()
+            params = {**subscription.params, **subscription.start(hello)}
+            self._unconfirmed.append(subscription)
+            await socket.send(json.dumps({"type": "subscribe", "channels": [subscription.channel], "params": params}))
 
-    async def _greet(self, socket: ClientConnection) -> dict[str, Any]:
+    async def _exchange_hello(self, socket: ClientConnection) -> dict[str, Any]:
         self._hello = None
-        await self._say_hello(socket)
+        await self._send_hello(socket)
         while self._hello is None:
-            self._take(await self._receive(socket))
+            self._handle(await self._receive(socket))
         return self._hello
 
-    async def _say_hello(self, socket: ClientConnection) -> None:
-        """The answer says how far each channel has come: one that is quiet is not told of a gap after a long time."""
-        self._greeted_at = asyncio.get_running_loop().time()
+    async def _send_hello(self, socket: ClientConnection) -> None:
+        """The reply has the head of each channel: it advances the position of channels without recent events."""
+        self._hello_at = asyncio.get_running_loop().time()
         await socket.send(json.dumps({"type": "hello"}))
 
     async def _receive(self, socket: ClientConnection) -> dict[str, Any]:
-        """The next frame; raises TimeoutError where the server has died without a word."""
+        """The next frame; raises TimeoutError if the server is unreachable."""
         try:
-            return await self._receive_soon(socket)
+            return await self._receive_within_timeout(socket)
         except TimeoutError:
-            # Any frame shows that it lives: a pong of the protocol's own would not be read behind a full queue.
-            await self._say_hello(socket)
-            return await self._receive_soon(socket)
+            # Any frame proves that the server runs. A WebSocket pong would wait behind the frames in a full queue.
+            await self._send_hello(socket)
+            return await self._receive_within_timeout(socket)
 
-    async def _receive_soon(self, socket: ClientConnection) -> dict[str, Any]:
+    async def _receive_within_timeout(self, socket: ClientConnection) -> dict[str, Any]:
         async with asyncio.timeout(self._alive):
             text = await socket.recv()
         try:
@@ -311,76 +314,77 @@ class Client:
         except ValueError:
             frame = {}
         if not isinstance(frame, dict) or "type" not in frame:
-            raise Refused(f"{self._url} speaks something else: {text[:80]!r}")
+            raise Refused(f"{self._url} is not a stream, it sent {text[:80]!r}: check the URL")
         return frame
 
-    async def _lose(self, lost: Exception) -> None:
-        """Makes the next connection wait for its time; raises Refused where there is no use in one."""
+    async def _schedule_reconnect(self, error: Exception) -> None:
+        """Discards the connection and sets the time of the next attempt; raises Refused for permanent errors."""
         socket, self._socket = self._socket, None
-        code = lost.rcvd.code if isinstance(lost, ConnectionClosed) and lost.rcvd else None
-        if code == UNAUTHORISED or _is_final(lost):
-            raise Refused(f"{self._url}: {lost}") from lost
+        code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else None
+        if code == UNAUTHORISED or _is_final(error):
+            raise Refused(f"{self._url}: {error}") from error
         now = asyncio.get_running_loop().time()
         if socket is not None:
             if now - self._connected_at > HEALTHY_SECONDS:
                 self._pauses.reset()
             await socket.close()
-        # Once for each trouble, however often it is tried.
-        log.log(logging.DEBUG if self._is_lost else logging.WARNING, "%s: %s; trying again", self._url, _reason(lost))
-        self._is_lost = True
-        self._connect_at = now + self._pauses.next(is_invited=code in COME_BACK)
+        # One warning for each outage; further attempts are logged at DEBUG.
+        level = logging.DEBUG if self._is_reconnecting else logging.WARNING
+        log.log(level, "%s: %s; reconnecting", self._url, _reason(error))
+        self._is_reconnecting = True
+        self._connect_at = now + self._pauses.next(is_invited=code in RECONNECT_CODES)
 
-    async def _pause(self) -> None:
-        # By the clock: a caller whose patience is shorter than the pause comes back in the middle of it.
+    async def _wait_before_connect(self) -> None:
+        # A deadline, not a duration: a caller may cancel the wait and call again.
         if (pause := self._connect_at - asyncio.get_running_loop().time()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), pause)
         if self._closed.is_set():
             raise ConnectionAbortedError
 
-    # What comes
+    # Received frames
 
-    def _take(self, frame: dict[str, Any]) -> None:
+    def _handle(self, frame: dict[str, Any]) -> None:
         match frame["type"]:
             case "batch":
-                for one in frame["data"]:
-                    self._take(one)
+                for item in frame["data"]:
+                    self._handle(item)
             case "connected":
                 self._hello, self._epoch = frame, frame["epoch"]
-                self._move_on(frame.get("places", {}))
+                self._advance_positions(frame.get("places", {}))
             case "subscribed":
-                self._asked.popleft().is_answered = True
+                self._unconfirmed.popleft().is_confirmed = True
             case "error":
-                self._refuse(frame["code"], frame["message"])
-            case _ if (wanted := self._subscriptions.get(frame.get("channel", ""))) is not None:
-                self._take_event(wanted, frame)
+                self._raise_error(frame["code"], frame["message"])
+            case _ if (subscription := self._subscriptions.get(frame.get("channel", ""))) is not None:
+                self._handle_event(subscription, frame)
 
-    def _move_on(self, places: dict[str, int]) -> None:
-        for channel, seq in places.items():
-            wanted = self._subscriptions.get(channel)
-            if wanted is not None and wanted.place is not None and wanted.place.seq < seq:
-                wanted.place = _Place(seq, self._epoch)
+    def _advance_positions(self, heads: dict[str, int]) -> None:
+        for channel, seq in heads.items():
+            subscription = self._subscriptions.get(channel)
+            if subscription is not None and subscription.position is not None and subscription.position.seq < seq:
+                subscription.position = _Position(seq, self._epoch)
 
-    def _refuse(self, code: str, message: str) -> None:
-        if code in PASSING:
-            raise _TryAgain(message)
-        if self._asked:
-            # Answers come in the order of the questions.
-            self._forget(self._asked.popleft())
+    def _raise_error(self, code: str, message: str) -> None:
+        if code in TEMPORARY_ERRORS:
+            raise _TemporaryError(message)
+        if self._unconfirmed:
+            # The server replies in the order of the requests.
+            self._remove(self._unconfirmed.popleft())
         raise ERRORS.get(code, ServerError)(message, code)
 
-    def _forget(self, unwanted: _Subscription) -> None:
-        self._unasked = [wanted for wanted in self._unasked if wanted is not unwanted]
-        if self._subscriptions.get(unwanted.channel) is unwanted:
-            del self._subscriptions[unwanted.channel]
+    def _remove(self, subscription: _Subscription) -> None:
+        self._pending = [item for item in self._pending if item is not subscription]
+        if self._subscriptions.get(subscription.channel) is subscription:
+            del self._subscriptions[subscription.channel]
 
-    def _take_event(self, wanted: _Subscription, frame: dict[str, Any]) -> None:
-        make = _EVENTS.get(frame["type"], _fact)
-        seq, event = make(frame, self._epoch)
-        # Only a gap or a snapshot may lead back: where the numbers began anew.
-        if make is _fact and wanted.place is not None and seq <= wanted.place.seq:
+    def _handle_event(self, subscription: _Subscription, frame: dict[str, Any]) -> None:
+        build = _EVENT_BUILDERS.get(frame["type"], _fact)
+        seq, event = build(frame, self._epoch)
+        # Only a gap or a snapshot may move the position back, after a new epoch. Other events were received before.
+        if build is _fact and subscription.position is not None and seq <= subscription.position.seq:
             return
-        wanted.place = _Place(seq, self._epoch)
+        subscription.position = _Position(seq, self._epoch)
         self._ready.append(event)
 
 
@@ -405,13 +409,13 @@ def _gap(frame: dict[str, Any], epoch: str) -> tuple[int, Event]:
     return missing_to, Gap(channel=frame["channel"], missing_from=missing_from, missing_to=missing_to, epoch=epoch)
 
 
-_EVENTS: dict[str, Callable[[dict[str, Any], str], tuple[int, Event]]] = {"snapshot": _snapshot, "gap": _gap}
+_EVENT_BUILDERS: dict[str, Callable[[dict[str, Any], str], tuple[int, Event]]] = {"snapshot": _snapshot, "gap": _gap}
 
 
-def _is_final(lost: Exception) -> bool:
-    """A 404 stays one; a proxy's 502 to 504 and a 429 pass."""
-    return isinstance(lost, InvalidStatus) and lost.response.status_code < 500 and lost.response.status_code != 429
+def _is_final(error: Exception) -> bool:
+    """True for permanent HTTP errors (404); 429 and a proxy's 502 to 504 are temporary."""
+    return isinstance(error, InvalidStatus) and error.response.status_code < 500 and error.response.status_code != 429
 
 
-def _reason(lost: Exception) -> str:
-    return str(lost) or ("no answer" if isinstance(lost, TimeoutError) else type(lost).__name__)
+def _reason(error: Exception) -> str:
+    return str(error) or ("no response" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -1,5 +1,5 @@
-"""What `manage.py up` brings along where nothing is configured: a PostgreSQL and a Kafka of its own."""
+"""PostgreSQL and Kafka, started by `manage.py up` if no other ones are configured."""
 
 
 class CannotStartError(Exception):
-    """An embedded part cannot run here; the text is for the person at the terminal and says what to do."""
+    """An embedded service cannot run here; the text is shown to the user and says what to do."""

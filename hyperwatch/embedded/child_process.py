@@ -1,4 +1,4 @@
-"""A server process that cannot outlive us, whichever way we end."""
+"""A server process that ends with this process, also after SIGKILL."""
 
 import os
 import signal
@@ -7,10 +7,9 @@ from typing import IO
 
 from hyperwatch.embedded.os_account import Account
 
-# The server's life hangs on ours by a pipe: when its other end closes, because we say so or because we are
-# gone, however that came about, a watcher asks the server to shut down fast. (SIGTERM would wait for open
-# connections.)
-SUPERVISOR = """
+# A watcher blocks on a pipe that this process holds open. The pipe closes in `terminate` or when this process ends
+# for any reason. The watcher then sends SIGINT, PostgreSQL's fast shutdown; SIGTERM would wait for open connections.
+SUPERVISOR_SCRIPT = """
 exec 3<&0 </dev/null
 "$@" 3<&- & server=$!
 (read -r _ <&3; kill -INT "$server") & watcher=$!
@@ -22,13 +21,13 @@ exit "$status"
 
 def spawn(account: Account, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", SUPERVISOR, "sh", *command],
+        ["/bin/sh", "-c", SUPERVISOR_SCRIPT, "sh", *command],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
-        # Ctrl-C in a terminal reaches the whole process group: those who use the database end first.
+        # Ctrl-C in a terminal signals the process group; the database must end after its clients.
         start_new_session=True,
-        **account.spawning(),
+        **account.popen_options(),
     )
 
 

@@ -1,7 +1,7 @@
-"""Files that are held for as long as their holder lives.
+"""File locks (flock) that end with the process that holds them.
 
-The lock is the kernel's: it ends with the last process that has the file open, however that process ended. So
-nothing that a killed run left behind can mislead, as the number of a process in a file would.
+The kernel releases the lock when the last process that has the file open ends, also after SIGKILL. A PID file would
+be stale after that.
 """
 
 import fcntl
@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import IO
 
 
-def acquire_lock(file: Path, wait: float, mode: int = 0o666) -> IO[bytes] | None:
-    """The file, open for appending and held until closed; None where another holds it for `wait` seconds.
+def acquire_lock(file: Path, timeout: float, mode: int = 0o666) -> IO[bytes] | None:
+    """The locked file, open for appending; closing it releases the lock. None if still locked after `timeout` seconds.
 
-    `mode` are the rights of a file that is not there yet, as far as the umask lets them be.
+    `mode` is the mode of a new file, reduced by the umask.
     """
-    deadline = time.monotonic() + wait
-    held = _try_to_hold(file, mode)
-    while held is None and time.monotonic() < deadline:
+    deadline = time.monotonic() + timeout
+    locked = _try_lock(file, mode)
+    while locked is None and time.monotonic() < deadline:
         time.sleep(0.02)
-        held = _try_to_hold(file, mode)
-    return held
+        locked = _try_lock(file, mode)
+    return locked
 
 
 def is_locked(file: Path) -> bool:
@@ -35,11 +35,11 @@ def is_locked(file: Path) -> bool:
     return False
 
 
-def _try_to_hold(file: Path, mode: int) -> IO[bytes] | None:
+def _try_lock(file: Path, mode: int) -> IO[bytes] | None:
     opened = os.fdopen(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode), "ab")
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The former holder may have removed the file after we opened it: a lock on that one binds nobody.
+        # The previous holder may have removed the file after it was opened here: that lock excludes no other process.
         if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
             return opened
     except (BlockingIOError, FileNotFoundError):

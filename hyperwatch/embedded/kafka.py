@@ -1,8 +1,8 @@
-"""The embedded Kafka: librdkafka's own mock cluster, in this process, on a real TCP port of the loopback.
+"""The embedded Kafka: librdkafka's mock cluster, in this process, on a TCP port of the loopback interface.
 
-It speaks Kafka's protocol to any client (groups, commits, idempotent producers, gzip; no CreateTopics), keeps
-about 5 MB of each partition, and forgets everything when it stops. Errors can be put into its answers: the
-tests' fault injector. `rdkafka_mock.h` describes the calls; the library is the `confluent_kafka` wheel's own.
+It implements Kafka's protocol for any client (groups, commits, idempotent producers, gzip; no CreateTopics). It stores
+about 5 MB of each partition in memory and loses everything when it stops. It can answer requests with errors, which
+the tests use to inject faults. `rdkafka_mock.h` documents the calls; the `confluent_kafka` wheel contains the library.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from hyperwatch.embedded.file_lock import acquire_lock
 
 PRODUCER = 0
 BROKER = 1
-# A member that comes back to a group waits for its session's end less one second.
+# A member that rejoins a group waits for its old session's timeout less one second.
 SESSION_TIMEOUT_MS = 1_500
 
 SIGNATURES: dict[str, tuple[object, list[object]]] = {
@@ -51,40 +51,40 @@ SIGNATURES: dict[str, tuple[object, list[object]]] = {
 
 
 class EmbeddedKafka:
-    """One broker with `topics`, given as (name, partitions), from `start` to `stop`; a context manager.
+    """One broker with `topics`, given as (name, partitions); a context manager.
 
-    While it runs, `var` says its address to every process that looks (addresses.py).
+    While it runs, its address is published in `var` for other processes (runtime_files.py).
     """
 
     def __init__(self, var: Path, topics: Iterable[tuple[str, int]]) -> None:
-        self._file = runtime_files.kafka_file(var)
+        self._address_file = runtime_files.kafka_file(var)
         self._topics = list(topics)
-        self._address: IO[bytes] | None = None
+        self._locked_file: IO[bytes] | None = None
         self._handle: int | None = None
         self._cluster: int | None = None
 
     def start(self) -> str:
         """Returns `host:port`; raises CannotStartError."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._address = acquire_lock(self._file, wait=0.2)
-        if self._address is None:
-            raise CannotStartError("The embedded Kafka of this folder runs already: is there another `make run`?")
+        self._address_file.parent.mkdir(parents=True, exist_ok=True)
+        self._locked_file = acquire_lock(self._address_file, timeout=0.2)
+        if self._locked_file is None:
+            raise CannotStartError("The embedded Kafka of this folder is running already: stop the other `make run`")
         try:
             address = self._start_cluster()
         except BaseException:
             self.stop()
             raise
-        self._address.truncate(0)
-        self._address.write(f"{address}\n".encode())
-        self._address.flush()
+        self._locked_file.truncate(0)
+        self._locked_file.write(f"{address}\n".encode())
+        self._locked_file.flush()
         return address
 
     def stop(self) -> None:
-        if self._address is not None:
-            # Removed before it is let go: another that starts at this moment makes a file of its own.
-            self._file.unlink(missing_ok=True)
-            self._address.close()
-            self._address = None
+        if self._locked_file is not None:
+            # Removed before the lock is released: another process that starts now creates a new file.
+            self._address_file.unlink(missing_ok=True)
+            self._locked_file.close()
+            self._locked_file = None
         if self._cluster is not None:
             self._library.rd_kafka_mock_cluster_destroy(self._cluster)
             self._cluster = None
@@ -93,16 +93,16 @@ class EmbeddedKafka:
             self._handle = None
 
     def fail(self, api_key: int, *errors: int) -> None:
-        """The next requests of that kind are answered with these error codes, each once, in this order."""
+        """Answers the next requests of type `api_key` with these error codes, once each, in this order."""
         codes = (ctypes.c_int * len(errors))(*errors)
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, api_key, len(errors), codes)
 
     def recover(self, api_key: int) -> None:
-        """Takes back what `fail` has left for requests of that kind."""
+        """Removes the remaining errors of `fail` for requests of type `api_key`."""
         self._library.rd_kafka_mock_clear_request_errors(self._cluster, api_key)
 
     def disconnect(self) -> None:
-        """Closes its port and its connections; what it holds stays."""
+        """Closes its port and its connections; the messages stay."""
         self._library.rd_kafka_mock_broker_set_down(self._cluster, BROKER)
 
     def reconnect(self) -> None:
@@ -130,13 +130,13 @@ class EmbeddedKafka:
 
 
 def _library() -> ctypes.CDLL:
-    # Found by the package's place and not by importing it: this room knows no client.
+    # Located without importing the package: `embedded` imports no Kafka client (test_architecture).
     spec = importlib.util.find_spec("confluent_kafka")
     package = Path(spec.origin).parent if spec and spec.origin else Path()
-    shipped = [*package.parent.glob("confluent_kafka.libs/librdkafka*"), *package.glob(".dylibs/librdkafka*")]
-    name = str(shipped[0]) if shipped else ctypes.util.find_library("rdkafka")
+    libraries = [*package.parent.glob("confluent_kafka.libs/librdkafka*"), *package.glob(".dylibs/librdkafka*")]
+    name = str(libraries[0]) if libraries else ctypes.util.find_library("rdkafka")
     if name is None:
-        raise CannotStartError("librdkafka is not found: install requirements.txt, or set KAFKA_BOOTSTRAP_SERVERS")
+        raise CannotStartError("librdkafka was not found: install requirements.txt, or set KAFKA_BOOTSTRAP_SERVERS")
     library = ctypes.CDLL(name)
     for function, (result, arguments) in SIGNATURES.items():
         getattr(library, function).restype = result
@@ -145,7 +145,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _client(library: ctypes.CDLL) -> int:
-    """A client handle, which the mock cluster lives in; it never connects to anything."""
+    """A client handle, which the mock cluster requires; it never connects."""
     reason = ctypes.create_string_buffer(512)
     configuration = library.rd_kafka_conf_new()
     library.rd_kafka_conf_set(configuration, b"log_level", b"3", reason, len(reason))

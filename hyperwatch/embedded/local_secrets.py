@@ -1,4 +1,4 @@
-"""Secrets of this installation, kept in `var` for those who set none."""
+"""Generated secrets of this installation, stored in `var`, for settings that are unset."""
 
 import contextlib
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def read_or_create(file: Path, make: Callable[[], str]) -> str:
-    """What `file` keeps, which only its owner may read; made where there is none yet."""
+    """The secret in `file`, which is created with mode 0600 if missing."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = _draft(file, make())
-        # Of two commands that start at once in a new clone, the first one's stands.
+        # link(2) fails if the file exists: of two commands that start at once, the first one's secret is used.
         with contextlib.suppress(FileExistsError):
             os.link(draft, file)
         draft.unlink()

@@ -1,8 +1,8 @@
-"""As whom the embedded PostgreSQL runs, and where that account can keep its files.
+"""The operating system account that runs the embedded PostgreSQL, and the folder of its data.
 
-PostgreSQL refuses to run as root. A normal user runs it as themselves, in `var`. Root runs it as an account
-that is there already and has no rights; where `var` is closed to that account (a clone under root's home),
-its files live outside, in a folder that `var` notes. Nothing else on the machine is changed.
+PostgreSQL refuses to run as root. A normal user runs it under their own account, in `var`. Root runs it under an
+existing unprivileged account. If that account has no access to `var` (a clone in root's home), /var/lib holds the
+data and `var/postgres.elsewhere` names the folder. Nothing else on the machine is changed.
 """
 
 import hashlib
@@ -15,33 +15,35 @@ from typing import Any, NamedTuple
 
 from hyperwatch.embedded import CannotStartError
 
-UNPRIVILEGED = ("postgres", "nobody")
-OUTSIDE = Path("/var/lib")
+UNPRIVILEGED_USERS = ("postgres", "nobody")
+SHARED_DATA_FOLDER = Path("/var/lib")
 
 
 class Account(NamedTuple):
-    """Who runs the server: `uid` and `gid`, which are ours unless we are root."""
+    """`uid` and `gid` of the server: those of this process unless it runs as root."""
 
     uid: int
     gid: int
 
     @property
-    def is_ours(self) -> bool:
+    def is_current(self) -> bool:
         return self.uid == os.geteuid()
 
-    def spawning(self) -> dict[str, Any]:
-        """Keyword arguments for `subprocess`. The working folder is one that everyone may enter."""
-        switch = {} if self.is_ours else {"user": self.uid, "group": self.gid, "extra_groups": []}
-        return {"cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}, **switch}
+    def popen_options(self) -> dict[str, Any]:
+        """Keyword arguments for `subprocess`. The working folder is one that every account can enter."""
+        credentials = {} if self.is_current else {"user": self.uid, "group": self.gid, "extra_groups": []}
+        return {"cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}, **credentials}
 
     def run(self, command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, capture_output=True, text=True, check=False, **self.spawning())  # noqa: S603
+        return subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, check=False, **self.popen_options()
+        )
 
-    def reaches(self, folder: Path) -> bool:
-        return self.is_ours or self.run(["/bin/sh", "-c", 'cd "$1"', "sh", folder]).returncode == 0
+    def can_enter(self, folder: Path) -> bool:
+        return self.is_current or self.run(["/bin/sh", "-c", 'cd "$1"', "sh", folder]).returncode == 0
 
-    def own(self, folder: Path) -> None:
-        """Makes the private `folder`, or refuses one that belongs to somebody else."""
+    def create_private(self, folder: Path) -> None:
+        """Creates the private `folder`; rejects an existing one with another owner or mode."""
         try:
             folder.mkdir(mode=0o700)
             os.chown(folder, self.uid, self.gid)
@@ -49,40 +51,40 @@ class Account(NamedTuple):
             status = folder.lstat()
             if (status.st_uid, status.st_mode & 0o777) != (self.uid, 0o700) or folder.is_symlink():
                 raise CannotStartError(
-                    f"{folder} is not a private folder of user {self.uid}: remove it, or set DATABASE_URL"
+                    f"{folder} is not a private folder (mode 0700) of user {self.uid}: remove it, or set DATABASE_URL"
                 ) from None
 
 
 def digest(var: Path) -> str:
-    """A short name for `var`, the same in every shell."""
+    """A short hash of the path of `var`, identical in every shell."""
     return hashlib.blake2b(os.fsencode(var.resolve()), digest_size=6).hexdigest()
 
 
 def account_and_home(var: Path) -> tuple[Account, Path]:
-    """The account, and the private folder in which it keeps everything; `var` must exist."""
-    note = var / "postgres.elsewhere"
-    home = Path(note.read_text().strip()) if note.exists() else var / "postgres"
+    """The account and its private data folder; `var` must exist."""
+    pointer_file = var / "postgres.elsewhere"
+    home = Path(pointer_file.read_text().strip()) if pointer_file.exists() else var / "postgres"
     account = _account(home)
-    if not note.exists() and not account.reaches(var):
-        home = OUTSIDE / f"hyperwatch-{digest(var)}"
-        note.write_text(f"{home}\n")
-    account.own(home)
+    if not pointer_file.exists() and not account.can_enter(var):
+        home = SHARED_DATA_FOLDER / f"hyperwatch-{digest(var)}"
+        pointer_file.write_text(f"{home}\n")
+    account.create_private(home)
     return account, home
 
 
 def _account(home: Path) -> Account:
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
-    # What a normal user began, root goes on with as that user.
+    # Data of a normal user: root runs the server as that user.
     if home.exists() and (status := home.stat()).st_uid != 0:
         return Account(status.st_uid, status.st_gid)
-    for name in UNPRIVILEGED:
+    for name in UNPRIVILEGED_USERS:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
         return Account(entry.pw_uid, entry.pw_gid)
     raise CannotStartError(
-        "PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as: "
+        f"PostgreSQL refuses to run as root, and no unprivileged user exists ({' or '.join(UNPRIVILEGED_USERS)}): "
         "start as another user, or set DATABASE_URL"
     )

@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL: a cluster of this installation's own, which stays from one start to the next.
+"""The embedded PostgreSQL: a persistent database cluster of this installation.
 
-It listens on a socket in a private folder and nowhere else, and keeps what it commits (fsync stays on).
+It listens only on a Unix socket in a private folder. Commits are durable (fsync stays on).
 """
 
 import contextlib
@@ -19,34 +19,33 @@ from urllib.parse import quote
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
 from hyperwatch.embedded import CannotStartError
-from hyperwatch.embedded.binaries import find
+from hyperwatch.embedded.binaries import find_binaries
 from hyperwatch.embedded.child_process import spawn, terminate
 from hyperwatch.embedded.file_lock import acquire_lock
 from hyperwatch.embedded.os_account import Account, account_and_home, digest
 
 NAME = "hyperwatch"
 PORT = 5432
-CONNECTIONS = 100
-# How long the server of a killed run may take to end.
-PATIENCE = 5.0
+MAX_CONNECTIONS = 100
+# Time for the server of a killed run to shut down.
+LOCK_TIMEOUT_SECONDS = 5.0
 
 
 def socket_folder(var: Path) -> Path:
-    # A socket's path has 107 bytes and a clone may lie deep; TMPDIR may differ between shells that meet here.
-    return Path("/tmp") / f"hyperwatch-{digest(var)}"  # noqa: S108 (made private, or refused, at the start)
+    # A socket's path is limited to 107 bytes, so not in `var`. TMPDIR may differ between shells.
+    return Path("/tmp") / f"hyperwatch-{digest(var)}"  # noqa: S108 (created private, or rejected, at start)
 
 
 def url(var: Path, database: str = NAME) -> str:
-    """Where the database of `var` is or will be; nothing need be running."""
+    """The URL of the database of `var`, whether it runs or not."""
     return f"postgres://{NAME}@{quote(str(socket_folder(var)), safe='')}:{PORT}/{database}"
 
 
 class EmbeddedPostgres:
-    """The PostgreSQL of `var`, from `start` to `stop`; a context manager that gives its URL.
+    """The PostgreSQL of `var`; a context manager that returns its URL.
 
-    As root its files are another account's. Where that account cannot enter `var` they are kept outside of it
-    (account.py): a folder for a test's data is best one that everyone may enter (0711), or is `remove`d. `options` are
-    settings of PostgreSQL's beside our own.
+    As root, its files belong to another account and may be outside of `var` (os_account.py). A test therefore uses a
+    folder with mode 0711, or calls `remove`. `options` are additional PostgreSQL settings.
     """
 
     def __init__(self, var: Path, options: Mapping[str, str] | None = None) -> None:
@@ -58,7 +57,7 @@ class EmbeddedPostgres:
         self._log: IO[bytes] | None = None
 
     def start(self) -> str:
-        """Returns the URL once connections are answered; raises CannotStartError."""
+        """Returns the URL once the server accepts connections; raises CannotStartError."""
         try:
             self._start()
         except (OSError, subprocess.SubprocessError) as error:
@@ -74,7 +73,7 @@ class EmbeddedPostgres:
         return self._process is not None and self._process.poll() is None
 
     def watch(self, stop: threading.Event) -> None:
-        """Returns when `stop` is set, or when the server has ended by itself."""
+        """Returns when `stop` is set or the server has exited."""
         while self.is_alive and not stop.wait(0.5):
             pass
 
@@ -88,14 +87,14 @@ class EmbeddedPostgres:
             self._log.close()
 
     def crash(self) -> None:
-        """Ends it at once, as a power cut would; `start` brings back what was committed."""
+        """Stops it with SIGQUIT (immediate shutdown); the next `start` recovers committed data from the WAL."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGQUIT)
             self._process.wait()
         self.stop()
 
     def remove(self) -> None:
-        """Stops it and deletes its data, wherever it is."""
+        """Stops it and deletes its data folder."""
         self.stop()
         _, home = account_and_home(self.var)
         shutil.rmtree(home)
@@ -112,14 +111,14 @@ class EmbeddedPostgres:
     def _start(self) -> None:
         self.var.mkdir(parents=True, exist_ok=True)
         account, self.home = account_and_home(self.var)
-        self._log = _hold_log(self.home)
+        self._log = _lock_log(self.home)
         data = self.home / "data"
-        binaries = find(account, self.home, _major_of(data))
+        binaries = find_binaries(account, self.home, _major_version(data))
         self.major = binaries.major
         if not data.exists():
             _initialise(account, binaries.folder / "initdb", data)
-        account.own(socket_folder(self.var))
-        # Every process of a server holds the log: since we could take it, whoever wrote this is gone.
+        account.create_private(socket_folder(self.var))
+        # Every process of a server holds the lock of the log. The lock was free, so this PID file is stale.
         (data / "postmaster.pid").unlink(missing_ok=True)
         command = _command(binaries.folder, data, socket_folder(self.var), self._options)
         self._process = spawn(account, command, self._log)
@@ -129,37 +128,35 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + timeout
         while not _create_database(self.var):
             if not self.is_alive or time.monotonic() > deadline:
-                raise CannotStartError(
-                    f"The embedded PostgreSQL did not start. The end of its log:\n{self._last_words()}"
-                )
+                raise CannotStartError(f"The embedded PostgreSQL did not start. Its log ends:\n{self._log_tail()}")
             time.sleep(0.02)
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         return "\n".join(Path(self._log.name).read_text(errors="replace").splitlines()[-8:]) if self._log else ""
 
 
-def _hold_log(home: Path) -> IO[bytes]:
-    log = acquire_lock(home / "log", wait=PATIENCE)
+def _lock_log(home: Path) -> IO[bytes]:
+    log = acquire_lock(home / "log", timeout=LOCK_TIMEOUT_SECONDS)
     if log is None:
-        raise CannotStartError("The embedded PostgreSQL of this folder runs already: is there another `make run`?")
+        raise CannotStartError("The embedded PostgreSQL of this folder is running already: stop the other `make run`")
     log.truncate(0)
     return log
 
 
-def _major_of(data: Path) -> int | None:
+def _major_version(data: Path) -> int | None:
     return int((data / "PG_VERSION").read_text()) if data.exists() else None
 
 
 def _initialise(account: Account, initdb: Path, data: Path) -> None:
-    begun = data.with_suffix(".begun")
-    shutil.rmtree(begun, ignore_errors=True)
-    # The C locale sorts alike on every machine and in every version; only those who can enter the socket's
-    # folder get as far as being trusted.
+    partial = data.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    # The C locale sorts identically on every machine and version. `trust` is safe: only the owner can enter the
+    # folder of the socket.
     options = ["-U", NAME, "-A", "trust", "-E", "UTF8", "--locale=C"]
-    made = account.run([initdb, "-D", begun, *options])
-    if made.returncode != 0:
-        raise CannotStartError(f"The embedded PostgreSQL's data could not be made, set DATABASE_URL:\n{made.stderr}")
-    begun.rename(data)
+    completed = account.run([initdb, "-D", partial, *options])
+    if completed.returncode != 0:
+        raise CannotStartError(f"initdb of the embedded PostgreSQL failed, set DATABASE_URL:\n{completed.stderr}")
+    partial.rename(data)
 
 
 def _command(binaries: Path, data: Path, sockets: Path, options: Mapping[str, str]) -> list[str]:
@@ -169,7 +166,7 @@ def _command(binaries: Path, data: Path, sockets: Path, options: Mapping[str, st
         "unix_socket_permissions": "0700",
         "listen_addresses": "",
         "port": PORT,
-        "max_connections": CONNECTIONS,
+        "max_connections": MAX_CONNECTIONS,
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_checkpoints": "off",
@@ -183,7 +180,7 @@ def _command(binaries: Path, data: Path, sockets: Path, options: Mapping[str, st
 
 
 def _create_database(var: Path) -> bool:
-    """Makes our database where it is missing; False while the server does not answer."""
+    """Creates the database if it is missing; False while the server does not accept connections."""
     try:
         connection = psycopg2.connect(url(var, "postgres"))
     except psycopg2.OperationalError:

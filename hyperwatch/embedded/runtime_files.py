@@ -1,6 +1,6 @@
-"""Where the parts are that a running `up` uses, for whoever asks in another shell; and the installation's secret.
+"""Addresses of the services of a running `up`, published in locked files for other shells; and the secret key.
 
-Nothing here starts anything: settings are read by every command, in every shell.
+Nothing here starts a process, because the settings of every command read these files.
 """
 
 import secrets
@@ -30,7 +30,7 @@ def port_file(var: Path) -> Path:
 
 
 def database_url(var: Path) -> str:
-    """The URL that a running `up` was given, else that of the embedded PostgreSQL that keeps its data in `var`."""
+    """The DATABASE_URL of a running `up`, else the URL of the embedded PostgreSQL with its data in `var`."""
     return _locked_content(database_file(var)) or postgres.url(var)
 
 
@@ -39,38 +39,38 @@ def is_database_published(var: Path) -> bool:
 
 
 def redis_url(var: Path) -> str:
-    """The URL that a running `up` was given, or the empty string."""
+    """The REDIS_URL of a running `up`, or the empty string."""
     return _locked_content(redis_file(var))
 
 
 def kafka(var: Path) -> str:
-    """The brokers that a running `up` was given, else `host:port` of the one it brought, or the empty string."""
+    """The brokers of a running `up`, else `host:port` of its embedded one, or the empty string."""
     return _locked_content(kafka_file(var))
 
 
 def port(var: Path) -> int:
-    """Where a running `up` listens, 0 where none does."""
+    """The port of a running `up`, else 0."""
     return int(_locked_content(port_file(var)) or 0)
 
 
 @contextmanager
 def publish_address(file: Path, address: str) -> Iterator[None]:
-    """Meanwhile every shell of the same user finds `address` in `file`; nobody else, since it may hold a password."""
+    """Publishes `address` in `file` (mode 0600: it may contain a password) while the context is open."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    held = acquire_lock(file, wait=0.2, mode=0o600)
-    if held is None:
-        # Another `up` of this folder tells of its own.
+    locked = acquire_lock(file, timeout=0.2, mode=0o600)
+    if locked is None:
+        # Another `up` of this folder has published its address.
         yield
         return
     try:
-        held.truncate(0)
-        held.write(f"{address}\n".encode())
-        held.flush()
+        locked.truncate(0)
+        locked.write(f"{address}\n".encode())
+        locked.flush()
         yield
     finally:
-        # Removed before it is let go: another that starts at this moment makes a file of its own.
+        # Removed before the lock is released: another process that starts now creates a new file.
         file.unlink(missing_ok=True)
-        held.close()
+        locked.close()
 
 
 def _locked_content(file: Path) -> str:
@@ -78,5 +78,5 @@ def _locked_content(file: Path) -> str:
 
 
 def secret_key(var: Path) -> str:
-    """The secret of this installation, made once, for those who set none."""
+    """The generated SECRET_KEY of this installation, used if the setting is unset."""
     return read_or_create(var / "secret_key", lambda: secrets.token_urlsafe(48))

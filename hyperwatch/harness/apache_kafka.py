@@ -9,7 +9,7 @@ VERSION = "4.1.2"
 CLUSTER_ID = "aHlwZXJ3YXRjaC10ZXN0cw"  # 16 bytes in URL-safe base64
 FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
 
-# The two broker.* lines shorten the time from SIGKILL to an open port from 12 s to 5 s.
+# The two broker.* lines shorten the restart after SIGKILL from 12 s to 5 s, until the port is open.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -47,7 +47,7 @@ def properties(folder: Path) -> Path:
 
 
 def command(folder: Path) -> list[str]:
-    """Runs the broker of `folder`."""
+    """The command line of the broker in `folder`."""
     return ["java", *FLAGS, "-cp", f"{jars()}/*", "kafka.Kafka", str(properties(folder))]
 
 

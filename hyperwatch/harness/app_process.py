@@ -13,14 +13,14 @@ TRACEBACK = "Traceback (most recent call last)"
 
 
 def manage(command: str, *options: str) -> tuple[str, ...]:
-    """Arguments of Python that run a command of manage.py."""
+    """Python's arguments for a command of manage.py."""
     return ("-m", "hyperwatch", command, *options)
 
 
 class AppProcess(Process):
     """Python with `arguments` (default: `manage.py NAME`), ready once `/health` answers 200.
 
-    The port is its own; PORT and CONSUMER_STATUS_PORT pass it on.
+    It listens on a free port, which PORT and CONSUMER_STATUS_PORT set.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class AppProcess(Process):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
-        # For tests that provoke an error which is logged with its traceback.
+        # True in tests that cause an error whose traceback is logged.
         self.allows_traceback = False
         ports = {"PORT": str(self.port), "CONSUMER_STATUS_PORT": str(self.port)}
         super().__init__(name, [sys.executable, *(arguments or manage(name))], folder, {**ports, **env}, cores=cores)
@@ -44,7 +44,7 @@ class AppProcess(Process):
         return self.health_status() == 200
 
     def health_status(self) -> int | None:
-        """The HTTP status of `/health`; None without a response."""
+        """The HTTP status of `/health`; None if there is no response."""
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=2) as response:  # noqa: S310 (http, own port)
                 return int(response.status)
@@ -54,6 +54,6 @@ class AppProcess(Process):
             return None
 
     def unexpected_traceback(self) -> str:
-        """The output around the first traceback; empty without one, or where it is allowed."""
-        before, found, after = self.output().partition(TRACEBACK)
-        return "" if self.allows_traceback or not found else f"{before[-500:]}{found}{after[:4000]}"
+        """The output around the first traceback; empty if there is none or `allows_traceback` is set."""
+        before, traceback, after = self.output().partition(TRACEBACK)
+        return "" if self.allows_traceback or not traceback else f"{before[-500:]}{traceback}{after[:4000]}"

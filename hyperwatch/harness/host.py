@@ -1,4 +1,4 @@
-"""The machine: its cores and their split between server and clients, its limits, and facts for a report."""
+"""The machine: the split of its cores between server and clients, its limits, and its description in reports."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ LIBRARIES = ("autobahn", "channels", "channels-redis", "daphne", "Django", "msgs
 
 
 def server_cores() -> set[int]:
-    """The last core: the server under test runs there alone."""
+    """The last core, reserved for the server under test."""
     return {max(_all_cores)} if _is_split else _all_cores
 
 
@@ -23,7 +23,7 @@ def client_cores() -> set[int]:
 
 
 def share_cores() -> None:
-    """All processes use all cores, as in production."""
+    """Turns the split off: all processes use all cores, as in production."""
     global _is_split
     _is_split = False
 
@@ -31,12 +31,12 @@ def share_cores() -> None:
 @contextmanager
 def on_cores(cores: set[int] | None) -> Iterator[None]:
     """Processes started inside inherit these cores; None changes nothing."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores or before)
+    previous = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores or previous)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        os.sched_setaffinity(0, previous)
 
 
 def raise_file_limit() -> int:
@@ -64,6 +64,6 @@ def _processor() -> str:
     return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.machine())
 
 
-# Read at import, before `on_cores` changes it.
+# Read at import, before `on_cores` changes the affinity.
 _all_cores = os.sched_getaffinity(0)
 _is_split = True

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from hyperwatch.embedded.kafka import EmbeddedKafka
 from hyperwatch.harness import apache_kafka
-from hyperwatch.harness.process import GivenProcess, Process, free_port, listens
+from hyperwatch.harness.process import GivenProcess, Process, free_port, is_listening
 from realtime.kafka.admin import create_topics, delete_topics, topics
 
 
@@ -28,10 +28,10 @@ class KafkaBroker(Process):
         super().__init__("kafka", apache_kafka.command(folder), folder)
 
     def is_ready(self) -> bool:
-        return listens(self.port)
+        return is_listening(self.port)
 
     def use_new_names(self) -> None:
-        """New topics and a new group: rows of earlier tests are not read."""
+        """Sets new topic names and a new group: rows of earlier tests are not read."""
         self.env = {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, **new_names()}
 
     def launch(self) -> None:
@@ -44,7 +44,7 @@ class GivenKafka(GivenProcess, KafkaBroker):
     """The cluster of KAFKA_BOOTSTRAP_SERVERS."""
 
     description = "given"
-    own_needs = "install java and Kafka's jars (.ci/kafka-jars)"
+    own_service_hint = "install java and Kafka's jars (.ci/kafka-jars)"
 
     def __init__(self, bootstrap: str, folder: Path) -> None:
         KafkaBroker.__init__(self, folder)
@@ -56,7 +56,7 @@ class GivenKafka(GivenProcess, KafkaBroker):
 
 
 class MockKafka(EmbeddedKafka):
-    """The mock cluster with the contract's topics; `fail` and `go_away` inject faults."""
+    """The mock cluster with the contract's topics; `fail` and `disconnect` inject faults."""
 
     description: ClassVar[str] = "embedded (librdkafka's mock cluster): no disk, no java"
     bootstrap = ""
@@ -78,7 +78,7 @@ Kafka = KafkaBroker | MockKafka
 
 
 def new_names() -> dict[str, str]:
-    """Settings that name topics and a group which no other run has."""
+    """Settings with topic and group names that no other run uses."""
     suffix = uuid.uuid4().hex[:12]
     return {
         "KAFKA_TOPIC_TRANSACTIONS": f"transactions.{suffix}",
@@ -89,9 +89,9 @@ def new_names() -> dict[str, str]:
 
 @contextmanager
 def kafka(folder: Path) -> Iterator[tuple[Kafka, dict[str, str]]]:
-    """A running Kafka with new topics, in the settings; and the environment of a process that uses it.
+    """A running Kafka with new topics, set in the settings, and the environment of a process that uses it.
 
-    It is the one of KAFKA_BOOTSTRAP_SERVERS, else Apache's where it is installed, else the mock cluster.
+    It is the cluster of KAFKA_BOOTSTRAP_SERVERS, else Apache Kafka if installed, else the mock cluster.
     """
     names = new_names()
     _set(names)
@@ -111,7 +111,7 @@ def kafka(folder: Path) -> Iterator[tuple[Kafka, dict[str, str]]]:
 
 
 def _broker(folder: Path) -> Kafka:
-    # Not the setting: it may also hold the address of an embedded broker in another process.
+    # Not the setting, which may contain the address of another process's embedded broker.
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         return GivenKafka(given, folder)
     return KafkaBroker(folder) if apache_kafka.is_installed() else MockKafka(folder)

@@ -18,7 +18,7 @@ from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.harness.app_process import manage
 from hyperwatch.harness.host import on_cores
 
-# The options of docker-compose.yml, which explains them.
+# The options of docker-compose.yml, explained there.
 COMPOSE_OPTIONS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}
 
 
@@ -54,7 +54,7 @@ def postgres_server(
 
 
 class Database:
-    """One database. Each query has a connection of its own and is committed at once."""
+    """One database. Each query uses a new connection in autocommit mode."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -79,7 +79,7 @@ class Database:
     def value(self, sql: str, *args: Any) -> Any:
         return self.query(sql, *args)[0][0]
 
-    def beside(self, name: str) -> "Database":
+    def sibling(self, name: str) -> "Database":
         """The database called `name` on the same server."""
         return Database(re.sub(r"(//[^/]*/)[^?]*", rf"\g<1>{name}", self.url))
 
@@ -94,8 +94,8 @@ class Database:
         self._server.query(f'CREATE DATABASE "{self.name}" TEMPLATE "{template}" STRATEGY {strategy}')
 
     def copy(self) -> "Database":
-        """A new database with the rows of this one, to which no session may be connected."""
-        database = self.beside(f"fresh_{uuid.uuid4().hex[:12]}")
+        """A new database with the rows of this one, which must have no open session."""
+        database = self.sibling(f"fresh_{uuid.uuid4().hex[:12]}")
         database.create(template=self.name)
         return database
 
@@ -104,7 +104,7 @@ class Database:
 
     def migrate(self) -> None:
         """Runs `init_db` without Kafka; raises CannotStartError."""
-        # A new DATA_DIR: in the developer's, a running `up` may publish the address of its broker.
+        # A new DATA_DIR: in the default one a running `up` may publish the address of its broker.
         with tempfile.TemporaryDirectory() as var:
             env = {**os.environ, **self.env, "KAFKA_BOOTSTRAP_SERVERS": "", "DATA_DIR": var}
             command = [sys.executable, *manage("init_db")]
@@ -114,11 +114,11 @@ class Database:
 
     @property
     def _server(self) -> "Database":
-        return self.beside("postgres")
+        return self.sibling("postgres")
 
 
 class BenchDatabases:
-    """Migrated databases beside the one of `url`, dropped with `stack`; named ones stay if `is_persistent`."""
+    """Migrated databases on the server of `url`, dropped by `stack`; named ones stay if `is_persistent`."""
 
     def __init__(self, stack: ExitStack, url: str, *, is_persistent: bool) -> None:
         self._stack = stack
@@ -131,9 +131,9 @@ class BenchDatabases:
         return self._create(f"bench_{uuid.uuid4().hex[:12]}")
 
     def named(self, name: str) -> str:
-        """The database of that name; a later run finds a persistent one again."""
+        """The database of that name; a persistent one is reused by later runs."""
         if name not in self._urls:
-            self._urls[name] = self._find(name) if self._is_persistent else self.new()
+            self._urls[name] = self._persistent(name) if self._is_persistent else self.new()
         return self._urls[name]
 
     def writable(self, name: str) -> str:
@@ -141,19 +141,19 @@ class BenchDatabases:
         if not self._is_persistent:
             return self.named(name)
         copy = f"{name}_changed"
-        # A killed run does not drop it.
-        self._given.beside(copy).drop()
+        # A killed run leaves its copy behind.
+        self._given.sibling(copy).drop()
         return self._create(copy, template=name, strategy="file_copy")
 
-    def _find(self, name: str) -> str:
-        database = self._given.beside(name)
+    def _persistent(self, name: str) -> str:
+        database = self._given.sibling(name)
         if not database.exists():
             database.create()
         database.migrate()
         return database.url
 
     def _create(self, name: str, **options: str) -> str:
-        database = self._given.beside(name)
+        database = self._given.sibling(name)
         database.create(**options)
         self._stack.callback(database.drop)
         database.migrate()

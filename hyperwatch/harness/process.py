@@ -25,13 +25,13 @@ LOG_TAIL_CHARACTERS = 4_000
 
 
 class NotOwnedError(Exception):
-    """A given service cannot be stopped, paused or killed; the text says what would provide an own one."""
+    """A given service cannot be stopped, paused or killed; the text says how to get an own one."""
 
 
 class Process:
-    """`command` on `cores` (default: those of this process), with its output in `folder`.
+    """Runs `command` on `cores` (default: those of this process), with its output in `folder`.
 
-    A subclass defines `is_ready`. As a context manager it starts, waits until it is ready, and stops.
+    A subclass defines `is_ready`. The context manager starts it, waits until it is ready, and stops it.
     """
 
     start_timeout_seconds: ClassVar[float] = 30.0
@@ -84,7 +84,7 @@ class Process:
     @property
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise RuntimeError(f"{self.name} was never started")
+            raise RuntimeError(f"{self.name} has no process: call `start` first")
         return self._process
 
     def output(self) -> str:
@@ -96,7 +96,7 @@ class Process:
     # Start and end
 
     def start(self) -> None:
-        """Starts it unless it runs, and returns once it is ready; raises CannotStartError."""
+        """Starts it unless it is running, and returns once it is ready; raises CannotStartError."""
         if self.is_running:
             return
         self.launch()
@@ -107,7 +107,7 @@ class Process:
             raise
 
     def launch(self) -> None:
-        """Starts it and returns at once."""
+        """Starts it and returns immediately."""
         with self.log.open("ab") as output, on_cores(self._cores):
             self._process = subprocess.Popen(  # noqa: S603
                 self.command,
@@ -116,36 +116,36 @@ class Process:
                 stderr=output,
                 env=self._env,
                 cwd=settings.BASE_DIR,
-                # Ctrl-C in a terminal reaches this process only, which then stops its children in order.
+                # Ctrl-C in a terminal signals this process only, which then stops its children in order.
                 start_new_session=True,
             )
 
-    def wait_until_ready(self, seconds: float | None = None) -> None:
-        """Raises CannotStartError when it exits, or after `start_timeout_seconds`."""
-        timeout = seconds or self.start_timeout_seconds
+    def wait_until_ready(self, timeout_seconds: float | None = None) -> None:
+        """Raises CannotStartError if it exits, or after `start_timeout_seconds`."""
+        timeout = timeout_seconds or self.start_timeout_seconds
         deadline = time.monotonic() + timeout
         while not self.is_ready():
             if not self.is_running:
-                raise CannotStartError(f"{self.name} ended with {self.returncode}. Its log ends:\n{self.log_tail()}")
+                raise CannotStartError(f"{self.name} exited with {self.returncode}. Its log ends:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 raise CannotStartError(
                     f"{self.name} is not ready after {timeout:g} s. Its log ends:\n{self.log_tail()}"
                 )
             time.sleep(POLL_INTERVAL_SECONDS)
 
-    def wait(self, seconds: float | None = None) -> int:
-        """The exit code, once it has ended by itself."""
-        return self._started.wait(seconds or self.stop_timeout_seconds)
+    def wait(self, timeout_seconds: float | None = None) -> int:
+        """Waits until it exits by itself; returns the exit code."""
+        return self._started.wait(timeout_seconds or self.stop_timeout_seconds)
 
     def pause(self) -> None:
-        """Its connections stay open; it answers nothing."""
+        """SIGSTOP: connections stay open without responses."""
         self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Ends it as a crash or a power cut would."""
+        """SIGKILL, like a crash or a power failure."""
         self.signal(signal.SIGKILL)
         if self._process:
             self._process.wait()
@@ -177,7 +177,7 @@ class Process:
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time of all threads, ended ones included, with nanosecond resolution."""
+        """User and system time of all threads, finished ones included, with nanosecond resolution."""
         # clock_getcpuclockid(3): the complement of the process id, and CPUCLOCK_SCHED.
         return time.clock_gettime((~self.pid << 3) | 2)
 
@@ -201,17 +201,17 @@ class Process:
     def _kilobytes(self, file: str, names: tuple[str, ...]) -> dict[str, int]:
         lines = Path(f"/proc/{self.pid}/{file}").read_text().splitlines()
         fields = (line.partition(":") for line in lines)
-        return {name: int(rest.split()[0]) * 1024 for name, _, rest in fields if name in names}
+        return {name: int(value.split()[0]) * 1024 for name, _, value in fields if name in names}
 
 
 class GivenProcess(Process):
-    """A service of the environment: used as it is, never started, stopped or signalled."""
+    """A service from the environment, which is never started, stopped or signalled."""
 
-    own_needs: ClassVar[str]
+    own_service_hint: ClassVar[str]
 
     def start(self) -> None:
         if not self.is_ready():
-            raise CannotStartError(f"the given {self.name} does not answer")
+            raise CannotStartError(f"the given {self.name} does not respond: start it, or unset its address")
 
     def ensure_running(self) -> None:
         self.start()
@@ -223,13 +223,13 @@ class GivenProcess(Process):
         self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
-        raise NotOwnedError(f"only an own {self.name} can be broken: {self.own_needs}")
+        raise NotOwnedError(f"a given {self.name} is not interrupted; for an own one {self.own_service_hint}")
 
 
 def free_port() -> int:
-    """A loopback port on which nothing listens now, below the ephemeral range that starts at 32768.
+    """An unused loopback port below the ephemeral range, which starts at 32768.
 
-    A connection cannot take it while a server on it is restarted.
+    No outgoing connection can occupy it while a server on it is restarted.
     """
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)
@@ -237,7 +237,7 @@ def free_port() -> int:
             return port
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0

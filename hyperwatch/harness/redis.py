@@ -42,10 +42,10 @@ class RedisServer(Process):
 
 
 class GivenRedis(GivenProcess, RedisServer):
-    """The server of REDIS_URL; its data is left alone."""
+    """The server of REDIS_URL; its data is never deleted."""
 
     description = "given"
-    own_needs = "install redis-server"
+    own_service_hint = "install redis-server"
 
     def __init__(self, url: str, folder: Path) -> None:
         RedisServer.__init__(self, folder)
@@ -64,5 +64,5 @@ def redis_server(folder: Path, given_url: str) -> RedisServer:
     if given_url:
         return GivenRedis(given_url, folder)
     if not is_installed():
-        raise CannotStartError("redis-server is not installed: install it, or set REDIS_URL")
+        raise CannotStartError("redis-server was not found: install it, or set REDIS_URL")
     return RedisServer(folder)

@@ -1,6 +1,6 @@
 """The services of a benchmark or a soak: given ones are used, missing ones are started and removed.
 
-A given server keeps its data: the database is a new one beside the given one, and names in Redis and Kafka are new.
+Data on a given server is not touched: the database and all names in Redis and Kafka are new.
 """
 
 import os
@@ -19,7 +19,7 @@ from hyperwatch.harness.redis import RedisServer, redis_server
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """`env` makes a process use them, with a database of its own, and none of the developer's settings."""
+    """`env` configures a process for them, with a new database and without the settings of `.env`."""
 
     folder: Path
     postgres: PostgresServer
@@ -30,8 +30,8 @@ class Services:
 
     @property
     def descriptions(self) -> dict[str, str]:
-        found = {"PostgreSQL": self.postgres.description, "Redis": self.redis.description}
-        return {**found, "Kafka": self.kafka.description} if self.kafka else found
+        descriptions = {"PostgreSQL": self.postgres.description, "Redis": self.redis.description}
+        return {**descriptions, "Kafka": self.kafka.description} if self.kafka else descriptions
 
 
 @contextmanager
@@ -42,18 +42,18 @@ def services(
     postgres_options: Mapping[str, str] | None = None,
     postgres_folder: Path | None = None,
 ) -> Iterator[Services]:
-    """Starts what the settings do not name; `postgres_folder` holds a cluster that later runs find again."""
+    """Starts the services that the settings do not name; later runs reuse the cluster in `postgres_folder`."""
     is_persistent = postgres_folder is not None
     with ExitStack() as stack:
         folder = stack.enter_context(_folder())
-        starting = postgres_server(
+        server = postgres_server(
             postgres_folder or folder,
             settings.DATABASE_URL,
             postgres_options,
             cores=postgres_cores,
             is_persistent=is_persistent,
         )
-        postgres = stack.enter_context(starting)
+        postgres = stack.enter_context(server)
         redis = stack.enter_context(redis_server(folder, settings.REDIS_URL))
         broker, kafka_env = stack.enter_context(kafka(folder)) if with_kafka else (None, {})
         databases = BenchDatabases(stack, postgres.url, is_persistent=is_persistent)
@@ -70,7 +70,7 @@ def services(
 @contextmanager
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="hyperwatch-bench-") as name:
-        # PostgreSQL may run as another account, which must be able to enter its own folder inside.
+        # PostgreSQL may run under another account, which needs access to its folder inside.
         Path(name).chmod(0o711)
         yield Path(name)
 

@@ -1,7 +1,8 @@
-"""How requests are answered: by so many threads, each with one lasting connection to the database.
+"""Runs Django views in a bounded thread pool, each thread with one persistent database connection.
 
-Django gives each request under ASGI a thread of its own, and so each a new connection, or one that is left behind: a
-crowd of clients brings PostgreSQL to its limit. Here the number is bounded, whatever the load, and the rest waits.
+Under ASGI, Django runs each request in a thread of its own. Each thread opens a new connection or leaves one open.
+A burst of clients then exceeds PostgreSQL's `max_connections`. Here HTTP_WORKER_THREADS is the limit; further
+requests wait in the pool's queue.
 """
 
 import asyncio
@@ -24,12 +25,12 @@ from hyperwatch.concurrency.after_response import response_scope
 from hyperwatch.db.statement_timeout import set_statement_timeout
 from hyperwatch.middleware.request_log import route_of
 
-# So long a connection to the database is taken to be alive after a request.
+# A database connection used within this time is not checked again before a request.
 HEALTH_CHECK_FRESH_SECONDS = 1.0
 
 
 class ThreadedHandler(ASGIHandler):
-    """Django's handler for HTTP, with everything that belongs to one answer in one thread."""
+    """Django's handler for HTTP. Middleware, view and rendering of a response run in one thread."""
 
     def __init__(self, read_versions: ReadVersions) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class ThreadedHandler(ASGIHandler):
             partial(set_statement_timeout, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS),
         )
         self._cache = CacheMiddleware(read_versions)
-        self._asked = threading.local()
+        self._last_request = threading.local()
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
@@ -49,35 +50,35 @@ class ThreadedHandler(ASGIHandler):
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            answer = await self._cache.handle(scope, partial(self._by_views, scope, receive))
+            response_or_reply = await self._cache.handle(scope, partial(self._run_in_thread, scope, receive))
         except RequestAborted:
             return
-        if isinstance(answer, HttpReply):
-            await self._send_whole(answer, send)
+        if isinstance(response_or_reply, HttpReply):
+            await self._send_reply(response_or_reply, send)
             return
         try:
-            await self._send_while_there(answer, receive, send)
+            await self._send_stream(response_or_reply, receive, send)
         finally:
-            await asyncio.get_running_loop().run_in_executor(self._threads, answer.close)
+            await asyncio.get_running_loop().run_in_executor(self._threads, response_or_reply.close)
 
-    async def _by_views(self, scope: Any, receive: Any) -> HttpReply | HttpResponseBase:
-        answered: Future[HttpReply | HttpResponseBase] = Future()
+    async def _run_in_thread(self, scope: Any, receive: Any) -> HttpReply | HttpResponseBase:
+        future: Future[HttpReply | HttpResponseBase] = Future()
         with await self.read_body(receive) as body:
-            self._threads.submit(self._answer, scope, body, answered)
-            return await asyncio.wrap_future(answered)
+            self._threads.submit(self._run_views, scope, body, future)
+            return await asyncio.wrap_future(future)
 
-    def _answer(self, scope: Any, body: IO[bytes], answered: "Future[HttpReply | HttpResponseBase]") -> None:
-        """Gives `answered` what there is to send, and does then what nobody has to wait for."""
-        if not answered.set_running_or_notify_cancel():
+    def _run_views(self, scope: Any, body: IO[bytes], future: "Future[HttpReply | HttpResponseBase]") -> None:
+        """Resolves `future` with the reply or the stream, then runs the `after_response` callbacks and closes."""
+        if not future.set_running_or_notify_cancel():
             return
         with response_scope():
             try:
                 request, response = self._respond(scope, body)
-                answer = response if response.streaming else _whole(request, response)
-            except BaseException as error:  # noqa: BLE001 (whoever waits is told)
-                answered.set_exception(error)
+                response_or_reply = response if response.streaming else _to_reply(request, response)
+            except BaseException as error:  # noqa: BLE001 (passed on through the future)
+                future.set_exception(error)
                 return
-            answered.set_result(answer)
+            future.set_result(response_or_reply)
         if not response.streaming:
             response.close()
             _break_cycles(request, response)
@@ -94,19 +95,19 @@ class ThreadedHandler(ASGIHandler):
         return request, response
 
     def _skip_recent_health_check(self) -> None:
-        """Django asks each connection whether it is alive before each request; here, where it may have died since."""
-        now, before = time.monotonic(), getattr(self._asked, "at", 0.0)
-        cast(Any, connections[DEFAULT_DB_ALIAS]).health_check_done = now - before < HEALTH_CHECK_FRESH_SECONDS
-        self._asked.at = now
+        """Skips Django's check of the connection (`SELECT 1` before each request) after recent use."""
+        now, previous = time.monotonic(), getattr(self._last_request, "at", 0.0)
+        cast(Any, connections[DEFAULT_DB_ALIAS]).health_check_done = now - previous < HEALTH_CHECK_FRESH_SECONDS
+        self._last_request.at = now
 
-    async def _send_whole(self, answer: HttpReply, send: Any) -> None:
-        # Not by Django's way, which takes a thread to close what is closed.
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        for chunk, is_last in self.chunk_bytes(answer.body):
+    async def _send_reply(self, reply: HttpReply, send: Any) -> None:
+        # Django's `send_response` would take a thread to close a response that is closed already.
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        for chunk, is_last in self.chunk_bytes(reply.body):
             await send({"type": "http.response.body", "body": chunk, "more_body": not is_last})
 
-    async def _send_while_there(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
-        """Ends with the last chunk, or when the client leaves."""
+    async def _send_stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
+        """Ends with the last chunk, or when the client disconnects."""
         tasks = [
             asyncio.ensure_future(self.send_response(response, send)),
             asyncio.ensure_future(self.listen_for_disconnect(receive)),
@@ -121,16 +122,16 @@ class ThreadedHandler(ASGIHandler):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _whole(request: Any, response: Any) -> HttpReply:
+def _to_reply(request: Any, response: Any) -> HttpReply:
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
     headers += [(b"Set-Cookie", c.output(header="").strip().encode("ascii")) for c in response.cookies.values()]
-    question = getattr(response, "cache_key", None)
+    cache_key = getattr(response, "cache_key", None)
     route, path = (route_of(request), request.path) if request is not None else ("", "")
-    return HttpReply(response.status_code, headers, response.content, question, route, path)
+    return HttpReply(response.status_code, headers, response.content, cache_key, route, path)
 
 
 def _break_cycles(request: Any, response: Any) -> None:
-    """A request, its view and its answer hold each other, and would until the collector comes, which comes seldom."""
+    """Breaks the cycles of request, view and response: full garbage collections are rare (gc_tuning.py)."""
     context = getattr(response, "renderer_context", {})
     for one in (request, response, context.get("request"), context.get("view")):
         if one is not None:

@@ -25,31 +25,31 @@ from twisted.python.failure import Failure
 from hyperwatch.gc_tuning import tune_gc
 from hyperwatch.metrics import EVENT_LOOP_TASKS
 from hyperwatch.server.http_request import Request, RequestFactory
-from hyperwatch.server.websocket import WebSocket, with_our_protocol
+from hyperwatch.server.websocket import WebSocket, configure_factory
 
-# A module in place of an object, which no type checker sees through.
+# Twisted replaces the module by the reactor object at runtime; type checkers see the module.
 reactor: Any = installed_reactor
 
-# Daphne cuts a WebSocket after a day otherwise.
-NEVER = -1
-# The server goes, the client is to come again (RFC 6455, 7.4.1).
+# Daphne's `websocket_timeout`: its default closes a WebSocket after a day.
+NO_TIMEOUT = -1
+# Close code for a server that shuts down (RFC 6455, 7.4.1); clients reconnect.
 GOING_AWAY = 1001
-# Connections that wait to be taken. Beyond Twisted's 50 a crowd that comes back at once waits for its system to try
-# again, after one, three, seven seconds, or is reset.
-BACKLOG = 4096
-ACCEPTS = 8
-# Seconds in which a request that has arrived may still be answered at the end.
-GRACE = 1.0
+# Connections not accepted yet. Twisted's default is 50. When many clients reconnect at once, the kernel drops further
+# SYNs; the clients retransmit after 1, 3 and 7 s, or are reset.
+LISTEN_BACKLOG = 4096
+MAX_ACCEPTS_PER_TURN = 8
+# Time for running requests to complete, and then for WebSocket close handshakes.
+SHUTDOWN_GRACE_SECONDS = 1.0
 
 
 class CannotListenError(Exception):
-    """The address of the settings cannot be served; the text says what to do."""
+    """SERVER_HOST and PORT cannot be bound; the text says which setting to change."""
 
 
 class WebServer(Server):  # type: ignore[misc]
-    """Daphne's server with an end in order: no new connections, answers to what was asked, then the rest."""
+    """Daphne's server with a graceful shutdown: stops accepting, completes requests, then closes WebSockets."""
 
-    could_listen = True
+    is_bound = True
     ports: tuple[Any, ...] = ()
 
     @property
@@ -66,8 +66,8 @@ class WebServer(Server):  # type: ignore[misc]
 
     @ws_factory.setter
     def ws_factory(self, factory: Any) -> None:
-        # Daphne makes the factories itself, in `run`, and asks nobody what protocols they are to build.
-        self._ws_factory = with_our_protocol(factory)
+        # Daphne creates the factories in `run` and has no option for their protocol classes.
+        self._ws_factory = configure_factory(factory)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if isinstance(protocol, WebSocket):
@@ -75,7 +75,7 @@ class WebServer(Server):  # type: ignore[misc]
         return super().create_application(protocol, scope)
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """ASGI's `send`: of an HTTP answer it returns when the client has taken enough for more to be made."""
+        """ASGI's `send`. For HTTP it returns once the transport's buffer has room again (backpressure)."""
         await super().handle_reply(protocol, message)
         if isinstance(protocol, Request):
             await protocol.drained()
@@ -86,7 +86,7 @@ class WebServer(Server):  # type: ignore[misc]
         super().listen_success(port)
 
     def listen_error(self, failure: Failure) -> None:
-        self.could_listen = False
+        self.is_bound = False
         super().listen_error(failure)
 
     def kill_all_applications(self) -> Deferred[None]:
@@ -95,43 +95,46 @@ class WebServer(Server):  # type: ignore[misc]
     async def _graceful_shutdown(self) -> None:
         for port in self.ports:
             await maybeDeferred(port.stopListening).asFuture(loop())
-        if answers := self._unanswered():
-            await asyncio.wait(answers, timeout=GRACE)
+        if running := self._running_requests():
+            await asyncio.wait(running, timeout=SHUTDOWN_GRACE_SECONDS)
         await self._close_websockets()
-        # For up to a second after a request or a handshake its connection has no application, which daphne
-        # takes for granted.
+        # Up to 1 s after a request or a handshake the connection has no application, and daphne's
+        # `kill_all_applications` raises KeyError.
         for details in self.connections.values():
-            details.setdefault("application_instance", _nothing())
+            details.setdefault("application_instance", _completed_future())
         await super().kill_all_applications().asFuture(loop())
 
     async def _close_websockets(self) -> None:
-        """Closes every WebSocket with 1001, behind what is on its way; waits a little for the clients' answers."""
+        """Closes every WebSocket with 1001 after its buffered frames; waits SHUTDOWN_GRACE_SECONDS for the replies."""
         sockets = [one for one in self.connections if isinstance(one, WebSocket) and one.state == one.STATE_OPEN]
         for one in sockets:
             one.serverClose(GOING_AWAY)
-        until = time.monotonic() + GRACE
-        # Autobahn tells nobody when a close handshake has ended.
-        while time.monotonic() < until and any(one.state != one.STATE_CLOSED for one in sockets):  # noqa: ASYNC110
+        deadline = time.monotonic() + SHUTDOWN_GRACE_SECONDS
+        # Autobahn has no event for the end of a close handshake.
+        while time.monotonic() < deadline and any(one.state != one.STATE_CLOSED for one in sockets):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    def _unanswered(self) -> list[asyncio.Future[None]]:
+    def _running_requests(self) -> list[asyncio.Future[None]]:
         requests = (details for of, details in self.connections.items() if isinstance(of, WebRequest))
         applications = (details.get("application_instance") for details in requests)
         return [one for one in applications if one is not None and not one.done()]
 
 
 def _limit_accepts(port: Any) -> None:
-    """Twisted takes a hundred connections and more in a turn of the loop, and all others wait for their handshakes."""
-    take = port.doRead
+    """Accepts few connections in a turn of the event loop.
 
-    def take_few() -> None:
-        port.numberAccepts = ACCEPTS
-        take()
+    Twisted accepts more than a hundred a turn, which delays the handshakes of all other connections.
+    """
+    accept = port.doRead
 
-    port.doRead = take_few
+    def accept_few() -> None:
+        port.numberAccepts = MAX_ACCEPTS_PER_TURN
+        accept()
+
+    port.doRead = accept_few
 
 
-def _nothing() -> asyncio.Future[None]:
+def _completed_future() -> asyncio.Future[None]:
     done: asyncio.Future[None] = loop().create_future()
     done.set_result(None)
     return done
@@ -143,56 +146,56 @@ def loop() -> asyncio.AbstractEventLoop:
 
 
 def ensure_bindable(host: str, port: int) -> None:
-    """Raises CannotListenError where `serve` could not listen."""
+    """Raises CannotListenError if `serve` could not bind the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        advice = {
-            errno.EADDRINUSE: f"Port {port} is taken: set another, such as PORT={port + 1}",
-            errno.EACCES: f"Port {port} needs rights that this user lacks: set another, such as PORT=8080",
+        hints = {
+            errno.EADDRINUSE: f"Port {port} is in use: set another one, such as PORT={port + 1}",
+            errno.EACCES: f"Port {port} needs privileges that this user lacks: set another one, such as PORT=8080",
         }
-        hint = advice.get(error.errno or 0, f"SERVER_HOST={host} cannot be listened on ({error.strerror})")
+        hint = hints.get(error.errno or 0, f"SERVER_HOST={host} cannot be bound ({error.strerror}): set another one")
         raise CannotListenError(hint) from error
 
 
-def serve(on_start: Callable[[], None] | None = None, before_end: Callable[[], None] | None = None) -> None:
-    """Serves until SIGINT, SIGTERM or `end`; raises CannotListenError.
+def serve(on_start: Callable[[], None] | None = None, before_stop: Callable[[], None] | None = None) -> None:
+    """Serves until SIGINT, SIGTERM or `stop`; raises CannotListenError.
 
-    `on_start` is called when connections are taken; `before_end`, in a thread, while they still are.
+    `on_start` is called once the server listens; `before_stop` in a thread, while it still does.
     """
     host, port = settings.SERVER_HOST, settings.SERVER_PORT
     ensure_bindable(host, port)
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    endpoints = build_endpoint_description_strings(host=host, port=port)
     server = WebServer(
         import_string(settings.ASGI_APPLICATION),
-        endpoints=[f"{where}:backlog={BACKLOG}" for where in build_endpoint_description_strings(host=host, port=port)],
-        websocket_timeout=NEVER,
+        endpoints=[f"{endpoint}:backlog={LISTEN_BACKLOG}" for endpoint in endpoints],
+        websocket_timeout=NO_TIMEOUT,
         websocket_max_message_size=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
         ping_interval=settings.WEBSOCKET_PING_INTERVAL_SECONDS,
         ping_timeout=settings.WEBSOCKET_PING_TIMEOUT_SECONDS,
     )
     if on_start:
         reactor.callWhenRunning(on_start)
-    if before_end:
-        reactor.addSystemEventTrigger("before", "shutdown", deferToThread, before_end)
+    if before_stop:
+        reactor.addSystemEventTrigger("before", "shutdown", deferToThread, before_stop)
     EVENT_LOOP_TASKS.set_function(lambda: len(asyncio.all_tasks(loop())))
     tune_gc()
     server.run()
-    if not server.could_listen:
-        raise CannotListenError(f"Nothing could listen on {host}, port {port}")
+    if not server.is_bound:
+        raise CannotListenError(f"The server could not bind {host}, port {port}: set another SERVER_HOST or PORT")
 
 
 def stop() -> None:
-    """Ends `serve`, from any thread, however often it is called."""
+    """Stops `serve`. Idempotent; may be called from any thread."""
     reactor.callFromThread(_stop)
 
 
 def exit_process(code: int) -> NoReturn:
-    """Ends the process of a server that has ended.
+    """Exits without joining threads, after `serve` has returned.
 
-    Threads of requests that were cut off wait for an event loop that runs no more, and the interpreter would
-    wait for them.
+    Threads of cancelled requests wait for the stopped event loop, and the interpreter's exit would wait for them.
     """
     logging.shutdown()
     sys.stdout.flush()

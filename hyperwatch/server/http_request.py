@@ -1,4 +1,4 @@
-"""Daphne's end of an HTTP request, where it falls short: answers wait for slow clients, and broken ones are seen."""
+"""HTTP requests for daphne, with response backpressure and visibly incomplete failed responses."""
 
 import asyncio
 from typing import Any
@@ -12,46 +12,46 @@ from hyperwatch.server.http_channel import HttpChannel
 
 
 class Request(WebRequest):  # type: ignore[misc]
-    """A request whose answer is written no faster than it is read.
+    """A request whose response is produced no faster than the client reads it.
 
-    Daphne hands every piece of a body to Twisted, which keeps what the client does not take: all of it. As the push
-    producer of its own answer the request is told when the transport's buffer is full, and when it is empty again.
+    Daphne passes every chunk to Twisted, which buffers without limit what the client does not read. The request
+    registers as push producer of its own response: Twisted pauses it while the transport's buffer is full.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._room = asyncio.Event()
-        self._room.set()
+        self._writable = asyncio.Event()
+        self._writable.set()
 
     def process(self) -> Any:
-        # Only HTTP/1.1 can be upgraded (RFC 6455, 4.2.1), and daphne passes on every request as one of 1.1.
+        # Only HTTP/1.1 can be upgraded (RFC 6455, 4.2.1), and daphne treats every request as HTTP/1.1.
         if self.clientproto == b"HTTP/1.0":
             self.requestHeaders.removeHeader(b"Upgrade")
-        # Daphne takes anybody's word for where our paths begin, and so for where every link of a page leads.
+        # Daphne takes `root_path` from this header: a client could redirect every link of a page.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
-        processing = super().process()
+        deferred = super().process()
         if self.transport is None and self.channel is not None:
-            # It has gone on to a WebSocket; the two would hold each other until a full collection.
-            self.channel.leave()
+            # Upgraded to a WebSocket: request and channel form a cycle until a full garbage collection.
+            self.channel.release_address()
             self.channel.requests.remove(self)
-        return processing
+        return deferred
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's names)
-        # A body in chunks does not say how long it will be.
+        # A chunked body has no Content-Length.
         if self.content.tell() + len(data) > settings.HTTP_MAX_BODY_BYTES:
-            self.channel.refuse_body()
+            self.channel.reject_body()
         else:
             super().handleContentChunk(data)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """What daphne says by itself, which is a page, in the envelope of every other error."""
-        lines = [(name.encode(), value.encode()) for name, value in headers_of_refusal().items()]
-        self.handle_reply({"type": "http.response.start", "status": status, "headers": lines})
+        """Daphne's own errors, which are HTML pages, in the error envelope."""
+        headers = [(name.encode(), value.encode()) for name, value in headers_of_refusal().items()]
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": error_body(status, body)})
 
     async def drained(self) -> None:
-        """Returns when there is room for more; for a client that has left never, and its answer is cancelled."""
-        await self._room.wait()
+        """Waits until the transport is writable; after a disconnect it never returns, and the task is cancelled."""
+        await self._writable.wait()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message.get("more_body") and not self.producer and self.channel is not None:
@@ -61,22 +61,22 @@ class Request(WebRequest):  # type: ignore[misc]
     def finish(self) -> None:
         if self.producer:
             self.unregisterProducer()
-        # Nothing more is to come, and nobody tells of room any more.
-        self._room.set()
+        # Twisted no longer calls resumeProducing.
+        self._writable.set()
         super().finish()
 
     def pauseProducing(self) -> None:  # noqa: N802
-        self._room.clear()
+        self._writable.clear()
 
     def resumeProducing(self) -> None:  # noqa: N802
-        self._room.set()
+        self._writable.set()
 
     def stopProducing(self) -> None:  # noqa: N802
-        """The connection is gone: there is never room again."""
+        """The connection is closed and never becomes writable again."""
 
     def handle_exception(self, exception: Exception) -> None:
         if self._response_started and not self.finished:
-            # Daphne would begin a second answer, and fail. A client that is cut off sees that the first is not whole.
+            # Daphne would start a second response and fail. After an abort the client sees an incomplete response.
             self.transport.abortConnection()
         else:
             super().handle_exception(exception)

@@ -1,10 +1,12 @@
-"""Daphne's end of a WebSocket, where it falls short of the contract.
+"""WebSocket connections for daphne, extended to what the contract needs.
 
-It adds a transport that knows whether a client is behind and costs a fraction of Twisted's write; reading that
-stops while a client sends faster than it is answered; compression; the close codes that RFC 6455 reserves for
-servers; and an error frame before the connection of a client that breaks the protocol is cut. It relies on internals
-of Autobahn and Twisted: `sendData`, through which every byte of a connection passes, and pull producers. Without
-them there is no such transport, and consumers use ASGI's `send`.
+- `TcpTransport` reports backpressure and costs a fraction of Twisted's `write`.
+- Reading is paused while a client sends faster than its messages are processed.
+- permessage-deflate compression, and the close codes that RFC 6455 reserves for servers.
+- A close frame with the reason precedes the end of a connection that violates the protocol.
+
+TcpTransport relies on internals of Autobahn and Twisted: `sendData`, which every outgoing byte passes, and pull
+producers. If they are missing, consumers use ASGI's `send`.
 """
 
 import socket
@@ -22,34 +24,34 @@ from twisted.internet import tcp
 
 from hyperwatch.formats import DEFLATE_WINDOW
 
-# Autobahn takes only 1000 and 3000 to 4999 from an application; RFC 6455, 7.4.1 lets a server say these too.
-SERVER_CODES = {1001, 1009, 1012}
-# What a client that does not read has waiting in the kernel. The kernel's own choice hides megabytes of stale frames.
-KERNEL_BYTES = 128 * 1024
-# A client that never reads never answers a close either.
-CLOSE_SECONDS = 5.0
-# The internals that TcpTransport needs. A version without them costs speed and nothing else.
-INTERNALS = (
+# Autobahn accepts only 1000 and 3000 to 4999 from an application. RFC 6455, 7.4.1 lets a server send these too.
+SERVER_CLOSE_CODES = {1001, 1009, 1012}
+# SO_SNDBUF. With the kernel's default, megabytes of stale frames are queued for a client that does not read.
+SEND_BUFFER_BYTES = 128 * 1024
+# A client that does not read never replies to a close frame.
+CLOSE_TIMEOUT_SECONDS = 5.0
+# The internals that TcpTransport needs. Without them only speed is lost.
+REQUIRED_INTERNALS = (
     (WebSocketProtocol, "sendData"),
     (WebSocketProtocol, "sendCloseFrame"),
     (tcp.Connection, "getHandle"),
     (tcp.Connection, "registerProducer"),
 )
-# Frames that wait to be answered; a client that sends more is not read meanwhile.
-MOST_WAITING = 16
+# Messages waiting to be processed; at this number reading from the client is paused.
+MAX_QUEUED_MESSAGES = 16
 
 
 class PreparedFrames(Protocol):
-    """Encoded frames as they are sent."""
+    """Encoded frames; `wire` is their bytes."""
 
     wire: bytes
 
 
 class TcpTransport:
-    """The outgoing side of a plain TCP connection: writes to the socket, or to Twisted's buffer while that has bytes.
+    """The outgoing side of a plain TCP connection: writes to the socket, or to Twisted's buffer while it is not empty.
 
-    Twisted's `transport.write` never sends at once, which costs a turn of the reactor for each write. While bytes
-    are buffered this is Twisted's pull producer: it is called when the buffer is empty, and is writable again.
+    Twisted's `transport.write` never sends at once, which costs a reactor turn for each write. While bytes are
+    buffered, this object is Twisted's pull producer: Twisted calls it when the buffer is empty.
     """
 
     __slots__ = (
@@ -60,20 +62,20 @@ class TcpTransport:
 
     def __init__(self, transport: Any, *, is_compressed: bool) -> None:
         handle: socket.socket = transport.getHandle()
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.is_compressed = is_compressed
         self.on_drain: Callable[[], None] | None = None
-        # The latest ping that is answered once the transport is writable, in place of all of them.
+        # Sends the pong for the latest ping once the transport is writable.
         self.pong: Callable[[], None] | None = None
         self._transport = transport
         self._send: Callable[[bytes], int] = handle.send
         self._is_registering = self._is_closed = False
-        # The HTTP channel is still registered after the upgrade, and its answer still waits.
+        # After the upgrade the HTTP channel is still registered, and the handshake response is still buffered.
         transport.unregisterProducer()
         self._wait_for_drain()
 
     def push(self, batch: PreparedFrames) -> None:
-        """Writes encoded frames; after a close frame no other may follow."""
+        """Writes encoded frames; discards them after a close frame."""
         if self.writable or not self._is_closed:
             self.write(batch.wire)
 
@@ -84,7 +86,7 @@ class TcpTransport:
         try:
             sent = self._send(data)
         except OSError:
-            # Full or broken: Twisted finds out which.
+            # The socket buffer is full or the connection is broken: Twisted's write handles both.
             sent = 0
         if sent < len(data):
             self._transport.write(data[sent:])
@@ -94,12 +96,12 @@ class TcpTransport:
         self._is_closed, self.writable = True, False
 
     def end(self) -> None:
-        """The connection is gone: writes are discarded, and it stays writable so that no caller waits for it."""
+        """The connection is closed: writes are discarded; it stays writable so that no caller waits."""
         self._send, self.writable, self.pong = len, True, None
 
     def _wait_for_drain(self) -> None:
         self.writable = False
-        # Registering calls a pull producer at once, before any byte was sent.
+        # registerProducer calls a pull producer immediately, before any byte is sent.
         self._is_registering = True
         self._transport.registerProducer(self, False)
         self._is_registering = False
@@ -121,59 +123,59 @@ class TcpTransport:
 
 
 class WebSocket(WebSocketProtocol):  # type: ignore[misc]
-    """A connection. All writes pass its transport, also those of ASGI's `send`, so that they stay in order."""
+    """A connection. All writes pass its transport, those of ASGI's `send` too, which preserves their order."""
 
     tcp_transport: TcpTransport | None = None
-    _is_paused = False
-    _cutting_off: Any = None
+    _is_reading_paused = False
+    _abort_timer: Any = None
 
     def onConnect(self, request: ConnectionRequest) -> Any:  # noqa: N802 (Autobahn's names)
-        # Daphne reads it as ASCII, and logs a traceback where a stranger sent something else.
+        # Daphne decodes the header as ASCII and logs a traceback for other bytes.
         if not request.headers.get("sec-websocket-protocol", "").isascii():
             raise ConnectionDeny(400, "Sec-WebSocket-Protocol is not ASCII")  # type: ignore[no-untyped-call]
         return super().onConnect(request)
 
     def onOpen(self) -> None:  # noqa: N802
-        # By type: a TLS transport has the attributes too, and would be written past.
+        # Checks the type: a TLS transport has the attributes too, and direct writes would bypass its encryption.
         is_plain = isinstance(self.transport, tcp.Connection) and not self.transport.TLS
-        if is_plain and all(hasattr(of, name) for of, name in INTERNALS):
+        if is_plain and all(hasattr(owner, name) for owner, name in REQUIRED_INTERNALS):
             self.tcp_transport = TcpTransport(self.transport, is_compressed=self._perMessageCompress is not None)
         super().onOpen()
 
     def onFrameData(self, payload: bytes) -> bool | None:  # noqa: N802
-        goes_on: bool | None = super().onFrameData(payload)
-        if goes_on is False:
-            # What cannot be inflated leaves Autobahn in the middle of a frame, where it would not see the client's
-            # close: it has said why, and goes.
+        is_valid: bool | None = super().onFrameData(payload)
+        if is_valid is False:
+            # After a decompression error Autobahn stays in the middle of a frame and would miss the client's
+            # close frame. The close frame with the reason is sent already.
             self.dropConnection()
-        return goes_on
+        return is_valid
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
-        # What comes between our close and the client's answer concerns nobody any more.
+        # Messages received between the close frame and the client's reply are discarded.
         if self.state != self.STATE_OPEN:
             return
         super().onMessage(payload, isBinary)
-        if not self._is_paused and self._receive_queue().qsize() >= MOST_WAITING:
-            self._is_paused = True
+        if not self._is_reading_paused and self._receive_queue().qsize() >= MAX_QUEUED_MESSAGES:
+            self._is_reading_paused = True
             self.transport.pauseProducing()
 
     def onPing(self, payload: bytes) -> None:  # noqa: N802
         if self.tcp_transport is None or self.tcp_transport.writable:
             super().onPing(payload)
         else:
-            # Of pings that outrun their pongs the newest is answered (RFC 6455, 5.5.3); the others would pile up.
+            # Only the latest of several pings needs a pong (RFC 6455, 5.5.3); pongs for all would accumulate.
             self.tcp_transport.pong = partial(super().onPing, payload)
 
     def frame_consumed(self) -> None:
-        """A frame was taken out of the queue of those that wait."""
-        if self._is_paused and self._receive_queue().empty():
-            self._is_paused = False
+        """Resumes reading once the receive queue is empty; called after each message."""
+        if self._is_reading_paused and self._receive_queue().empty():
+            self._is_reading_paused = False
             self.transport.resumeProducing()
 
     def sendMessage(self, payload: bytes, isBinary: bool = False, **options: Any) -> None:  # noqa: N802, N803
-        # A close may come while an answer is made; Autobahn would raise, and the application end with a traceback.
+        # A close may arrive before the reply is sent: Autobahn would raise, with a traceback in the log.
         if self.state == self.STATE_OPEN:
-            # Autobahn would keep a compressor of 40 to 240 KB for the connection's answers.
+            # Otherwise Autobahn allocates a compressor of 40 to 240 KB for each connection.
             super().sendMessage(payload, isBinary, **{**options, "doNotCompress": True})
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802
@@ -184,31 +186,31 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     def sendCloseFrame(self, *args: Any, **options: Any) -> None:  # noqa: N802
         super().sendCloseFrame(*args, **options)
-        self._end()
+        self._stop_sending()
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
-        self._end()
+        self._stop_sending()
         if self.tcp_transport is not None:
             self.tcp_transport.end()
-        if self._cutting_off is not None and self._cutting_off.active():
-            self._cutting_off.cancel()
+        if self._abort_timer is not None and self._abort_timer.active():
+            self._abort_timer.cancel()
         super().onClose(wasClean, code, reason)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         super().connectionLost(reason)
-        # Autobahn resolves it with the connection, which so would hold itself until a full collection.
+        # Autobahn resolves this Deferred with the connection itself: a cycle until a full garbage collection.
         self.is_closed = None
 
     def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
-        # After a close handshake too Autobahn resets the connection, by which what was sent last may be lost;
-        # RFC 6455, 7.1.1 asks for a clean end.
+        # Autobahn resets the connection even after a close handshake, which may discard the last frames.
+        # RFC 6455, 7.1.1 requires a clean TCP close.
         super().dropConnection(abort and not self.wasClean)
-        if self._cutting_off is None:
-            # Who does not read would hold up a clean end for ever.
-            self._cutting_off = self.transport.reactor.callLater(CLOSE_SECONDS, self.transport.abortConnection)
+        if self._abort_timer is None:
+            # A client that does not read would delay the clean close without limit.
+            self._abort_timer = self.transport.reactor.callLater(CLOSE_TIMEOUT_SECONDS, self.transport.abortConnection)
 
-    def _end(self) -> None:
-        """Nothing is sent any more: what waits to be answered would wait for room that never comes."""
+    def _stop_sending(self) -> None:
+        """Closes the transport and discards queued messages, which would wait for a writable transport forever."""
         if self.tcp_transport is not None:
             self.tcp_transport.close()
             while not self._receive_queue().empty():
@@ -222,7 +224,7 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             super().handle_reply(message)
 
     def serverClose(self, code: int | None = None, reason: str | None = None) -> None:  # noqa: N802 (daphne's name)
-        if code in SERVER_CODES:
+        if code in SERVER_CLOSE_CODES:
             self.sendCloseFrame(code, reason.encode() if reason else None)
         else:
             self.sendClose(code or 1000, reason)
@@ -232,12 +234,12 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
         return queue
 
 
-def with_our_protocol(factory: WebSocketFactory) -> WebSocketFactory:
+def configure_factory(factory: WebSocketFactory) -> WebSocketFactory:
     factory.protocol = WebSocket
-    # A client that breaks the protocol is told how (1002, 1007, 1009) and not just cut off. RFC 6455 knows one
-    # version, 13 (4.1), and a close that is answered with its code (5.5.1).
+    # failByDrop=False: a protocol violation is answered with a close code (1002, 1007, 1009) before the disconnect.
+    # RFC 6455 has one version, 13 (4.1), and a close frame is answered with its code (5.5.1).
     factory.setProtocolOptions(
-        failByDrop=False, closeHandshakeTimeout=CLOSE_SECONDS, versions=[13], echoCloseCodeReason=True
+        failByDrop=False, closeHandshakeTimeout=CLOSE_TIMEOUT_SECONDS, versions=[13], echoCloseCodeReason=True
     )
     if settings.WEBSOCKET_COMPRESSION:
         factory.setProtocolOptions(perMessageCompressionAccept=accept_deflate)
@@ -245,7 +247,7 @@ def with_our_protocol(factory: WebSocketFactory) -> WebSocketFactory:
 
 
 def accept_deflate(offers: Sequence[Any]) -> Any:
-    """The first offer of permessage-deflate that can be met by frames that refer to none before them."""
+    """Accepts the first permessage-deflate offer that allows frames compressed independently of each other."""
     for offer in offers:
         if isinstance(offer, PerMessageDeflateOffer) and offer.request_max_window_bits in (
             0,

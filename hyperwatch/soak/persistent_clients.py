@@ -18,11 +18,11 @@ class StrictClient(Client):
 
     duplicates = 0
 
-    def _take_event(self, wanted: Any, frame: dict[str, Any]) -> None:
+    def _handle_event(self, wanted: Any, frame: dict[str, Any]) -> None:
         is_fact = frame["type"] not in ("gap", "snapshot")
-        if is_fact and wanted.place is not None and frame["seq"] <= wanted.place.seq:
+        if is_fact and wanted.position is not None and frame["seq"] <= wanted.position.seq:
             self.duplicates += 1
-        super()._take_event(wanted, frame)
+        super()._handle_event(wanted, frame)
 
 
 class PersistentClient:

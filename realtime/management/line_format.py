@@ -1,6 +1,6 @@
-"""A fact as a line for people: `tail` prints these.
+"""Formats facts as lines of text, for `tail`.
 
-What is told of a channel's facts is chosen here; a channel that is not known here tells all that is short.
+FORMATTERS chooses the fields of each channel; other channels print all scalar fields.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ Data = Mapping[str, Any]
 
 
 def format_fact(channel: str, seq: int, time: str, data: Data) -> str:
-    """One line, without its end: time, channel, number, coin, and what the channel tells."""
-    tell = FORMATTERS.get(channel, _other)
-    return f"{_time(time)}  {channel} #{seq}  {data.get('coin') or '-':<8} {tell(data)}"
+    """One line without the newline: time, channel, seq, coin, and the channel's fields."""
+    formatter = FORMATTERS.get(channel, _other)
+    return f"{_time(time)}  {channel} #{seq}  {data.get('coin') or '-':<8} {formatter(data)}"
 
 
 def _liquidation(data: Data) -> str:
@@ -44,13 +44,13 @@ def _activity(data: Data) -> str:
 
 def _map(data: Data) -> str:
     prices = [level["price"] for level in data["price_levels"]]
-    span = f" from {_number(prices[0])} to {_number(prices[-1])}" if prices else ""
-    return f"{len(prices)} levels{span}"
+    price_range = f" from {_number(prices[0])} to {_number(prices[-1])}" if prices else ""
+    return f"{len(prices)} levels{price_range}"
 
 
 def _other(data: Data) -> str:
-    short = {name: value for name, value in data.items() if not isinstance(value, (dict, list))}
-    return " ".join(f"{name}={_text(value)}" for name, value in short.items() if name not in ("seq", "coin"))
+    scalars = {name: value for name, value in data.items() if not isinstance(value, (dict, list))}
+    return " ".join(f"{name}={_text(value)}" for name, value in scalars.items() if name not in ("seq", "coin"))
 
 
 FORMATTERS: dict[str, Callable[[Data], str]] = {
@@ -63,7 +63,7 @@ FORMATTERS: dict[str, Callable[[Data], str]] = {
 
 
 def _time(time: str) -> str:
-    """`2026-01-10T10:30:00.5Z` to the second, as one reads it; always UTC."""
+    """`2026-01-10T10:30:00.5Z` as `2026-01-10 10:30:00`; always UTC."""
     return time[:19].replace("T", " ")
 
 
@@ -72,7 +72,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> str:
-    """Exact, without the zeros at the end, with thousands: `45,000.5`."""
+    """Exact, without trailing zeros, with thousands separators: `45,000.5`."""
     try:
         whole, _, places = f"{Decimal(str(value)):,f}".partition(".")
     except InvalidOperation:

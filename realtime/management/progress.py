@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, a line now and then where nobody watches."""
+"""Progress of a long command: a bar on a terminal, otherwise a line every few seconds."""
 
 import time
 from types import TracebackType
@@ -8,12 +8,12 @@ from django.core.management.base import OutputWrapper
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-BAR_SECONDS = 0.1
-LINE_SECONDS = 5.0
+BAR_INTERVAL_SECONDS = 0.1
+LINE_INTERVAL_SECONDS = 5.0
 
 
 class Display(Protocol):
-    """Shows bytes done (of a total, or None), messages sent and messages a second."""
+    """Shows processed bytes, sent messages and messages per second."""
 
     seconds: float
 
@@ -22,12 +22,12 @@ class Display(Protocol):
 
 
 class ProgressBar:
-    seconds = BAR_SECONDS
+    seconds = BAR_INTERVAL_SECONDS
 
     def __init__(self, console: Console, total: int | None) -> None:
         columns = [BarColumn(), DownloadColumn()] if total is not None else [SpinnerColumn()]
-        words = TextColumn("{task.fields[messages]:,} messages, {task.fields[rate]:,.0f}/s")
-        self._progress = Progress(*columns, words, TimeElapsedColumn(), console=console, transient=True)
+        description = TextColumn("{task.fields[messages]:,} messages, {task.fields[rate]:,.0f}/s")
+        self._progress = Progress(*columns, description, TimeElapsedColumn(), console=console, transient=True)
         self._task = self._progress.add_task("", total=total, messages=0, rate=0.0)
         self._progress.start()
 
@@ -39,7 +39,7 @@ class ProgressBar:
 
 
 class ProgressLines:
-    seconds = LINE_SECONDS
+    seconds = LINE_INTERVAL_SECONDS
 
     def __init__(self, out: OutputWrapper, total: int | None) -> None:
         self._out = out
@@ -55,24 +55,24 @@ class ProgressLines:
 
 
 class ProgressMeter:
-    """`total` is in bytes, where it is known; `out` takes the lines where stderr is no terminal."""
+    """`total` is in bytes, if known; `out` receives the lines if stderr is not a terminal."""
 
     def __init__(self, out: OutputWrapper, total: int | None = None) -> None:
         console = Console(stderr=True)
         self._display: Display = ProgressBar(console, total) if console.is_terminal else ProgressLines(out, total)
-        self._began = self._shown_at = time.monotonic()
+        self._started_at = self._shown_at = time.monotonic()
         self._shown = 0
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started_at
 
     def at(self, messages: int, done: int = 0) -> None:
-        """Called for every message; shows few."""
+        """Updates the display at most once per interval; called for every message."""
         now = time.monotonic()
-        passed = now - self._shown_at
-        if passed >= self._display.seconds:
-            self._display.show(done, messages, (messages - self._shown) / passed)
+        elapsed = now - self._shown_at
+        if elapsed >= self._display.seconds:
+            self._display.show(done, messages, (messages - self._shown) / elapsed)
             self._shown_at, self._shown = now, messages
 
     def __enter__(self) -> Self:

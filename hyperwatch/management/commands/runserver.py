@@ -1,4 +1,4 @@
-"""`manage.py runserver`, which is daphne's. Its app would bring Twisted into every other command."""
+"""`manage.py runserver` of daphne. The app `daphne` is not installed: every command would import Twisted."""
 
 from daphne.management.commands.runserver import Command
 

@@ -12,15 +12,15 @@ log = logging.getLogger(__name__)
 
 
 class Command(DatabaseCommand):
-    """As many of these as one likes, beside each other."""
+    """The web server. Several processes can run in parallel."""
 
     help = (
-        "Serves REST, WebSocket, pages and admin on SERVER_HOST and PORT until SIGINT or SIGTERM. Run `init_db` first; "
-        "what is new comes from `consume`. Several of these need a REDIS_URL in common."
+        "Serves REST, WebSocket, pages and admin on SERVER_HOST and PORT until SIGINT or SIGTERM. Run `init_db` first, "
+        "and `consume` for new data. Several web processes need the same REDIS_URL."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        _look_at_the_database()
+        _check_database()
         try:
             serve()
         except CannotListenError as error:
@@ -28,8 +28,8 @@ class Command(DatabaseCommand):
         exit_process(0)
 
 
-def _look_at_the_database() -> None:
-    """One that was never set up ends the command; one that is away may come while we answer with 503."""
+def _check_database() -> None:
+    """A missing schema ends the command; an unavailable database is logged, and requests get 503 meanwhile."""
     try:
         read_epoch()
     except OperationalError as error:

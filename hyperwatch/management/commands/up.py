@@ -1,4 +1,4 @@
-"""Everything in one process, with nothing configured: what `make run` runs."""
+"""`manage.py up` (`make run`): web server, consumer, demo market and services without any configuration."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from hyperwatch.embedded import CannotStartError, runtime_files
-from hyperwatch.embedded.banner import banner, made_password
+from hyperwatch.embedded.banner import banner, generated_password
 from hyperwatch.embedded.kafka import SESSION_TIMEOUT_MS, EmbeddedKafka
 from hyperwatch.embedded.postgres import EmbeddedPostgres
 from hyperwatch.embedded.worker_threads import WorkerThreads
@@ -23,7 +23,7 @@ from realtime.sources.simulator import run_simulator
 
 
 class Command(BaseCommand):
-    """DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS, each for itself, replace what is brought along."""
+    """DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS each replace an embedded service; REDIS_URL adds Redis."""
 
     help = (
         "Runs a trial installation in one process: the web server, the consumer and, unless DEMO_MARKET=0, a "
@@ -33,85 +33,85 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.is_demo = settings.SIMULATED_DATA = settings.DEMO_MARKET
-        self.parts = WorkerThreads(on_failure=daphne.stop)
-        # Until the server sets handlers of its own, both take the way of Ctrl-C, through every `finally`.
+        self.workers = WorkerThreads(on_failure=daphne.stop)
+        # Until the server installs its handlers, both raise KeyboardInterrupt, so that every `finally` runs.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
-            with suppress(KeyboardInterrupt), ExitStack() as brought:
-                self.run(brought)
+            with suppress(KeyboardInterrupt), ExitStack() as stack:
+                self.run(stack)
         except (CannotStartError, daphne.CannotListenError) as error:
             raise CommandError(str(error)) from error
-        if self.parts.failed:
-            self.stderr.write(self.style.ERROR(f"{self.parts.failed} failed, so everything was ended"))
-        daphne.exit_process(1 if self.parts.failed else 0)
+        if self.workers.failed_worker:
+            self.stderr.write(self.style.ERROR(f"{self.workers.failed_worker} failed, so all services were stopped"))
+        daphne.exit_process(1 if self.workers.failed_worker else 0)
 
-    def run(self, brought: ExitStack) -> None:
-        # Said before anything is started.
+    def run(self, stack: ExitStack) -> None:
+        # A used port is reported before any service is started.
         daphne.ensure_bindable(settings.SERVER_HOST, settings.SERVER_PORT)
         if not settings.KAFKA_IS_GIVEN:
-            self.bring_kafka(brought)
+            self.start_kafka(stack)
         if not settings.DATABASE_URL:
-            self.bring_postgres(brought)
-        self.tell_other_shells(brought)
+            self.start_postgres(stack)
+        self.publish_addresses(stack)
         self.prepare()
-        daphne.serve(on_start=self.start, before_end=self.parts.end)
+        daphne.serve(on_start=self.start, before_stop=self.workers.stop_all)
 
-    def bring_postgres(self, brought: ExitStack) -> None:
-        began = time.monotonic()
+    def start_postgres(self, stack: ExitStack) -> None:
+        started_at = time.monotonic()
         if runtime_files.is_database_published(settings.DATA_DIR):
-            raise CannotStartError("Another `make run` of this folder has a DATABASE_URL: end it, or set the same one")
+            raise CannotStartError(
+                "Another `make run` of this folder uses a DATABASE_URL: stop it, or set the same one"
+            )
         self.postgres = EmbeddedPostgres(settings.DATA_DIR)
-        brought.callback(self.postgres.stop)
+        stack.callback(self.postgres.stop)
         self.postgres.start()
-        self.say(f"PostgreSQL {self.postgres.major} (data in {self.postgres.home})", began)
+        self.report_ready(f"PostgreSQL {self.postgres.major} (data in {self.postgres.home})", started_at)
 
-    def bring_kafka(self, brought: ExitStack) -> None:
-        began = time.monotonic()
+    def start_kafka(self, stack: ExitStack) -> None:
+        started_at = time.monotonic()
         kafka = EmbeddedKafka(settings.DATA_DIR, [(topic.name, topic.partitions) for topic in topics()])
-        brought.callback(kafka.stop)
-        # Its port is known only now; whoever makes a client of Kafka asks the settings then.
+        stack.callback(kafka.stop)
+        # The port is known only now; Kafka clients read the setting when they are created.
         settings.KAFKA_BOOTSTRAP_SERVERS = kafka.start()
         settings.KAFKA_SESSION_TIMEOUT_MS = SESSION_TIMEOUT_MS
-        self.say(f"Kafka (in memory, {settings.KAFKA_BOOTSTRAP_SERVERS})", began)
+        self.report_ready(f"Kafka (in memory, {settings.KAFKA_BOOTSTRAP_SERVERS})", started_at)
 
-    def tell_other_shells(self, brought: ExitStack) -> None:
-        """What was brought is found in any case; this is what was given, perhaps to this shell alone."""
+    def publish_addresses(self, stack: ExitStack) -> None:
+        """Publishes the given addresses, which may be set in this shell only; embedded services publish their own."""
         var = settings.DATA_DIR
-        brought.enter_context(runtime_files.publish_address(runtime_files.port_file(var), str(settings.SERVER_PORT)))
+        stack.enter_context(runtime_files.publish_address(runtime_files.port_file(var), str(settings.SERVER_PORT)))
         if settings.DATABASE_URL:
-            brought.enter_context(
-                runtime_files.publish_address(runtime_files.database_file(var), settings.DATABASE_URL)
-            )
+            stack.enter_context(runtime_files.publish_address(runtime_files.database_file(var), settings.DATABASE_URL))
         if settings.REDIS_URL:
-            brought.enter_context(runtime_files.publish_address(runtime_files.redis_file(var), settings.REDIS_URL))
+            stack.enter_context(runtime_files.publish_address(runtime_files.redis_file(var), settings.REDIS_URL))
         if settings.KAFKA_IS_GIVEN:
-            brought.enter_context(
+            stack.enter_context(
                 runtime_files.publish_address(runtime_files.kafka_file(var), settings.KAFKA_BOOTSTRAP_SERVERS)
             )
 
     def prepare(self) -> None:
-        began = time.monotonic()
-        settings.ADMIN_PASSWORD = settings.ADMIN_PASSWORD or made_password(settings.DATA_DIR)
+        started_at = time.monotonic()
+        settings.ADMIN_PASSWORD = settings.ADMIN_PASSWORD or generated_password(settings.DATA_DIR)
         call_command("init_db", stdout=self.stdout, stderr=self.stderr)
-        self.greeting = banner(settings.DATA_DIR, is_demo=self.is_demo)
+        self.banner_text = banner(settings.DATA_DIR, is_demo=self.is_demo)
         connections.close_all()
-        self.say("Database", began)
+        self.report_ready("Database", started_at)
 
     def start(self) -> None:
         if not settings.DATABASE_URL:
-            self.parts.start("PostgreSQL", self.postgres.watch)
-        self.parts.start("The consumer", lambda stop: run_consumer(stop, daphne.loop()))
+            self.workers.start("PostgreSQL", self.postgres.watch)
+        self.workers.start("The consumer", lambda stop: run_consumer(stop, daphne.loop()))
         if self.is_demo:
-            self.parts.start("The demo market", demo_market)
-        self.stdout.write(self.greeting)
+            self.workers.start("The demo market", demo_market)
+        self.stdout.write(self.banner_text)
         self.stdout.flush()
 
-    def say(self, what: str, began: float) -> None:
-        self.stdout.write(f"{what} ready in {time.monotonic() - began:.1f} s")
+    def report_ready(self, name: str, started_at: float) -> None:
+        self.stdout.write(f"{name} ready in {time.monotonic() - started_at:.1f} s")
         self.stdout.flush()
 
 
 def demo_market(stop: threading.Event) -> None:
-    """A small market: something happens wherever one looks, and a disk fills by a gigabyte a day at most."""
+    """A small market with activity on every page; it writes at most 1 GB per day."""
     run_simulator(stop, rate=10.0, seed=1, coins=8, wallets=200)

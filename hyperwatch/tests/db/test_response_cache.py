@@ -46,18 +46,18 @@ class HandlerUnderTest(ThreadedHandler):
     def __init__(self) -> None:
         super().__init__(read_versions)
 
-    def _answer(self, *requested: Any) -> None:
+    def _run_views(self, *requested: Any) -> None:
         self.views_asked += 1
-        super()._answer(*requested)
+        super()._run_views(*requested)
 
     async def enter(self, path: str, method: str = "GET", **headers: str) -> HttpReply:
         scope = _scope(path, method, headers)
-        answer = await self._cache.handle(scope, partial(self._by_views, scope, _receive))
+        answer = await self._cache.handle(scope, partial(self._run_in_thread, scope, _receive))
         assert isinstance(answer, HttpReply)
         return answer
 
     async def past_the_door(self, path: str, method: str = "GET", **headers: str) -> HttpReply:
-        answer = await self._by_views(_scope(path, method, headers), _receive)
+        answer = await self._run_in_thread(_scope(path, method, headers), _receive)
         assert isinstance(answer, HttpReply)
         return answer
 

@@ -159,7 +159,7 @@ def test_failing_export_aborts_connection(server: AppProcess, database: Database
     answer = ask(server)
     answer.read(1_000)
     settled(database)
-    postgres = database.beside("postgres")
+    postgres = database.sibling("postgres")
     postgres.query(f'ALTER DATABASE "{database.name}" ALLOW_CONNECTIONS false')
     postgres.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database.name}'")
     with pytest.raises((IncompleteRead, ConnectionError)):

@@ -96,7 +96,7 @@ def test_the_address_of_a_killed_run_misleads_nobody(tmp_path: Path) -> None:
 
 
 def test_a_second_one_in_the_same_folder_is_refused(broker: EmbeddedKafka, tmp_path: Path) -> None:
-    with pytest.raises(CannotStartError, match="runs already"):
+    with pytest.raises(CannotStartError, match="is running already"):
         EmbeddedKafka(tmp_path, []).start()
     assert existing_topics() == {topic.name for topic in topics()}
 

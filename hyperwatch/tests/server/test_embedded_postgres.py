@@ -120,9 +120,9 @@ def test_it_commits_to_disk_and_listens_on_no_port(var: Path) -> None:
 
 
 def test_a_second_one_in_the_same_folder_is_refused(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "PATIENCE", 0.1)
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT_SECONDS", 0.1)
     with EmbeddedPostgres(var) as url:
-        with pytest.raises(CannotStartError, match="runs already"):
+        with pytest.raises(CannotStartError, match="is running already"):
             EmbeddedPostgres(var).start()
         assert execute(url, "SELECT 1") == [(1,)]
 
@@ -196,8 +196,8 @@ def test_an_interrupted_beginning_is_begun_anew(new_var: Path) -> None:
     server = EmbeddedPostgres(new_var)
     with server:
         pass
-    (new_var / "postgres/data").rename(new_var / "postgres/data.begun")
-    (new_var / "postgres/data.begun/PG_VERSION").unlink()
+    (new_var / "postgres/data").rename(new_var / "postgres/data.partial")
+    (new_var / "postgres/data.partial/PG_VERSION").unlink()
     with server as url:
         assert execute(url, "SELECT 1") == [(1,)]
 

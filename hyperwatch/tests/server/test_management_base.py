@@ -90,7 +90,7 @@ def test_command_without_database_says_what_to_do(command: tuple[str, ...], run_
 
 @pytest.fixture
 def empty_database(fresh_database: Database) -> Iterator[Database]:
-    empty = fresh_database.beside(f"{fresh_database.name}_empty")
+    empty = fresh_database.sibling(f"{fresh_database.name}_empty")
     empty.create()
     yield empty
     empty.drop()

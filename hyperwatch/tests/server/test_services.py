@@ -16,7 +16,7 @@ def test_the_shell_lends_no_service_to_the_settings() -> None:
 
 def test_a_fresh_database_is_migrated_and_alone(fresh_database: Database) -> None:
     fresh_database.query("CREATE TABLE only_here (n int)")
-    other = fresh_database.beside("postgres").copy()
+    other = fresh_database.sibling("postgres").copy()
     assert fresh_database.value("SELECT count(*) FROM django_migrations") > 0
     assert other.value("SELECT to_regclass('only_here')") is None
     other.drop()

@@ -53,22 +53,22 @@ def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> 
     parts.start("The other", waits)
     parts.start("This one", fails)
     assert told.wait(5)
-    parts.end()
-    assert parts.failed == "This one"
+    parts.stop_all()
+    assert parts.failed_worker == "This one"
     assert "This one failed" in caplog.text
 
 
 def test_part_stopped_on_request_has_not_failed() -> None:
     parts = WorkerThreads(on_failure=lambda: pytest.fail("nothing failed"))
     parts.start("This one", waits)
-    parts.end()
-    assert parts.failed is None
+    parts.stop_all()
+    assert parts.failed_worker is None
 
 
 def test_occupied_port_is_reported_with_advice() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(daphne.CannotListenError, match=rf"Port {port} is taken.*PORT={port + 1}"):
+        with pytest.raises(daphne.CannotListenError, match=rf"Port {port} is in use.*PORT={port + 1}"):
             daphne.ensure_bindable("127.0.0.1", port)
     daphne.ensure_bindable("127.0.0.1", port)
 
@@ -142,7 +142,7 @@ def test_a_second_one_in_the_same_folder_says_so(up: AppProcess, var: Path) -> N
         [sys.executable, "manage.py", "up"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
     )
     assert second.returncode == 1
-    assert "runs already" in second.stderr
+    assert "is running already" in second.stderr
     up.stop()
     assert up.returncode == 0
 

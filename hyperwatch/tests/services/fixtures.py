@@ -55,7 +55,7 @@ def _emptied_tables() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _migrated(_server: Database) -> Iterator[Database]:
-    template = _server.beside(f"template_{uuid.uuid4().hex[:12]}")
+    template = _server.sibling(f"template_{uuid.uuid4().hex[:12]}")
     template.create()
     try:
         template.migrate()

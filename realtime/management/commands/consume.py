@@ -1,4 +1,4 @@
-"""`manage.py consume`: Kafka to the database and to the hubs."""
+"""`manage.py consume`: stores messages from Kafka and publishes them to the web processes."""
 
 import signal
 import threading
@@ -17,9 +17,9 @@ from realtime.kafka.admin import KafkaUnavailable
 
 class Command(DatabaseCommand):
     help = (
-        "Reads both Kafka topics, stores what arrives in the database and tells the web processes of it. Run `init_db` "
-        "first, and as many of these as you like: they share the partitions. Waits for a Kafka or a database that is "
-        "away; SIGTERM or Ctrl-C ends it cleanly."
+        "Consumes both Kafka topics, stores their messages in the database and publishes them to the web processes. "
+        "Run `init_db` first. Several consumers share the partitions. Waits while Kafka or the database is down; "
+        "SIGTERM or Ctrl-C ends it cleanly."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -32,15 +32,15 @@ class Command(DatabaseCommand):
 
     def handle(self, *args: Any, port: int, **options: Any) -> None:
         if not settings.KAFKA_BOOTSTRAP_SERVERS:
-            raise CommandError("No Kafka is configured: set KAFKA_BOOTSTRAP_SERVERS, or start `make run` first")
+            raise CommandError("Kafka is not configured: set KAFKA_BOOTSTRAP_SERVERS, or start `make run` first")
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        consuming = ConsumerRunner(stop, goes_on=Watchdog(settings.CONSUMER_WATCHDOG_SECONDS))
+        runner = ConsumerRunner(stop, goes_on=Watchdog(settings.CONSUMER_WATCHDOG_SECONDS))
         tune_gc()
-        with serve_status(port, consuming.status):
+        with serve_status(port, runner.status):
             try:
-                consuming.run()
-            except KafkaUnavailable as away:
-                raise CommandError(str(away)) from away
+                runner.run()
+            except KafkaUnavailable as error:
+                raise CommandError(str(error)) from error
         self.stdout.write("ended")

@@ -1,4 +1,4 @@
-"""`manage.py dead_letters`: lists, shows and sends again what was refused."""
+"""`manage.py dead_letters`: lists, shows and resends rejected messages."""
 
 from typing import Any
 
@@ -15,32 +15,41 @@ REASONS = ", ".join(Reason.values)
 
 
 class Command(DatabaseCommand):
-    help = "Lists, shows and sends again the messages that were refused."
+    help = "Lists, shows and resends rejected messages."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="list | show | send")
-        listing = actions.add_parser("list", help="the newest letters, a line each")
-        listing.add_argument(
-            "--reason", choices=Reason.values, metavar="REASON", help=f"only those refused for it: {REASONS}"
+        list_parser = actions.add_parser("list", help="the latest letters, one line each")
+        list_parser.add_argument(
+            "--reason",
+            choices=Reason.values,
+            metavar="REASON",
+            help=f"only letters rejected for this reason: {REASONS}",
         )
-        listing.add_argument("--waiting", action="store_true", help="only those not sent again yet")
-        listing.add_argument(
-            "--limit", type=whole_number(1, 1_000_000), default=20, help="at most so many (default: %(default)s)"
+        list_parser.add_argument("--waiting", action="store_true", help="only letters that were not sent again")
+        list_parser.add_argument(
+            "--limit",
+            type=whole_number(1, 1_000_000),
+            default=20,
+            help="maximum number of lines (default: %(default)s)",
         )
-        show = actions.add_parser("show", help="one letter, whole")
-        show.add_argument("id", type=int, help="its number, as `list` tells it")
-        send = actions.add_parser("send", help="send letters again, to the topics they came from")
-        send.add_argument("ids", type=int, nargs="*", metavar="id", help="their numbers, as `list` tells them")
-        send.add_argument(
-            "--reason", choices=Reason.values, metavar="REASON", help="all refused for it that were not sent again yet"
+        show_parser = actions.add_parser("show", help="one letter with all fields and its payload")
+        show_parser.add_argument("id", type=int, help="its id, from `list`")
+        send_parser = actions.add_parser("send", help="send letters again to their topics")
+        send_parser.add_argument("ids", type=int, nargs="*", metavar="id", help="ids from `list`")
+        send_parser.add_argument(
+            "--reason",
+            choices=Reason.values,
+            metavar="REASON",
+            help="all letters rejected for this reason that were not sent again",
         )
-        send.add_argument("--all", action="store_true", help="all that were not sent again yet")
+        send_parser.add_argument("--all", action="store_true", help="all letters that were not sent again")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         {"list": self._list, "show": self._show, "send": self._send}[action](options)
 
     def _list(self, options: dict[str, Any]) -> None:
-        letters = _chosen(options["reason"], waiting=options["waiting"])
+        letters = _select(options["reason"], is_unsent=options["waiting"])
         for letter in letters.defer("bytes")[: options["limit"]]:
             sent = f"  sent again {isoformat(letter.resent_at)}" if letter.resent_at else ""
             self.stdout.write(f"{letter.pk:>6}  {isoformat(letter.failed_at)}  {letter}  {letter.error[:80]}{sent}")
@@ -49,7 +58,7 @@ class Command(DatabaseCommand):
     def _show(self, options: dict[str, Any]) -> None:
         letter = DeadLetter.objects.filter(pk=options["id"]).first()
         if letter is None:
-            raise CommandError(f"There is no dead letter {options['id']}; `dead_letters list` tells which there are")
+            raise CommandError(f"Dead letter {options['id']} does not exist; `dead_letters list` shows the ids")
         for name in ("topic", "partition", "offset", "reason", "error", "sent_at", "failed_at", "resent_at"):
             self.stdout.write(f"{name}: {getattr(letter, name)}")
         self.stdout.write(f"key: {bytes(letter.key or b'').decode(errors='backslashreplace')}")
@@ -57,8 +66,8 @@ class Command(DatabaseCommand):
 
     def _send(self, options: dict[str, Any]) -> None:
         if not (options["ids"] or options["reason"] or options["all"]):
-            raise CommandError("Which? Name ids, or --reason, or --all")
-        letters = _chosen(options["reason"], waiting=not options["ids"])
+            raise CommandError("No letters selected: give ids, --reason or --all")
+        letters = _select(options["reason"], is_unsent=not options["ids"])
         if options["ids"]:
             letters = letters.filter(pk__in=options["ids"])
         try:
@@ -67,8 +76,8 @@ class Command(DatabaseCommand):
             raise CommandError(str(error)) from error
 
 
-def _chosen(reason: str | None, *, waiting: bool) -> QuerySet[DeadLetter]:
+def _select(reason: str | None, *, is_unsent: bool) -> QuerySet[DeadLetter]:
     letters = DeadLetter.objects.all()
     if reason:
         letters = letters.filter(reason=reason)
-    return letters.filter(resent_at=None) if waiting else letters
+    return letters.filter(resent_at=None) if is_unsent else letters

@@ -1,4 +1,4 @@
-"""manage.py replay: recorded messages go to Kafka as from any producer."""
+"""`manage.py replay`: sends recorded messages to Kafka."""
 
 import time
 from argparse import ArgumentParser
@@ -14,17 +14,17 @@ from realtime.kafka.bulk_producer import BoundedProducer, NotAcknowledgedError, 
 from realtime.management.progress import ProgressMeter
 from realtime.sources import recordings
 
-# As long as the brokers may take for the last of it.
-LAST_SECONDS = 30.0
+# Time for the brokers to acknowledge the last messages.
+FLUSH_TIMEOUT_SECONDS = 30.0
 
 
 class Command(BaseCommand):
-    """Sends files in order. What stands before a bad line is sent, what follows is not."""
+    """Sends files in order. Messages before a bad line are sent, later ones are not."""
 
     help = (
-        'Send recorded messages to Kafka. A file has one JSON object a line, {"topic", "key", "value"}; the '
-        "value's bytes go unchanged. The topics in it are hyperliquid.transactions and hyperliquid.computed_data, "
-        "whatever the settings call them. Replaying again stores nothing twice."
+        'Sends recorded messages to Kafka. A file has one JSON object on each line, {"topic", "key", "value"}; the '
+        "bytes of the value are sent unchanged. Its topics are hyperliquid.transactions and hyperliquid.computed_data; "
+        "the settings map them to the real names. A repeated replay stores no duplicates."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             "--rate",
             type=float,
             default=0.0,
-            help="at most so many messages a second (default: as fast as it goes)",
+            help="maximum messages per second (default: unlimited)",
         )
 
     def handle(self, *, files: list[str], rate: float, **_options: Any) -> None:
@@ -42,46 +42,44 @@ class Command(BaseCommand):
             raise CommandError(f"no such file: {', '.join(missing)}")
         try:
             create_topics(timeout=5.0)
-        except KafkaUnavailable as away:
+        except KafkaUnavailable as error:
             servers = settings.KAFKA_BOOTSTRAP_SERVERS or "empty"
-            raise CommandError(
-                f"{away}\nIs KAFKA_BOOTSTRAP_SERVERS ({servers}) right, or `make run` running?"
-            ) from away
+            raise CommandError(f"{error}\nCheck KAFKA_BOOTSTRAP_SERVERS ({servers}), or start `make run`") from error
         with stopped_by_signals() as stop:
             self._replay(files, rate, stop)
 
     def _replay(self, files: list[str], rate: float, stop: Event) -> None:
-        outbox = BoundedProducer(stop)
+        producer = BoundedProducer(stop)
         try:
             with ProgressMeter(self.stdout, _total(files)) as meter:
                 try:
-                    _send(files, outbox, rate, stop, meter)
+                    _send(files, producer, rate, stop, meter)
                 finally:
-                    outbox.close(LAST_SECONDS)
-            outbox.check()
-        except (OSError, recordings.BadLineError, NotAcknowledgedError) as problem:
-            raise CommandError(f"{problem}; {_what_was_sent(outbox, meter)}") from problem
+                    producer.close(FLUSH_TIMEOUT_SECONDS)
+            producer.check()
+        except (OSError, recordings.BadLineError, NotAcknowledgedError) as error:
+            raise CommandError(f"{error}; {_summary(producer, meter)}") from error
         if stop.is_set():
-            raise CommandError(f"stopped; {_what_was_sent(outbox, meter)}")
-        self.stdout.write(_what_was_sent(outbox, meter))
+            raise CommandError(f"stopped; {_summary(producer, meter)}")
+        self.stdout.write(_summary(producer, meter))
 
 
-def _send(files: list[str], outbox: BoundedProducer, rate: float, stop: Event, meter: ProgressMeter) -> None:
-    names, done, began = topic_names(), 0, time.monotonic()
+def _send(files: list[str], producer: BoundedProducer, rate: float, stop: Event, meter: ProgressMeter) -> None:
+    names, sent_bytes, started_at = topic_names(), 0, time.monotonic()
     for name in files:
         for size, message in recordings.read(name, set(names)):
             if rate > 0:
-                stop.wait(max(0.0, outbox.sent / rate - (time.monotonic() - began)))
+                stop.wait(max(0.0, producer.sent / rate - (time.monotonic() - started_at)))
             if stop.is_set():
                 return
-            outbox.send(names[message.topic], message.key, message.payload)
-            done += size
-            meter.at(outbox.sent, done)
+            producer.send(names[message.topic], message.key, message.payload)
+            sent_bytes += size
+            meter.at(producer.sent, sent_bytes)
 
 
-def _what_was_sent(outbox: BoundedProducer, meter: ProgressMeter) -> str:
-    rate = outbox.acknowledged / max(meter.seconds, 0.001)
-    return f"{outbox.acknowledged:,} sent and acknowledged in {meter.seconds:.1f} s ({rate:,.0f}/s)"
+def _summary(producer: BoundedProducer, meter: ProgressMeter) -> str:
+    rate = producer.acknowledged / max(meter.seconds, 0.001)
+    return f"{producer.acknowledged:,} sent and acknowledged in {meter.seconds:.1f} s ({rate:,.0f}/s)"
 
 
 def _total(files: list[str]) -> int | None:

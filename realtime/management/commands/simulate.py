@@ -1,4 +1,4 @@
-"""manage.py simulate: the simulated market, to Kafka or into a file."""
+"""`manage.py simulate`: sends a simulated market to Kafka, or writes it to a file."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
@@ -28,32 +28,32 @@ from realtime.sources.simulator.live_runner import limited, live
 from realtime.sources.simulator.simulation import UNLIMITED_RATE
 from realtime.streams import watch_wallets
 
-LAST_SECONDS = 30.0
+FLUSH_TIMEOUT_SECONDS = 30.0
 
 
 class Command(BaseCommand):
-    """Ends by itself after --duration or --count, and cleanly on SIGINT and SIGTERM."""
+    """Ends after --duration or --count; SIGINT and SIGTERM end it cleanly."""
 
     help = (
-        "Send a simulated market to Kafka: wallets that trade with leverage, liquidations, ratios, maps and "
+        "Sends a simulated market to Kafka: wallets that trade with leverage, liquidations, ratios, maps and "
         "positions. The same seed, start, rate, coins and wallets give the same messages, byte for byte."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--rate", type=_rate, default=simulator.DEFAULT_RATE, help="messages a second, or max (%(default)g)")
-        add("--duration", type=float, help="end after so many seconds of the market's time (never)")
-        add("--count", type=int, help="end after so many messages (never)")
+        add("--rate", type=_rate, default=simulator.DEFAULT_RATE, help="messages per second, or max (%(default)g)")
+        add("--duration", type=float, help="end after this many seconds of simulated time (default: never)")
+        add("--count", type=int, help="end after this many messages (default: never)")
         add(
             "--seed",
             type=int,
             default=simulator.DEFAULT_SEED,
-            help="another number, another market (%(default)s)",
+            help="seed of the market (%(default)s)",
         )
-        add("--start", type=_time, help="the time of the first message, ISO 8601 (now)")
-        add("--coins", type=int, default=simulator.DEFAULT_COINS, help="how many coins are traded (%(default)s)")
-        add("--wallets", type=int, default=simulator.DEFAULT_WALLETS, help="how many wallets trade (%(default)s)")
-        add("--no-watch", action="store_true", help="do not put the market's whales on the watch list")
+        add("--start", type=_time, help="time of the first message, ISO 8601 (default: now)")
+        add("--coins", type=int, default=simulator.DEFAULT_COINS, help="number of traded coins (%(default)s)")
+        add("--wallets", type=int, default=simulator.DEFAULT_WALLETS, help="number of wallets (%(default)s)")
+        add("--no-watch", action="store_true", help="do not add the whales of the market to the watch list")
         add(
             "--output",
             metavar="FILE",
@@ -69,36 +69,38 @@ class Command(BaseCommand):
 
     def _send(self, options: dict[str, Any], stop: Event) -> None:
         if not settings.KAFKA_BOOTSTRAP_SERVERS:
-            raise CommandError("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, start `make run`, or use --output")
+            raise CommandError(
+                "Kafka is not configured: set KAFKA_BOOTSTRAP_SERVERS, start `make run`, or use --output"
+            )
         if not wait_for_kafka(stop):
             return
-        simulated = _market(options, options["start"] or datetime.now(UTC))
+        market = _market(options, options["start"] or datetime.now(UTC))
         if not options["no_watch"]:
-            _watch(simulated)
+            _watch(market)
         self.stdout.write(f"Simulated market to {settings.KAFKA_BOOTSTRAP_SERVERS}; Ctrl-C ends it")
         self.stdout.flush()
-        outbox, names, kinds = BoundedProducer(stop), topic_names(), Counter[str]()
+        producer, names, kinds = BoundedProducer(stop), topic_names(), Counter[str]()
         limits = {"duration": options["duration"], "count": options["count"]}
         with ProgressMeter(self.stdout) as meter:
-            for message in live(simulated, stop, rate=options["rate"], **limits):
-                outbox.send(names[message.topic], message.key, message.value)
+            for message in live(market, stop, rate=options["rate"], **limits):
+                producer.send(names[message.topic], message.key, message.value)
                 kinds[message.kind] += 1
-                meter.at(outbox.sent)
-            outbox.close(LAST_SECONDS)
-        self._summarise(kinds, meter, f"{outbox.acknowledged:,} acknowledged")
+                meter.at(producer.sent)
+            producer.close(FLUSH_TIMEOUT_SECONDS)
+        self._print_summary(kinds, meter, f"{producer.acknowledged:,} acknowledged")
         try:
-            outbox.check()
-        except NotAcknowledgedError as missing:
-            raise CommandError(str(missing)) from missing
+            producer.check()
+        except NotAcknowledgedError as error:
+            raise CommandError(str(error)) from error
 
     def _write(self, options: dict[str, Any], stop: Event) -> None:
         rate, duration, count = options["rate"] or UNLIMITED_RATE, options["duration"], options["count"]
         if duration is None and count is None:
-            raise CommandError("--output needs --duration or --count: the market never ends")
-        span = duration if duration is not None else count / rate
-        # Without a start the file ends about now, so that nothing in it comes from the future.
-        simulated = _market(options, options["start"] or datetime.now(UTC) - timedelta(seconds=span))
-        messages = limited(simulated.messages(rate), duration, count)
+            raise CommandError("--output needs --duration or --count, because the market never ends")
+        seconds = duration if duration is not None else count / rate
+        # The default start lets the file end now: consumers reject timestamps in the future.
+        market = _market(options, options["start"] or datetime.now(UTC) - timedelta(seconds=seconds))
+        messages = limited(market.messages(rate), duration, count)
         try:
             self._write_file(options["output"], takewhile(lambda _message: not stop.is_set(), messages))
         except OSError as error:
@@ -115,11 +117,13 @@ class Command(BaseCommand):
                 kinds[message.kind] += 1
                 meter.at(number)
         if not is_stdout:
-            self._summarise(kinds, meter, f"written to {name}")
+            self._print_summary(kinds, meter, f"written to {name}")
 
-    def _summarise(self, kinds: Counter[str], meter: ProgressMeter, end: str) -> None:
+    def _print_summary(self, kinds: Counter[str], meter: ProgressMeter, outcome: str) -> None:
         seconds = max(meter.seconds, 0.001)
-        self.stdout.write(f"{kinds.total():,} messages in {seconds:.1f} s ({kinds.total() / seconds:,.0f}/s), {end}")
+        self.stdout.write(
+            f"{kinds.total():,} messages in {seconds:.1f} s ({kinds.total() / seconds:,.0f}/s), {outcome}"
+        )
         for kind, number in kinds.most_common():
             self.stdout.write(f"  {kind:24}{number:>12,}")
 
@@ -129,16 +133,16 @@ def _market(options: dict[str, Any], start: datetime) -> simulator.MarketSimulat
         return simulator.MarketSimulator(
             seed=options["seed"], start=start, coins=options["coins"], wallets=options["wallets"]
         )
-    except ValueError as impossible:
-        raise CommandError(str(impossible)) from impossible
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
-def _watch(simulated: simulator.MarketSimulator) -> None:
+def _watch(market: simulator.MarketSimulator) -> None:
     try:
-        watch_wallets(simulated.whales)
+        watch_wallets(market.whales)
     except DatabaseError as error:
         raise CommandError(
-            f"the whales cannot be put on the watch list ({error}). Without a database, use --no-watch"
+            f"the whales cannot be added to the watch list ({error}); without a database, use --no-watch"
         ) from error
 
 
@@ -150,7 +154,7 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = -1.0
     if not 0 <= rate < float("inf"):
-        raise ArgumentTypeError("a number of messages a second, or max")
+        raise ArgumentTypeError("takes a number of messages per second, or max")
     return rate
 
 
@@ -158,5 +162,5 @@ def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ArgumentTypeError("a time such as 2026-01-10T10:30:00Z") from error
+        raise ArgumentTypeError("takes a time such as 2026-01-10T10:30:00Z") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""manage.py tail: what is new on the stream, a line for each event."""
+"""`manage.py tail`: prints new events of a running server, one per line."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from realtime.client import Client, Event, Fact, Gap, Snapshot, StreamError
 from realtime.management.line_format import format_fact
 from realtime.streams import Param, channels
 
-EVERYWHERE = {"0.0.0.0": "localhost", "": "localhost", "::": "localhost"}  # noqa: S104
+WILDCARD_HOSTS = {"0.0.0.0": "localhost", "": "localhost", "::": "localhost"}  # noqa: S104
 
 EXAMPLES = """\
 examples:
@@ -27,59 +27,64 @@ examples:
 """
 
 
-class Verbatim(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Leaves the examples' lines as they are."""
+class VerbatimHelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the examples."""
 
 
 class Command(BaseCommand):
-    """Lines on stdout; gaps and the connection's troubles on stderr. Ends with Ctrl-C."""
+    """Prints events to stdout, gaps and connection errors to stderr. Ctrl-C ends it."""
 
     help = (
-        "Prints what comes on channels of a running server, a line for each event. A lost connection is\n"
-        "taken up again where it was; what could not be had is told as a gap, on stderr. Ctrl-C ends it."
+        "Prints new events of the channels of a running server, one per line. Reconnects and resumes after\n"
+        "a lost connection; events that are no longer available are reported as a gap on stderr. Ctrl-C ends it."
     )
     requires_system_checks: list[str] = []
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(prog_name, subcommand, epilog=EXAMPLES, formatter_class=Verbatim, **kwargs)
+        return super().create_parser(
+            prog_name, subcommand, epilog=EXAMPLES, formatter_class=VerbatimHelpFormatter, **kwargs
+        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("channels", nargs="+", metavar="CHANNEL", help=", ".join(channels()))
-        add("--coin", metavar="BTC,ETH", help="only of these coins (liquidation_map needs it)")
-        add("--side", help="only of this side: LONG, SHORT; of transactions also OPEN, CLOSE")
-        add("--min-value-usd", metavar="USD", help="only from this value on")
-        begin = parser.add_mutually_exclusive_group()
-        begin.add_argument("--since", type=int, metavar="SEQ", help="begin behind this number; with one channel")
-        begin.add_argument("--snapshot", type=int, metavar="N", help="begin with the last N (of states: one a coin)")
-        add("--url", default=default_url(), help="the stream (default: %(default)s)")
-        add("--json", action="store_true", dest="as_json", help="a JSON object a line, as the client sees it")
+        add("--coin", metavar="BTC,ETH", help="only these coins (required for liquidation_map)")
+        add("--side", help="only this side: LONG, SHORT; for transactions also OPEN, CLOSE")
+        add("--min-value-usd", metavar="USD", help="only events of at least this value")
+        start_group = parser.add_mutually_exclusive_group()
+        start_group.add_argument("--since", type=int, metavar="SEQ", help="start after this seq; with one channel only")
+        start_group.add_argument(
+            "--snapshot", type=int, metavar="N", help="start with the last N events (for states: one per coin)"
+        )
+        add("--url", default=default_url(), help="URL of the WebSocket (default: %(default)s)")
+        add("--json", action="store_true", dest="as_json", help="one JSON object per line, with all fields")
 
     def handle(self, **options: Any) -> None:
-        wanted = list(dict.fromkeys(options["channels"]))
-        if options["since"] is not None and len(wanted) > 1:
-            raise CommandError("--since goes with one channel: each has numbers of its own")
+        requested = list(dict.fromkeys(options["channels"]))
+        if options["since"] is not None and len(requested) > 1:
+            raise CommandError("--since needs exactly one channel: each channel has its own seq")
         try:
-            asyncio.run(self._tail(options, {channel: _params(channel, wanted, options) for channel in wanted}))
+            subscriptions = {channel: _params(channel, requested, options) for channel in requested}
+            asyncio.run(self._tail(options, subscriptions))
         except (StreamError, InvalidURI) as error:
             raise CommandError(str(error)) from error
         except BrokenPipeError:
-            # `tail … | head` has seen enough; what Python would still flush goes nowhere.
+            # The reader of the pipe exited (`tail … | head`): Python's flush at exit would raise again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             pass
 
-    async def _tail(self, options: dict[str, Any], wanted: dict[str, dict[str, Any]]) -> None:
+    async def _tail(self, options: dict[str, Any], subscriptions: dict[str, dict[str, Any]]) -> None:
         async with Client(options["url"]) as client:
-            for channel, params in wanted.items():
+            for channel, params in subscriptions.items():
                 await client.subscribe(channel, since=options["since"], snapshot=options["snapshot"], **params)
             async for event in client:
                 self._print(event, as_json=options["as_json"])
 
     def _print(self, event: Event, *, as_json: bool) -> None:
         if isinstance(event, Gap):
-            what = f"{event.missing_from} to {event.missing_to}"
-            self.stderr.write(f"gap: {event.channel} {what} will not come")
+            missing = f"{event.missing_from} to {event.missing_to}"
+            self.stderr.write(f"gap: {event.channel} {missing} will not be sent")
         else:
             for fact in _facts(event):
                 self.stdout.write(
@@ -89,27 +94,27 @@ class Command(BaseCommand):
 
 
 def default_url() -> str:
-    """Where this machine's server listens, by the settings or by a running `up`."""
-    host = EVERYWHERE.get(settings.SERVER_HOST, settings.SERVER_HOST)
+    """The URL of this machine's server, from the settings or from a running `up`."""
+    host = WILDCARD_HOSTS.get(settings.SERVER_HOST, settings.SERVER_HOST)
     return f"ws://{f'[{host}]' if ':' in host else host}:{settings.RUNNING_PORT}/ws"
 
 
-def _params(channel: str, wanted: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """What of the options a channel takes; what none of those wanted takes is left for the server to refuse."""
+def _params(channel: str, requested: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """The options that apply to `channel`. Options that apply to no channel are sent too: the server rejects them."""
     filters = {Param.SIDE: options["side"], Param.MIN_VALUE_USD: options["min_value_usd"]}
     coins = options["coin"].split(",") if options["coin"] else None
-    given = {name: value for name, value in {Param.COINS: coins, **filters}.items() if value is not None}
-    taken = {
+    options_by_param = {name: value for name, value in {Param.COINS: coins, **filters}.items() if value is not None}
+    accepted = {
         name: value
-        for name, value in given.items()
-        if _takes(channel, name) or not any(_takes(c, name) for c in wanted)
+        for name, value in options_by_param.items()
+        if _has_param(channel, name) or not any(_has_param(other, name) for other in requested)
     }
-    nested = {str(name): taken.pop(name) for name in filters if name in taken}
-    plain: dict[str, Any] = {str(name): value for name, value in taken.items()}
-    return plain | ({"filters": nested} if nested else {})
+    nested = {str(name): accepted.pop(name) for name in filters if name in accepted}
+    top_level: dict[str, Any] = {str(name): value for name, value in accepted.items()}
+    return top_level | ({"filters": nested} if nested else {})
 
 
-def _takes(channel: str, name: Param) -> bool:
+def _has_param(channel: str, name: Param) -> bool:
     stream = channels().get(channel)
     return stream is None or name in stream.params
 
@@ -119,7 +124,7 @@ def _json(fact: Fact) -> str:
 
 
 def _facts(event: Fact | Snapshot) -> list[Fact]:
-    """A snapshot's rows are told as the facts that they were when they were new."""
+    """Converts the rows of a snapshot to facts."""
     if isinstance(event, Fact):
         return [event]
     stream = channels().get(event.channel)

@@ -130,7 +130,7 @@ def test_letters_are_listed_by_line_and_shown_whole() -> None:
     assert manage("show", last.pk).endswith("(no value)\n")
 
 
-@pytest.mark.parametrize(("args", "answer"), [(["show", "999"], "dead_letters list"), (["send"], "Name ids")])
+@pytest.mark.parametrize(("args", "answer"), [(["show", "999"], "dead_letters list"), (["send"], "give ids")])
 def test_a_question_without_an_answer_says_what_to_do(args: list[str], answer: str) -> None:
     with pytest.raises(CommandError, match=answer):
         manage(*args)

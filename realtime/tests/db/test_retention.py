@@ -62,7 +62,7 @@ def test_a_prefix_goes_and_the_floor_tells_of_it(settings: Settings) -> None:
     assert read_positions()["liquidations"] == (5, 2)
     assert [row["seq"] for row in get("/liquidations")["items"]] == [5, 3, 4]
     assert get("/liquidations/stats")["total_liquidations"] == 3
-    assert "nothing to go: the oldest seq is not older than" in run()
+    assert "nothing to delete: the oldest seq is not older than" in run()
 
 
 def test_coin_remains_after_its_latest_row_is_pruned(settings: Settings) -> None:
@@ -165,7 +165,7 @@ def test_what_cannot_be_pruned_is_named(settings: Settings) -> None:
     with pytest.raises(CommandError, match="set STREAM_RETENTION_DAYS"):
         run()
     settings.STREAM_RETENTION_DAYS = {"trades": 1}
-    with pytest.raises(CommandError, match="names trades; there are liquidation_map, liquidations"):
+    with pytest.raises(CommandError, match="unknown stream trades; streams are liquidation_map, liquidations"):
         run()
     settings.STREAM_RETENTION_DAYS = {"liquidations": 1}
     with pytest.raises(CommandError, match="transactions: no retention"):

@@ -136,7 +136,7 @@ def init_db(database: Database, *args: str, **env: str) -> list[str]:
 
 @pytest.fixture
 def empty_database(fresh_database: Database) -> Iterator[Database]:
-    database = fresh_database.beside(f"empty_{fresh_database.name}")
+    database = fresh_database.sibling(f"empty_{fresh_database.name}")
     database.create()
     yield database
     database.drop()
@@ -148,13 +148,13 @@ def test_init_db_says_what_it_did(empty_database: Database, mock_kafka: MockKafk
     assert [line.split(":")[0] for line in first] == ["schema", "epoch", "topics", "admin"]
     assert first[0].startswith("schema: applied ")
     assert "transactions" in first[0]
-    assert first[2].startswith("topics: there already (")
-    assert first[3] == "admin: made 'root'"
+    assert first[2].startswith("topics: exist already (")
+    assert first[3] == "admin: created 'root'"
     before = everything(empty_database)
     second = init_db(empty_database, ADMIN_USERNAME="root", ADMIN_PASSWORD="another one", KAFKA_BOOTSTRAP_SERVERS="")
     assert second[:2] == ["schema: up to date", first[1]]
-    assert second[2].startswith("topics: left out, Kafka is away (no Kafka: set KAFKA_BOOTSTRAP_SERVERS")
-    assert second[3] == "admin: 'root' is there already, left as it is"
+    assert second[2].startswith("topics: skipped, Kafka is unavailable (no Kafka: set KAFKA_BOOTSTRAP_SERVERS")
+    assert second[3] == "admin: 'root' exists already, unchanged"
     assert everything(empty_database) == before
     third = init_db(empty_database, "--new-epoch")
     assert third[1].endswith(" (new)")

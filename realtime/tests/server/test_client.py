@@ -126,7 +126,7 @@ def test_channel_is_subscribed_once_with_one_start() -> None:
 
     async def check() -> None:
         async with scripted(agrees) as url, Client(url) as client:
-            with pytest.raises(ValueError, match="do not go together"):
+            with pytest.raises(ValueError, match="exclude each other"):
                 await client.subscribe("liquidations", since=1, snapshot=1)
             await client.subscribe("liquidations")
             with pytest.raises(ValueError, match="already"):

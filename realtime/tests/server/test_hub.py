@@ -141,7 +141,7 @@ def test_hub_started_without_redis_serves_from_database(serve: Serve, redis_serv
 
 
 def test_hub_without_database_reports_and_recovers(fresh_database: Database, web_server: Serve) -> None:
-    server = fresh_database.beside("postgres")
+    server = fresh_database.sibling("postgres")
     web = web_server()
     server.query(f'ALTER DATABASE "{fresh_database.name}" RENAME TO "{fresh_database.name}_away"')
     try:

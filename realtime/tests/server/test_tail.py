@@ -80,7 +80,7 @@ def test_tail_prints_json_and_tells_of_gaps(server: AppProcess, tmp_path: Path) 
     (again,) = tail.output().splitlines()
     gap, line = answer.splitlines()
     assert json.loads(again) == json.loads(line)
-    assert gap == "gap: liquidations 1 to 3 will not come"
+    assert gap == "gap: liquidations 1 to 3 will not be sent"
     event = json.loads(line)
     assert (event["channel"], event["seq"], event["data"]["liquidation_value_usd"]) == (
         "liquidations", 4, "22500.25000000",
@@ -121,7 +121,7 @@ def test_tail_of_unknown_channel_exits_with_error(server: AppProcess, tmp_path: 
 def test_tail_says_that_it_waits_for_a_server(tmp_path: Path) -> None:
     tail = Tail(tmp_path, free_port(), "liquidations")
     tail.start()
-    wait_until(lambda: "trying again" in tail.output(), "the trouble")
+    wait_until(lambda: "reconnecting" in tail.output(), "the trouble")
     tail.signal(signal.SIGINT)
     assert tail.wait() == 0
 

@@ -101,7 +101,7 @@ def test_simulation_without_database_can_skip_watch_list(
 
 
 def test_what_is_not_acknowledged_is_an_error(mock_kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.management.commands.simulate.LAST_SECONDS", 0.5)
+    monkeypatch.setattr("realtime.management.commands.simulate.FLUSH_TIMEOUT_SECONDS", 0.5)
     send = KafkaProducer.send
 
     def send_and_vanish(producer: KafkaProducer, *message: Any) -> None:

@@ -120,7 +120,7 @@ def test_without_kafka_it_says_what_to_do(settings: Settings, tmp_path: Path) ->
 def test_what_is_not_acknowledged_is_an_error(
     mock_kafka: MockKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.management.commands.replay.LAST_SECONDS", 0.5)
+    monkeypatch.setattr("realtime.management.commands.replay.FLUSH_TIMEOUT_SECONDS", 0.5)
     send = KafkaProducer.send
 
     def send_and_vanish(producer: KafkaProducer, *message: Any) -> None:

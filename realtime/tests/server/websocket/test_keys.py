@@ -145,7 +145,7 @@ def said_of_bad_requests(web: AppProcess, key: str) -> str:
 
 def test_unavailable_database_closes_handshake_with_1001(web_server: Start, fresh_database: Database) -> None:
     web = web_server(ALLOW_ANONYMOUS_READS="false")
-    postgres = fresh_database.beside("postgres")
+    postgres = fresh_database.sibling("postgres")
     postgres.query(f'ALTER DATABASE "{fresh_database.name}" ALLOW_CONNECTIONS false')
     postgres.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{fresh_database.name}'")
     assert refused(f"{web.ws_url}?token=a.b") == 1001
