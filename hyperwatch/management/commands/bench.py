@@ -1,9 +1,9 @@
-"""`manage.py bench`: brings up what a benchmark stands on, runs it, and shows what it found."""
+"""`manage.py bench`: starts the services of a benchmark, runs it, and prints its report."""
 
 import asyncio
 import os
 import signal
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,17 +13,17 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hyperwatch.bench import CannotMeasureError, cached_endpoints
-from hyperwatch.bench.bursts import Crash
+from hyperwatch.bench.bursts import CrashOptions
 from hyperwatch.bench.churn import churn
 from hyperwatch.bench.data.queries import GROUPS
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.fanout import MODE_NAMES, Fanout, fanout
+from hyperwatch.bench.fanout import MODE_NAMES, FanoutOptions, fanout
 from hyperwatch.bench.idle import idle
 from hyperwatch.bench.ingest import PARTS, IngestOptions, ingest
-from hyperwatch.bench.latency import Latency, latency
-from hyperwatch.bench.processes.server_variants import KINDS
+from hyperwatch.bench.latency import LatencyOptions, latency
+from hyperwatch.bench.processes.server_variants import SERVER_TYPES
 from hyperwatch.bench.report import Report, show
-from hyperwatch.bench.rest import Rest, rest
+from hyperwatch.bench.rest import RestOptions, rest
 from hyperwatch.bench.slow_client import slow
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.harness import host
@@ -35,25 +35,26 @@ Bench = Callable[[BenchEnvironment, dict[str, Any]], Report]
 
 
 class Command(BaseCommand):
-    """Services that the settings do not name are started, and removed at the end.
+    """Starts services that the settings do not name, and removes them at the end.
 
-    PostgreSQL is started with the options of docker-compose.yml, which are those of production.
+    PostgreSQL gets the production options of docker-compose.yml.
     """
 
-    help = "Measures the server beside references: all of it on this machine, the loopback only."
+    help = "Benchmarks the server beside references, on this machine, over the loopback interface."
 
     def add_arguments(self, parser: CommandParser) -> None:
         benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
-        for name, (text, add, _) in BENCHES.items():
-            one = benches.add_parser(name, help=text, description=text)
-            add(one)
-            one.add_argument("--runs", type=int, default=3, help="of which the median counts (%(default)s)")
-            one.add_argument("--seed", type=int, default=1, help="of what is published (%(default)s)")
-            one.add_argument("--quick", action="store_true", help="small and short: shows that it works")
-            one.add_argument("--json", action="store_true", help="everything as one JSON object")
+        for name, (text, add_options, _) in BENCHES.items():
+            subparser = benches.add_parser(name, help=text, description=text)
+            add_options(subparser)
+            option = subparser.add_argument
+            option("--runs", type=int, default=3, help="rounds; a figure is their median (%(default)s)")
+            option("--seed", type=int, default=1, help="seed of the generated data (%(default)s)")
+            option("--quick", action="store_true", help="one small, short round: a smoke test")
+            option("--json", action="store_true", help="print the report as one JSON object")
 
     def handle(self, *args: Any, bench: str, **options: Any) -> None:
-        # Both take the way of Ctrl-C, through every `finally`.
+        # SIGTERM raises KeyboardInterrupt like SIGINT, so every `finally` runs.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         host.raise_file_limit()
         if options.get("share_cores"):
@@ -61,8 +62,8 @@ class Command(BaseCommand):
         os.sched_setaffinity(0, host.client_cores())
         _, _, run = BENCHES[bench]
         try:
-            with self.ground({**options, "bench": bench}, with_kafka=_needs_kafka(bench, options)) as ground:
-                report = run(ground, options)
+            with self.environment({**options, "bench": bench}, with_kafka=_needs_kafka(bench, options)) as environment:
+                report = run(environment, options)
         except (CannotStartError, CannotMeasureError, KafkaUnavailable) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
@@ -73,7 +74,7 @@ class Command(BaseCommand):
             show(report)
 
     @contextmanager
-    def ground(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[BenchEnvironment]:
+    def environment(self, options: dict[str, Any], *, with_kafka: bool) -> Iterator[BenchEnvironment]:
         is_latency = options["bench"] == "latency"
         with services(
             with_kafka=with_kafka,
@@ -85,15 +86,15 @@ class Command(BaseCommand):
                 folder=started.folder,
                 env=started.env,
                 services=started.descriptions,
-                say=self.say,
+                log=self.log,
                 database=started.databases.named,
-                to_change=started.databases.writable,
+                writable_database=started.databases.writable,
                 runs=1 if options["quick"] else options["runs"],
                 seed=options["seed"],
                 is_quick=options["quick"],
             )
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.stderr.write(text)
         self.stderr.flush()
 
@@ -102,132 +103,145 @@ def _needs_kafka(bench: str, options: dict[str, Any]) -> bool:
     return bench in ("latency", "ingest") or bool(set(options.get("only", ())) & set(cached_endpoints.GROUPS))
 
 
-KEEP = "leaves the filled databases there, and finds them again"
+KEEP_HELP = "store filled databases there and reuse them in later runs"
 
 
-def _numbers(text: str) -> list[int]:
+def _integers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-def _among(known: tuple[str, ...]) -> Callable[[str], list[str]]:
-    def several(text: str) -> list[str]:
-        names = text.split(",")
-        if unknown := set(names) - set(known):
-            raise ValueError(unknown)
-        return names
+def _names_of(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def names(text: str) -> list[str]:
+        selected = text.split(",")
+        if unknown := set(selected) - set(choices):
+            raise ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; accepted: {', '.join(choices)}")
+        return selected
 
-    return several
+    return names
 
 
 def _add_fanout(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--clients", type=_numbers, default=[100, 1000], help="how many (100,1000)")
-    add("--bytes", type=int, default=600, help="of a frame (%(default)s)")
-    add("--only", type=_among(tuple(KINDS)), default=list(KINDS), help="hub,bare,stock")
-    add("--modes", type=_among(MODE_NAMES), default=list(MODE_NAMES), help="single,burst,flood")
-    add("--scale", type=float, default=1.0, help="makes the runs so many times longer, for a profiler")
+    add("--clients", type=_integers, default=[100, 1000], help="numbers of clients (100,1000)")
+    add("--bytes", type=int, default=600, help="size of a frame (%(default)s)")
+    add("--only", type=_names_of(tuple(SERVER_TYPES)), default=list(SERVER_TYPES), help="hub,bare,stock")
+    add("--modes", type=_names_of(MODE_NAMES), default=list(MODE_NAMES), help="single,burst,flood")
+    add("--scale", type=float, default=1.0, help="factor on the length of the runs, for a profiler")
 
 
-def _fanout(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
-    clients = [20] if ground.is_quick else options["clients"]
+def _fanout(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
+    clients = [20] if environment.is_quick else options["clients"]
     return asyncio.run(
-        fanout(ground, Fanout(clients, options["bytes"], options["only"], options["modes"], options["scale"]))
+        fanout(
+            environment, FanoutOptions(clients, options["bytes"], options["only"], options["modes"], options["scale"])
+        )
     )
 
 
 def _add_idle(parser: ArgumentParser) -> None:
-    parser.add_argument("--connections", type=int, default=2_000, help="how many (%(default)s)")
+    parser.add_argument("--connections", type=int, default=2_000, help="number of idle connections (%(default)s)")
 
 
-def _idle(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
-    return asyncio.run(idle(ground, 50 if ground.is_quick else options["connections"]))
+def _idle(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
+    return asyncio.run(idle(environment, 50 if environment.is_quick else options["connections"]))
 
 
 def _add_churn(parser: ArgumentParser) -> None:
-    parser.add_argument("--clients", type=int, default=1_000, help="who come and leave (%(default)s)")
+    parser.add_argument("--clients", type=int, default=1_000, help="clients that connect and disconnect (%(default)s)")
 
 
-def _churn(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
-    return asyncio.run(churn(ground, 50 if ground.is_quick else options["clients"]))
+def _churn(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
+    return asyncio.run(churn(environment, 50 if environment.is_quick else options["clients"]))
 
 
 def _add_slow(parser: ArgumentParser) -> None:
-    parser.add_argument("--megabytes", type=int, default=200, help="that are pushed (%(default)s)")
+    parser.add_argument("--megabytes", type=int, default=200, help="pushed to each client (%(default)s)")
 
 
-def _slow(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
-    return asyncio.run(slow(ground, 20 if ground.is_quick else options["megabytes"]))
+def _slow(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
+    return asyncio.run(slow(environment, 20 if environment.is_quick else options["megabytes"]))
 
 
 def _add_latency(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--rate", type=float, default=1_000, help="events a second (%(default)g)")
-    add("--clients", type=int, default=200, help="who all get them (%(default)s)")
-    add("--seconds", type=float, default=20, help="of the steady part (%(default)g)")
-    add("--burst", type=int, default=22_558, help="events offered within one second (%(default)s)")
-    add("--share-cores", action="store_true", help="hold nobody to a core")
+    add("--clients", type=int, default=200, help="subscribed clients (%(default)s)")
+    add("--seconds", type=float, default=20, help="length of the steady part (%(default)g)")
+    add("--burst", type=int, default=22_558, help="events sent within one second (%(default)s)")
+    add("--share-cores", action="store_true", help="no CPU affinity: all processes use all cores")
 
 
-def _latency(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
-    asked = Latency(options["rate"], options["clients"], options["seconds"], options["burst"])
-    return asyncio.run(latency(ground, Latency(200, 20, 1, 1_000) if ground.is_quick else asked))
+def _latency(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
+    latency_options = LatencyOptions(options["rate"], options["clients"], options["seconds"], options["burst"])
+    quick = LatencyOptions(200, 20, 1, 1_000)
+    return asyncio.run(latency(environment, quick if environment.is_quick else latency_options))
 
 
 def _add_ingest(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rows", type=int, default=200_000, help="for a measurement (%(default)s)")
-    add("--sizes", type=_numbers, default=[0, 10_000_000], help="rows that are there before (0,10000000)")
-    add("--consumers", type=_numbers, default=[1, 2, 3], help="how many (1,2,3)")
-    add("--inserts", type=int, default=3_000, help="of one at a time (%(default)s)")
-    add("--burst", type=int, default=22_558, help="of the worst second (%(default)s)")
-    add("--seconds", type=float, default=60, help="of the crash, at 2,000 a second (%(default)g)")
-    add("--clients", type=int, default=200, help="who hear of the crash (%(default)s)")
-    add("--only", type=_among(PARTS), default=list(PARTS), help=",".join(PARTS))
-    add("--keep", type=Path, metavar="DIR", help=KEEP)
-    # All of it is measured at work together.
+    add("--rows", type=int, default=200_000, help="rows of a measurement (%(default)s)")
+    add("--sizes", type=_integers, default=[0, 10_000_000], help="rows in the table before (0,10000000)")
+    add("--consumers", type=_integers, default=[1, 2, 3], help="numbers of consumers (1,2,3)")
+    add("--inserts", type=int, default=3_000, help="rows of the INSERT reference (%(default)s)")
+    add("--burst", type=int, default=22_558, help="messages of the worst second (%(default)s)")
+    add("--seconds", type=float, default=60, help="length of the crash, at 2,000 messages/s (%(default)g)")
+    add("--clients", type=int, default=200, help="subscribed clients of the crash (%(default)s)")
+    add("--only", type=_names_of(PARTS), default=list(PARTS), help=",".join(PARTS))
+    add("--keep", type=Path, metavar="DIR", help=KEEP_HELP)
+    # Ingest is measured with all processes on shared cores, as in production.
     parser.set_defaults(share_cores=True)
 
 
-def _ingest(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
-    asked = IngestOptions(
+def _ingest(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
+    ingest_options = IngestOptions(
         options["rows"],
         options["sizes"],
         options["consumers"],
         options["inserts"],
         options["only"],
         options["burst"],
-        Crash(2_000, options["seconds"], options["clients"]),
+        CrashOptions(2_000, options["seconds"], options["clients"]),
     )
-    quick = IngestOptions(4_000, [5_000], [1, 2], 50, options["only"], 1_000, Crash(200, 1, 20))
-    return ingest(ground, quick if ground.is_quick else asked)
+    quick = IngestOptions(4_000, [5_000], [1, 2], 50, options["only"], 1_000, CrashOptions(200, 1, 20))
+    return ingest(environment, quick if environment.is_quick else ingest_options)
 
 
-REST = (*GROUPS, *cached_endpoints.GROUPS)
+REST_GROUPS = (*GROUPS, *cached_endpoints.GROUPS)
 
 
 def _add_rest(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--sizes", type=_numbers, default=[10_000, 1_000_000, 10_000_000], help="rows (10000,1000000,10000000)")
-    add("--requests", type=int, default=200, help="for a question, size and round (%(default)s)")
-    add("--only", type=_among(REST), default=list(REST), help=",".join(REST))
-    add("--keep", type=Path, metavar="DIR", help=KEEP)
+    add(
+        "--sizes",
+        type=_integers,
+        default=[10_000, 1_000_000, 10_000_000],
+        help="rows in the database (10000,1000000,10000000)",
+    )
+    add("--requests", type=int, default=200, help="requests of a query, size and round (%(default)s)")
+    add("--only", type=_names_of(REST_GROUPS), default=list(REST_GROUPS), help=",".join(REST_GROUPS))
+    add("--keep", type=Path, metavar="DIR", help=KEEP_HELP)
 
 
-def _rest(ground: BenchEnvironment, options: dict[str, Any]) -> Report:
-    asked = Rest(options["sizes"], options["requests"], options["only"])
-    return rest(ground, asked._replace(sizes=[10_000, 20_000], requests=2) if ground.is_quick else asked)
+def _rest(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
+    rest_options = RestOptions(options["sizes"], options["requests"], options["only"])
+    quick = rest_options._replace(sizes=[10_000, 20_000], requests=2)
+    return rest(environment, quick if environment.is_quick else rest_options)
 
 
 BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
-    "fanout": ("What an event costs the server for each client, beside a stock and a bare one.", _add_fanout, _fanout),
+    "fanout": (
+        "Server CPU per event and client, beside a Channels consumer (stock) and an asyncio server (bare).",
+        _add_fanout,
+        _fanout,
+    ),
     "latency": (
-        "The whole way, from Kafka's acknowledgement to the clients, steady and in a burst.",
+        "End-to-end latency from Kafka's acknowledgement to the clients, steady and in a burst.",
         _add_latency,
         _latency,
     ),
-    "idle": ("What a connection costs that is subscribed and hears nothing.", _add_idle, _idle),
-    "churn": ("Many who come at once and leave at once, and what neighbours notice.", _add_churn, _churn),
-    "ingest": ("Kafka to committed rows, beside plain COPY and one INSERT each.", _add_ingest, _ingest),
-    "rest": ("What each endpoint answers in at each size, and the database's part of it.", _add_rest, _rest),
-    "slow": ("One who never reads: the server's memory, and what others notice.", _add_slow, _slow),
+    "idle": ("Memory of a subscribed connection without events.", _add_idle, _idle),
+    "churn": ("Many clients connect and disconnect at once; latency of the other clients.", _add_churn, _churn),
+    "ingest": ("Kafka to committed rows, beside plain COPY and single INSERTs.", _add_ingest, _ingest),
+    "rest": ("Response time of each endpoint at each database size, and its SQL part.", _add_rest, _rest),
+    "slow": ("A client that never reads: server memory, and latency of the other clients.", _add_slow, _slow),
 }
