@@ -1,7 +1,7 @@
-"""Requests a second on one core, while the stream goes on: the answers that are asked for most beside mere bytes of
-the same size, and a filtered list beside one that DRF makes alone.
+"""Requests a second on one core during background ingest.
 
-A server has its core to itself; clients, PostgreSQL, Kafka and `consume` share the others.
+Cached responses are compared with static bytes of the same size, filtered lists with a plain DRF view.
+The server has a core of its own; clients, PostgreSQL, Kafka and `consume` share the others.
 """
 
 import urllib.request
@@ -15,7 +15,7 @@ from hyperwatch.bench.data import distributions
 from hyperwatch.bench.data.stream_recipes import RECIPES
 from hyperwatch.bench.data.table_fill import fill
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.load.background_ingest import trickle
+from hyperwatch.bench.load.background_ingest import background_ingest
 from hyperwatch.bench.load.http_clients import HttpLoad
 from hyperwatch.bench.report import AtLeast, Figure, figure, ratio
 from hyperwatch.bench.sql.cancellable_sql import CancellableSession
@@ -23,7 +23,7 @@ from hyperwatch.bench.sql.explain_plans import NO_THROTTLE
 from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.harness.host import server_cores
 
-HOT = {
+CACHED_URLS = {
     "recent": "/api/v1/liquidations/recent?limit=50",
     "current": "/api/v1/long-short-ratios/current",
     "liquidation-map": "/api/v1/liquidation-map?coin=C001",
@@ -31,10 +31,10 @@ HOT = {
     "activities": "/api/v1/whales/1/activities",
 }
 ROWS = "coin={coin}&side=LONG&page_size=100"
-# Ours, and the same of the reference, whose walk begins where no cursor is given.
-FILTERED = (
-    ("page", f"/api/v1/liquidations?{ROWS}&page=1", f"/paged?{ROWS}&page=1"),
-    ("cursor", f"/api/v1/liquidations?{ROWS}&cursor=", f"/walked?{ROWS}"),
+# (name, own URL, URL of the reference). The reference starts its cursor pagination without a cursor.
+FILTERED_URLS = (
+    ("page", f"/api/v1/liquidations?{ROWS}&page=1", f"/pages?{ROWS}&page=1"),
+    ("cursor", f"/api/v1/liquidations?{ROWS}&cursor=", f"/cursor?{ROWS}"),
 )
 CLIENTS = 8
 SECONDS, QUICK_SECONDS = 4.0, 0.3
@@ -42,7 +42,7 @@ GROUPS = ("hot", "filtered")
 
 
 class CachedResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`size` is an answer's in bytes; the processor's seconds are the server's."""
+    """`size` is that of a response in bytes; `cpu_seconds` are those of the server."""
 
     server: str
     answer: str
@@ -52,7 +52,7 @@ class CachedResult(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float
 
     @property
-    def a_second(self) -> float:
+    def per_second(self) -> float:
         return self.requests / self.seconds
 
     @property
@@ -60,82 +60,86 @@ class CachedResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.cpu_seconds / self.requests * 1e6
 
 
-def hot(ground: BenchEnvironment, size: int, groups: Collection[str]) -> Iterator[CachedResult]:
-    """On the ground's own database, which grows meanwhile."""
-    fill(ground.env["DATABASE_URL"], size, RECIPES, ground.seed, ground.say)
+def measure(environment: BenchEnvironment, size: int, groups: Collection[str]) -> Iterator[CachedResult]:
+    """Uses the environment's own database, which grows during the run."""
+    fill(environment.env["DATABASE_URL"], size, RECIPES, environment.seed, environment.log)
     with ExitStack() as stack:
-        sites = {name: _site(ground, stack, name) for name in ("ours", "bare", "drf")}
-        stack.enter_context(trickle(ground))
-        for _ in range(ground.runs):
+        servers = {name: _server(environment, stack, name) for name in ("ours", "bare", "drf")}
+        stack.enter_context(background_ingest(environment))
+        for _ in range(environment.runs):
             if "hot" in groups:
-                yield from _hot(ground, sites)
+                yield from _measure_cached(environment, servers)
             if "filtered" in groups:
-                yield from _filtered(ground, sites)
+                yield from _measure_filtered(environment, servers)
 
 
-def grown(ground: BenchEnvironment, size: int) -> int:
-    """The rows that the stream brought meanwhile."""
-    with CancellableSession(ground.env["DATABASE_URL"]) as session:
+def rows_added(environment: BenchEnvironment, size: int) -> int:
+    """Rows that background ingest added."""
+    with CancellableSession(environment.env["DATABASE_URL"]) as session:
         return int(session.value("SELECT head FROM streams WHERE name = 'liquidations'")) - size
 
 
-def _site(ground: BenchEnvironment, stack: ExitStack, name: str) -> AppProcess:
+def _server(environment: BenchEnvironment, stack: ExitStack, name: str) -> AppProcess:
     arguments = (
-        manage("serve") if name == "ours" else ("-m", "hyperwatch.bench.processes.django_entry", f"plain.{name}")
+        manage("serve") if name == "ours" else ("-m", "hyperwatch.bench.processes.django_entry", f"drf_views.{name}")
     )
-    env = {**ground.env, "THROTTLE_READS": NO_THROTTLE}
-    return stack.enter_context(AppProcess(name, ground.folder, env, arguments, cores=server_cores()))
+    env = {**environment.env, "THROTTLE_READS": NO_THROTTLE}
+    return stack.enter_context(AppProcess(name, environment.folder, env, arguments, cores=server_cores()))
 
 
-def _hot(ground: BenchEnvironment, sites: dict[str, AppProcess]) -> Iterator[CachedResult]:
-    for answer, url in HOT.items():
-        ours = _press(ground, sites["ours"], answer, repeat(url))
+def _measure_cached(environment: BenchEnvironment, servers: dict[str, AppProcess]) -> Iterator[CachedResult]:
+    for answer, url in CACHED_URLS.items():
+        ours = _load_server(environment, servers["ours"], answer, repeat(url))
         yield ours
-        yield _press(ground, sites["bare"], answer, repeat(f"/bytes/{ours.size}"))
+        yield _load_server(environment, servers["bare"], answer, repeat(f"/bytes/{ours.size}"))
 
 
-def _filtered(ground: BenchEnvironment, sites: dict[str, AppProcess]) -> Iterator[CachedResult]:
-    for answer, ours, reference in FILTERED:
+def _measure_filtered(environment: BenchEnvironment, servers: dict[str, AppProcess]) -> Iterator[CachedResult]:
+    for answer, ours, reference in FILTERED_URLS:
         for server, path in (("ours", ours), ("drf", reference)):
             urls = cycle([path.format(coin=distributions.coin(number)) for number in (1, 2, 3)])
-            yield _press(ground, sites[server], answer, urls)
+            yield _load_server(environment, servers[server], answer, urls)
 
 
-def _press(ground: BenchEnvironment, site: AppProcess, answer: str, urls: Iterator[str]) -> CachedResult:
-    with urllib.request.urlopen(f"http://127.0.0.1:{site.port}{next(urls)}", timeout=60) as once:
-        size = len(once.read())
-    pressing = HttpLoad(site.port, CLIENTS, urls)
-    seconds = QUICK_SECONDS if ground.is_quick else SECONDS
-    pressing.run(seconds / 4)
-    before = site.cpu_seconds
-    pressed = pressing.run(seconds)
+def _load_server(environment: BenchEnvironment, server: AppProcess, answer: str, urls: Iterator[str]) -> CachedResult:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{next(urls)}", timeout=60) as response:
+        size = len(response.read())
+    load = HttpLoad(server.port, CLIENTS, urls)
+    seconds = QUICK_SECONDS if environment.is_quick else SECONDS
+    load.run(seconds / 4)
+    before = server.cpu_seconds
+    result = load.run(seconds)
     run = CachedResult(
-        server=site.name,
+        server=server.name,
         answer=answer,
         size=size,
-        requests=pressed.answers,
-        seconds=pressed.seconds,
-        cpu_seconds=site.cpu_seconds - before,
+        requests=result.responses,
+        seconds=result.seconds,
+        cpu_seconds=server.cpu_seconds - before,
     )
-    ground.say(f"{run.answer}, {run.server}: {run.a_second:,.0f} requests/s, {run.cpu_us:,.0f} µs, {run.size:,} bytes")
+    environment.log(
+        f"{run.answer}, {run.server}: {run.per_second:,.0f} requests/s, {run.cpu_us:,.0f} µs, {run.size:,} bytes"
+    )
     return run
 
 
 def figures(runs: Sequence[CachedResult]) -> Iterator[Figure]:
-    for answer in HOT:
-        yield from _beside(f"hot, {answer}", answer, runs, "bare", "bytes without middleware", 0.5)
-    for answer, *_ in FILTERED:
-        yield from _beside(f"100 filtered rows by {answer}", answer, runs, "drf", "DRF alone", 5)
+    for answer in CACHED_URLS:
+        yield from _compare(f"hot, {answer}", answer, runs, "bare", "bytes without middleware", 0.5)
+    for answer, *_ in FILTERED_URLS:
+        yield from _compare(f"100 filtered rows by {answer}", answer, runs, "drf", "DRF alone", 5)
 
 
-def _beside(
-    group: str, answer: str, runs: Sequence[CachedResult], reference: str, called: str, least: float
+def _compare(
+    group: str, answer: str, runs: Sequence[CachedResult], reference: str, label: str, minimum: float
 ) -> Iterator[Figure]:
-    ours, theirs = ([run for run in runs if (run.answer, run.server) == (answer, of)] for of in ("ours", reference))
+    ours, reference_runs = (
+        [run for run in runs if (run.answer, run.server) == (answer, of)] for of in ("ours", reference)
+    )
     if not ours:
         return
-    for name, own in (("ours", ours), (called, theirs)):
-        yield figure(group, name, [run.a_second for run in own], "requests/s")
+    for name, own in (("ours", ours), (label, reference_runs)):
+        yield figure(group, name, [run.per_second for run in own], "requests/s")
         yield figure(group, f"{name}: the server's CPU", [run.cpu_us for run in own], "µs/request")
-    above, below = [run.a_second for run in ours], [run.a_second for run in theirs]
-    yield ratio(group, f"ours / {called}", above, below, target=AtLeast(least))
+    above, below = [run.per_second for run in ours], [run.per_second for run in reference_runs]
+    yield ratio(group, f"ours / {label}", above, below, target=AtLeast(minimum))

@@ -1,4 +1,4 @@
-"""A crowd comes at once and leaves at once, while neighbours receive a steady stream."""
+"""Many clients connect and disconnect at once, while other clients receive a steady stream."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ import msgspec
 from hyperwatch.bench.data.event_payloads import CHANNEL, EventPayloads
 from hyperwatch.bench.environment import BenchEnvironment
 from hyperwatch.bench.load.background_events import BackgroundEvents
-from hyperwatch.bench.load.delivery_log import DeliveryLog, Spread, spread
+from hyperwatch.bench.load.delivery_log import DeliveryLog, Percentiles, percentiles
 from hyperwatch.bench.load.websocket_pool import WebSocketPool
 from hyperwatch.bench.metrics import samples
 from hyperwatch.bench.processes.server_variants import HubServer
@@ -19,44 +19,47 @@ from hyperwatch.bench.report import Figure, Report, figure
 NEIGHBOURS = 5
 RATE = 100.0
 FRAME_BYTES = 600
-PATIENCE = 60.0
-# On the neighbours' channel, but for a coin of which nothing comes.
-CROWD = f'{{"type": "subscribe", "channels": ["{CHANNEL}"], "params": {{"coins": ["NOBODY"]}}}}'
+DISCONNECT_TIMEOUT_SECONDS = 60.0
+# On the channel of the neighbours, filtered by a coin without events.
+CROWD_SUBSCRIBE = f'{{"type": "subscribe", "channels": ["{CHANNEL}"], "params": {{"coins": ["NONE"]}}}}'
 
 
 class ChurnResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`waited` are the neighbours' seconds from publishing to receipt, by what went on when it was published."""
+    """`waited`: seconds from publishing to receipt at the neighbours, by the phase in which it was published."""
 
-    came: float
-    gone: float
+    connect_seconds: float
+    disconnect_seconds: float
     events: int
     complete: int
-    waited: dict[str, Spread]
+    waited: dict[str, Percentiles]
 
 
-class Phases:
-    """What went on when."""
+class PhaseLog:
+    """Start times of the phases of a round."""
 
     def __init__(self) -> None:
-        self._begun: list[tuple[float, str]] = []
+        self._started: list[tuple[float, str]] = []
 
     def begin(self, name: str) -> None:
-        self._begun.append((time.monotonic(), name))
+        self._started.append((time.monotonic(), name))
 
     def at(self, moment: float) -> str:
-        return next(name for began, name in reversed(self._begun) if began <= moment)
+        return next(name for started, name in reversed(self._started) if started <= moment)
 
 
-async def churn(ground: BenchEnvironment, clients: int) -> Report:
-    report = ground.report("churn", clients=clients, neighbours=NEIGHBOURS, rate=RATE, size=FRAME_BYTES)
-    server = HubServer(ground)
+async def churn(environment: BenchEnvironment, clients: int) -> Report:
+    report = environment.report("churn", clients=clients, neighbours=NEIGHBOURS, rate=RATE, size=FRAME_BYTES)
+    server = HubServer(environment)
     with server.running():
-        steady = BackgroundEvents(server, EventPayloads(ground.seed, FRAME_BYTES), ground.layer(), RATE)
+        steady = BackgroundEvents(server, EventPayloads(environment.seed, FRAME_BYTES), environment.layer(), RATE)
         async with WebSocketPool() as neighbours, WebSocketPool() as crowd:
             await neighbours.connect(NEIGHBOURS, server.port, subscribe=server.subscribe)
-            for _ in range(ground.runs):
-                run = await ChurnRound(ground, server, steady, neighbours, crowd).run(clients)
-                ground.say(f"{clients} came in {run.came:.1f} s, had gone after {run.gone:.1f} s")
+            for _ in range(environment.runs):
+                run = await ChurnRound(environment, server, steady, neighbours, crowd).run(clients)
+                environment.log(
+                    f"{clients} clients: connected in {run.connect_seconds:.1f} s, "
+                    f"disconnected in {run.disconnect_seconds:.1f} s"
+                )
                 report.runs.append(run)
     report.figures = list(_figures(report.runs))
     report.checks = {"complete": all(run.complete == NEIGHBOURS for run in report.runs)}
@@ -66,76 +69,82 @@ async def churn(ground: BenchEnvironment, clients: int) -> Report:
 class ChurnRound:
     def __init__(
         self,
-        ground: BenchEnvironment,
+        environment: BenchEnvironment,
         server: HubServer,
         steady: BackgroundEvents,
         neighbours: WebSocketPool,
         crowd: WebSocketPool,
     ) -> None:
-        self._ground = ground
+        self._environment = environment
         self._server = server
         self._steady = steady
         self._neighbours = neighbours
         self._crowd = crowd
-        self._phases = Phases()
+        self._phases = PhaseLog()
 
     async def run(self, clients: int) -> ChurnResult:
-        pause = 0.5 if self._ground.is_quick else 3.0
+        pause = 0.5 if self._environment.is_quick else 3.0
         await self._neighbours.expect(timed=NEIGHBOURS)
         self._phases.begin("quiet")
         async with self._stream():
             await asyncio.sleep(pause)
             self._phases.begin("coming")
-            came = await self._crowd.connect(clients, self._server.port, subscribe=CROWD, at_once=clients)
+            connect_seconds = await self._crowd.connect(
+                clients, self._server.port, subscribe=CROWD_SUBSCRIBE, max_connecting=clients
+            )
             self._phases.begin("there")
             await asyncio.sleep(pause)
             self._phases.begin("leaving")
-            gone = await self._leave()
+            disconnect_seconds = await self._disconnect_crowd()
             self._phases.begin("gone")
-        complete = await self._complete()
+        complete = await self._complete_neighbours()
         return ChurnResult(
-            came=came, gone=gone, events=len(self._steady.told_at), complete=complete, waited=await self._waited()
+            connect_seconds=connect_seconds,
+            disconnect_seconds=disconnect_seconds,
+            events=len(self._steady.published_at),
+            complete=complete,
+            waited=await self._latencies(),
         )
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[None]:
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._steady.flow(stop))
+            tasks.create_task(self._steady.publish_until(stop))
             yield
             stop.set()
 
-    async def _leave(self) -> float:
-        """Seconds until the server knows that they have gone."""
-        began = time.monotonic()
-        await self._crowd.ask("leave")
-        async with asyncio.timeout(PATIENCE):
+    async def _disconnect_crowd(self) -> float:
+        """Seconds until the server has closed all of their connections."""
+        started = time.monotonic()
+        await self._crowd.request("disconnect")
+        async with asyncio.timeout(DISCONNECT_TIMEOUT_SECONDS):
             while await self._connections() > NEIGHBOURS:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-        return time.monotonic() - began
+        return time.monotonic() - started
 
     async def _connections(self) -> float:
         return sum((await samples(self._server.url, "hyperwatch_websocket_connections")).values())
 
-    async def _complete(self) -> int:
-        told = await self._neighbours.wait_until_still()
-        return int(told["whole"]) if self._neighbours.got(told, self._steady.wire) else 0
+    async def _complete_neighbours(self) -> int:
+        status = await self._neighbours.wait_until_idle()
+        return int(status["whole"]) if self._neighbours.has_received(status, self._steady.wire_bytes) else 0
 
-    async def _waited(self) -> dict[str, Spread]:
-        await self._neighbours.ask("keep", folder=str(self._ground.folder))
-        waited: dict[str, list[float]] = {}
-        for times in DeliveryLog(self._ground.folder, NEIGHBOURS).times():
-            for told, got in zip(self._steady.told_at, times, strict=False):
-                waited.setdefault(self._phases.at(told), []).append(got - told)
-        return {phase: spread(values) for phase, values in waited.items()}
+    async def _latencies(self) -> dict[str, Percentiles]:
+        await self._neighbours.request("dump", folder=str(self._environment.folder))
+        latencies: dict[str, list[float]] = {}
+        for times in DeliveryLog(self._environment.folder, NEIGHBOURS).times():
+            for published, received in zip(self._steady.published_at, times, strict=False):
+                latencies.setdefault(self._phases.at(published), []).append(received - published)
+        return {phase: percentiles(values) for phase, values in latencies.items()}
 
 
 def _figures(runs: list[ChurnResult]) -> Iterator[Figure]:
-    yield figure("the crowd", "all there after", [run.came for run in runs], "s")
-    yield figure("the crowd", "all gone after", [run.gone for run in runs], "s")
+    yield figure("the crowd", "all there after", [run.connect_seconds for run in runs], "s")
+    yield figure("the crowd", "all gone after", [run.disconnect_seconds for run in runs], "s")
     for phase in ("quiet", "coming", "there", "leaving"):
-        # Where they leave in no time, nothing was published meanwhile.
-        known = [run.waited[phase] for run in runs if phase in run.waited]
-        for what in ("p50", "p99", "max") if known else ():
-            values = [getattr(waited, what) * 1e3 for waited in known]
-            yield figure(f"neighbours' wait, {phase}", what, values, "ms")
+        # A phase can be too short for an event.
+        measured = [run.waited[phase] for run in runs if phase in run.waited]
+        for percentile in ("p50", "p99", "max") if measured else ():
+            values = [getattr(waited, percentile) * 1e3 for waited in measured]
+            yield figure(f"neighbours' wait, {phase}", percentile, values, "ms")

@@ -1,4 +1,4 @@
-"""A server and its clients in a run: messages are published, and what it costs until all clients have them."""
+"""Publishes messages to a server with clients, and measures the CPU time until all clients have them."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,11 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from hyperwatch.bench.data.event_payloads import EventPayloads
 from hyperwatch.bench.load.websocket_pool import WebSocketPool
-from hyperwatch.bench.processes.server_variants import Message, Server
+from hyperwatch.bench.processes.server_variants import BenchServer, PublishedMessage
 
 
-class Mode(NamedTuple):
-    """`events` to a message, at most `window` messages on their way; `deliveries` make a run long enough."""
+class FanoutMode(NamedTuple):
+    """`events` a message, at most `window` messages in flight; `deliveries` are the target of a run."""
 
     name: str
     events: int
@@ -23,7 +23,7 @@ class Mode(NamedTuple):
 
 
 class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`complete` are the clients that got every byte in its place; `delivered` are events times those clients."""
+    """`complete` clients received exactly the published bytes; `delivered` are events times those clients."""
 
     server: str
     clients: int
@@ -37,35 +37,39 @@ class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cpu_us(self) -> float:
-        """For an event and a client."""
+        """Per event and client."""
         return self.cpu_seconds / (self.events * self.clients) * 1e6
 
     @property
-    def events_a_second(self) -> float:
+    def events_per_second(self) -> float:
         return self.delivered / self.seconds
 
 
-class Contender:
-    def __init__(self, server: Server, clients: WebSocketPool, number: int, layer: RedisPubSubChannelLayer) -> None:
+class ServerUnderLoad:
+    def __init__(
+        self, server: BenchServer, clients: WebSocketPool, number: int, layer: RedisPubSubChannelLayer
+    ) -> None:
         self._server = server
         self._clients = clients
         self._number = number
         self._layer = layer
-        # The hub's numbers go on from run to run, as a stream's do.
+        # Seqs continue from run to run, as those of a stream.
         self._last = 0
-        # When each message of the last run was published.
-        self.told_at: list[float] = []
+        # Publish times of the messages of the last run.
+        self.published_at: list[float] = []
 
-    async def run(self, mode: Mode, content: EventPayloads, share: float = 1.0, timed: int = 0) -> ComparisonResult:
-        messages = list(self._messages(mode, content, share))
+    async def run(
+        self, mode: FanoutMode, payloads: EventPayloads, scale: float = 1.0, timed: int = 0
+    ) -> ComparisonResult:
+        messages = list(self._messages(mode, payloads, scale))
         process = self._server.process
         await self._clients.expect(step=len(messages[0][1]), timed=timed)
-        cpu_before, began = process.cpu_seconds, time.monotonic()
-        # What is lost never comes; then the clients say how far they got.
+        cpu_before, started = process.cpu_seconds, time.monotonic()
+        # A lost message ends in a timeout; the status then shows the clients that are complete.
         with suppress(TimeoutError):
             await self._publish(messages, mode.window)
-        seconds, cpu = time.monotonic() - began, process.cpu_seconds - cpu_before
-        complete, closed = await self._outcome(messages)
+        seconds, cpu = time.monotonic() - started, process.cpu_seconds - cpu_before
+        complete, closed = await self._compare(messages)
         events = len(messages) * mode.events
         return ComparisonResult(
             server=self._server.name,
@@ -79,21 +83,21 @@ class Contender:
             closed=closed,
         )
 
-    def _messages(self, mode: Mode, content: EventPayloads, share: float) -> Iterator[Message]:
-        for _ in range(max(2, int(mode.deliveries * share / self._number / mode.events))):
+    def _messages(self, mode: FanoutMode, payloads: EventPayloads, scale: float) -> Iterator[PublishedMessage]:
+        for _ in range(max(2, int(mode.deliveries * scale / self._number / mode.events))):
             first = self._last + 1
             self._last += mode.events
-            yield self._server.message(content, range(first, first + mode.events))
+            yield self._server.message(payloads, range(first, first + mode.events))
 
-    async def _publish(self, messages: Sequence[Message], window: int) -> None:
-        self.told_at = []
+    async def _publish(self, messages: Sequence[PublishedMessage], window: int) -> None:
+        self.published_at = []
         for number, (message, _) in enumerate(messages):
             await self._clients.wait_for(number + 1 - window)
-            self.told_at.append(time.monotonic())
+            self.published_at.append(time.monotonic())
             await self._layer.group_send(self._server.group, message)
         await self._clients.wait_for(len(messages))
 
-    async def _outcome(self, messages: Sequence[Message]) -> tuple[int, dict[str, int]]:
-        told = await self._clients.ask("tell")
-        is_right = self._clients.got(told, b"".join(wire for _, wire in messages))
-        return told["whole"] if is_right else 0, told["closed"]
+    async def _compare(self, messages: Sequence[PublishedMessage]) -> tuple[int, dict[str, int]]:
+        status = await self._clients.request("status")
+        is_equal = self._clients.has_received(status, b"".join(frames for _, frames in messages))
+        return status["whole"] if is_equal else 0, status["closed"]

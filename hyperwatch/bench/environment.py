@@ -1,4 +1,4 @@
-"""What a benchmark stands on: the services that its processes use, a folder of its own, someone to talk to."""
+"""The environment of a benchmark: services, databases, a temporary folder, a log callback."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from hyperwatch.harness import host
 
 @dataclass(frozen=True, kw_only=True)
 class BenchEnvironment:
-    """`services` says for the reader what each of them is; `env` makes a process of ours use them.
+    """`services` describes each service for the report; `env` are the settings for the processes.
 
-    `database` makes a further migrated database of a name, or finds it where such are kept, and returns its URL;
-    `to_change` gives the same one where it is not kept, else a copy.
+    `database` creates or reuses a migrated database by name and returns its URL. `writable_database` returns one that
+    may be changed: a copy of a persistent one.
     """
 
     folder: Path
     env: Mapping[str, str]
     services: Mapping[str, str]
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     database: Callable[[str], str]
-    to_change: Callable[[str], str]
+    writable_database: Callable[[str], str]
     runs: int
     seed: int
     is_quick: bool
 
     def layer(self) -> RedisPubSubChannelLayer:
-        """The channel layer of the processes, as their settings make it."""
-        host = {"address": self.env["REDIS_URL"], "socket_timeout": None}
-        return RedisPubSubChannelLayer(hosts=[host], prefix=self.env["REDIS_PREFIX"])
+        """A channel layer with the settings of the processes."""
+        redis = {"address": self.env["REDIS_URL"], "socket_timeout": None}
+        return RedisPubSubChannelLayer(hosts=[redis], prefix=self.env["REDIS_PREFIX"])
 
     def report(self, bench: str, **parameters: Any) -> Report:
         return Report(

@@ -1,4 +1,4 @@
-"""What a connection costs that is subscribed and hears nothing: memory, and the time to come."""
+"""Cost of a subscribed connection without events: memory, and time to connect."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ import msgspec
 
 from hyperwatch.bench.environment import BenchEnvironment
 from hyperwatch.bench.load.websocket_pool import WebSocketPool
-from hyperwatch.bench.processes.server_variants import KINDS
+from hyperwatch.bench.processes.server_variants import SERVER_TYPES
 from hyperwatch.bench.report import AtMost, Figure, Report, figure
 
-# Those who come first bring the imports and the caches with them; they stay, or the hub would end with them.
-FIRST = 10
-SECONDS_TO_SETTLE = 2.0
+# The first connections cause imports and fill caches. They stay open: without clients the hub stops.
+WARM_UP_CONNECTIONS = 10
+SETTLE_SECONDS = 2.0
 SERVERS = ("hub", "stock")
 
 
 class IdleResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes of the whole process with the first ones only, and with `connections` more."""
+    """Memory of the process in bytes: with the first connections, and with `connections` more."""
 
     server: str
     connections: int
@@ -29,13 +29,13 @@ class IdleResult(msgspec.Struct, frozen=True, kw_only=True):
         return (self.after[kind] - self.before[kind]) / self.connections / 1024
 
 
-async def idle(ground: BenchEnvironment, connections: int) -> Report:
-    report = ground.report("idle", connections=connections)
+async def idle(environment: BenchEnvironment, connections: int) -> Report:
+    report = environment.report("idle", connections=connections)
     runs = []
-    for _ in range(ground.runs):
+    for _ in range(environment.runs):
         for name in SERVERS:
-            run = await _run(ground, name, connections)
-            ground.say(f"{name}: {run.kilobytes('Pss'):.1f} KB a connection, all there in {run.seconds:.1f} s")
+            run = await _run(environment, name, connections)
+            environment.log(f"{name}: {run.kilobytes('Pss'):.1f} KB a connection, all connected in {run.seconds:.1f} s")
             runs.append(run)
     for name in SERVERS:
         report.figures += _figures(name, [run for run in runs if run.server == name])
@@ -43,16 +43,16 @@ async def idle(ground: BenchEnvironment, connections: int) -> Report:
     return report
 
 
-async def _run(ground: BenchEnvironment, name: str, connections: int) -> IdleResult:
-    server = KINDS[name](ground)
-    pause = SECONDS_TO_SETTLE * (0.1 if ground.is_quick else 1)
+async def _run(environment: BenchEnvironment, name: str, connections: int) -> IdleResult:
+    server = SERVER_TYPES[name](environment)
+    settle_seconds = SETTLE_SECONDS * (0.1 if environment.is_quick else 1)
     with server.running() as process:
         async with WebSocketPool() as first, WebSocketPool() as rest:
-            await first.connect(FIRST, server.port, subscribe=server.subscribe)
-            await asyncio.sleep(pause)
+            await first.connect(WARM_UP_CONNECTIONS, server.port, subscribe=server.subscribe)
+            await asyncio.sleep(settle_seconds)
             before = process.memory()
             seconds = await rest.connect(connections, server.port, subscribe=server.subscribe)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(settle_seconds)
             after = process.memory()
     return IdleResult(server=name, connections=connections, seconds=seconds, before=before, after=after)
 

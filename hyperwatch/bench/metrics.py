@@ -1,4 +1,4 @@
-"""What a server says of itself at /metrics."""
+"""Reads /metrics of a server."""
 
 import asyncio
 import re
@@ -6,13 +6,13 @@ import urllib.request
 
 
 async def samples(url: str, name: str) -> dict[str, float]:
-    """The metric's values by their labels, as they are written: `code="4408"`, or nothing where it has none."""
+    """Values of a metric by its labels in text form: `code="4408"`, empty without labels."""
     text = await asyncio.to_thread(read, f"{url}/metrics")
-    found = re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.MULTILINE)
-    return {labels: float(value) for labels, value in found}
+    lines = re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.MULTILINE)
+    return {labels: float(value) for labels, value in lines}
 
 
 def read(url: str, timeout: float = 10) -> str:
-    with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 (http, ours)
-        text: bytes = answer.read()
+    with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310 (http, own port)
+        text: bytes = response.read()
     return text.decode()

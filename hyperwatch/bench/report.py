@@ -1,4 +1,4 @@
-"""What a benchmark found: for people a table with the targets beside the figures, for machines all of it as JSON."""
+"""The report of a benchmark: a table of figures and targets, or JSON."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-WIDTH = 140
+MIN_WIDTH = 140
 COLUMNS: dict[str, JustifyMethod] = {
     "": "left",
     "figure": "left",
@@ -40,7 +40,7 @@ class AtMost:
 
 
 class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`value` is the median of `runs`, or of two medians the ratio; `target` is the issue's, where it has one."""
+    """`value` is the median of `runs`, or the ratio of two medians; `is_reached` is None without a target."""
 
     group: str
     name: str
@@ -52,7 +52,7 @@ class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """`checks` are what must hold for the figures to mean anything."""
+    """`checks` must hold for the figures to be valid."""
 
     bench: str
     parameters: dict[str, Any]
@@ -77,7 +77,7 @@ def ratio(
     unit: str = "x",
     target: AtLeast | AtMost | None = None,
 ) -> Figure:
-    """Of the medians; `runs` are the ratios within each round."""
+    """Ratio of the medians; `runs` are the ratios of each round."""
     value = statistics.median(above) / statistics.median(below)
     return _figure(group, name, value, [one / other for one, other in zip(above, below, strict=True)], unit, target)
 
@@ -85,12 +85,12 @@ def ratio(
 def series(
     group: str, name: str, values: Sequence[float], unit: str = "", target: AtLeast | AtMost | None = None
 ) -> Figure:
-    """By size; what counts is the last, which is the largest."""
+    """Values by size; `value` is that of the last, the largest."""
     return _figure(group, name, values[-1], list(values), unit, target)
 
 
 def ratio_of_ends(group: str, name: str, values: Sequence[float], target: AtLeast | AtMost) -> Figure:
-    """What the largest has of the smallest."""
+    """Value of the largest size divided by that of the smallest."""
     return _figure(group, name, values[-1] / values[0], [], "x", target)
 
 
@@ -104,24 +104,24 @@ def _figure(
 
 def show(report: Report) -> None:
     console = Console()
-    # Where nobody's terminal is asked, it is a file or a pipe.
-    console.width = max(console.width, WIDTH)
-    for about in (report.services, report.machine, report.checks):
-        console.print(", ".join(f"{name}: {value}" for name, value in about.items()), style="dim", highlight=False)
+    # A file or a pipe reports 80 columns.
+    console.width = max(console.width, MIN_WIDTH)
+    for facts in (report.services, report.machine, report.checks):
+        console.print(", ".join(f"{name}: {value}" for name, value in facts.items()), style="dim", highlight=False)
     table = Table(title=f"bench {report.bench}", title_justify="left")
     for heading, side in COLUMNS.items():
         table.add_column(heading, justify=side)
-    for group, figures in groupby(report.figures, lambda one: one.group):
+    for group, figures in groupby(report.figures, lambda figure: figure.group):
         table.add_section()
-        for number, one in enumerate(figures):
-            table.add_row("" if number else group, *_cells(one))
+        for number, figure in enumerate(figures):
+            table.add_row("" if number else group, *_cells(figure))
     console.print(table)
 
 
-def _cells(one: Figure) -> tuple[str, ...]:
-    runs = "  ".join(map(_number, one.runs)) if len(one.runs) > 1 else ""
-    verdict = {None: "", True: f"[green]{one.target}: reached", False: f"[red]{one.target}: NOT reached"}
-    return one.name, _number(one.value), one.unit, runs, verdict[one.is_reached]
+def _cells(figure: Figure) -> tuple[str, ...]:
+    runs = "  ".join(map(_number, figure.runs)) if len(figure.runs) > 1 else ""
+    verdict = {None: "", True: f"[green]{figure.target}: reached", False: f"[red]{figure.target}: NOT reached"}
+    return figure.name, _number(figure.value), figure.unit, runs, verdict[figure.is_reached]
 
 
 def _number(value: float) -> str:

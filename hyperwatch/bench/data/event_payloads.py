@@ -1,4 +1,4 @@
-"""What is published: events like the venue's, of an exact size, the same for the same seed."""
+"""Events to publish: like those of the exchange, of an exact size, deterministic by seed."""
 
 import json
 import random
@@ -14,44 +14,44 @@ from realtime.protocol.frames import Event
 from realtime.streams import Fact
 
 CHANNEL = "liquidations"
-BEGAN = datetime(2026, 1, 10, 12, tzinfo=UTC)
+START_TIME = datetime(2026, 1, 10, 12, tzinfo=UTC)
 COINS = ("BTC", "ETH", "SOL", "HYPE", "@107", "PURR/USDC", "kPEPE", "xyz:NVDA")
 
 
 class EventPayloads:
-    """The frames of a run, by their number; each has exactly `size` bytes."""
+    """The frames of a run, by seq; each has exactly `size` bytes."""
 
     def __init__(self, seed: int, size: int) -> None:
         self._seed = seed
         self._size = size
-        # Refuses a size that is too small before anything is started.
-        self.stock(1)
+        # Rejects a size that is too small before a process is started.
+        self.channels_content(1)
 
     def event(self, seq: int) -> Event:
         frame = self._sized(seq, msgspec.json.encode)
         return Event(seq, Fact(time=_time(seq), coin=_coin(seq)), msgspec.json.encode(frame))
 
-    def stock(self, seq: int) -> dict[str, Any]:
-        """What a consumer gives to `send_json`, so that as many bytes come out of it."""
-        return self._sized(seq, as_stock_does)
+    def channels_content(self, seq: int) -> dict[str, Any]:
+        """The argument of `send_json` in Channels that encodes to `size` bytes."""
+        return self._sized(seq, encode_like_channels)
 
     def _sized(self, seq: int, encode: Callable[[Any], bytes]) -> dict[str, Any]:
-        # Seeded for each, so that any part of a run can be made by itself.
-        dice = random.Random(self._seed << 32 | seq)  # noqa: S311 (no secret)
-        frame = _frame(seq, dice)
-        missing = self._size - len(encode(frame))
-        if missing < 0:
-            raise CannotMeasureError(f"a frame has at least {self._size - missing} bytes: see --bytes")
-        frame["data"]["raw_data"]["note"] = dice.randbytes(missing // 2 + 1).hex()[:missing]
+        # Seeded by seq, so any part of a run can be generated alone.
+        rng = random.Random(self._seed << 32 | seq)  # noqa: S311 (no secret)
+        frame = _frame(seq, rng)
+        padding = self._size - len(encode(frame))
+        if padding < 0:
+            raise CannotMeasureError(f"--bytes is too small: a frame has at least {self._size - padding} bytes")
+        frame["data"]["raw_data"]["note"] = rng.randbytes(padding // 2 + 1).hex()[:padding]
         return frame
 
 
-def as_stock_does(content: Any) -> bytes:
-    """As `send_json` of Channels encodes."""
+def encode_like_channels(content: Any) -> bytes:
+    """The encoding of `send_json` in Channels."""
     return json.dumps(content).encode()
 
 
-def _frame(seq: int, dice: random.Random) -> dict[str, Any]:
+def _frame(seq: int, rng: random.Random) -> dict[str, Any]:
     time = isoformat(_time(seq))
     return {
         "type": "liquidation",
@@ -60,20 +60,20 @@ def _frame(seq: int, dice: random.Random) -> dict[str, Any]:
         "seq": seq,
         "data": {
             "seq": seq,
-            "tx_hash": f"0x{dice.randbytes(32).hex()}",
+            "tx_hash": f"0x{rng.randbytes(32).hex()}",
             "block_timestamp": time,
-            "user_address": f"0x{dice.randbytes(20).hex()}",
+            "user_address": f"0x{rng.randbytes(20).hex()}",
             "coin": _coin(seq),
-            "side": dice.choice(("LONG", "SHORT")),
-            "liquidated_size": f"{dice.uniform(0.01, 9):.8f}",
-            "liquidation_price": f"{dice.uniform(1, 90_000):.8f}",
+            "side": rng.choice(("LONG", "SHORT")),
+            "liquidated_size": f"{rng.uniform(0.01, 9):.8f}",
+            "liquidation_price": f"{rng.uniform(1, 90_000):.8f}",
             "raw_data": {"note": ""},
         },
     }
 
 
 def _time(seq: int) -> datetime:
-    return BEGAN + timedelta(milliseconds=seq)
+    return START_TIME + timedelta(milliseconds=seq)
 
 
 def _coin(seq: int) -> str:

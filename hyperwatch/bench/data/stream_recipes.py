@@ -1,42 +1,42 @@
-"""What each stream is filled with, as SQL expressions over the rows of `population.drawn`, and how many of them."""
+"""Column expressions of each filled stream over the rows of `distributions.rows_sql`, and the number of rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hyperwatch.bench.data.distributions import END, FIRST_BLOCK
 
-# Coins that ratios, maps and summaries come for, in turns; each turn is so many minutes after the one before.
-OF_RATIOS, OF_MAPS = 200, 50
-LEVELS = 100
-POSITIONS = 50
+# Coins with ratios and summaries, and coins with maps.
+RATIO_COINS, MAP_COINS = 200, 50
+PRICE_LEVELS = 100
+POSITIONS_PER_SUMMARY = 50
 WHALES = 10
-FILLS = 3
+FILLS_PER_TRANSACTION = 3
 
-LIQUIDATOR = "'0x' || md5('liquidator ' || n % 50) || '00000000'"
-LEVEL = """json_build_object('price', round(price * (0.5 + l / 100.0), 8)::text,
+LIQUIDATOR_SQL = "'0x' || md5('liquidator ' || n % 50) || '00000000'"
+PRICE_LEVEL_SQL = """json_build_object('price', round(price * (0.5 + l / 100.0), 8)::text,
 'long_liquidation_value', round(value * l, 8)::text, 'short_liquidation_value', round(value / l, 8)::text,
 'long_liquidation_count', l, 'short_liquidation_count', 100 - l)"""
 
 
 @dataclass(frozen=True)
 class StreamRecipe:
-    """`{seed}` and `{rows}` in the texts stand for those. A database of a size has `per_row` rows for each of it.
+    """SQL of one stream, with the placeholders `{seed}` and `{rows}`; `per_row` is the ratio of its rows to the size.
 
-    `then` is one more statement behind the rows; `also` is another table that it fills.
+    `after_fill_sql` is one more statement after the rows; `extra_tables` are those that it fills.
     """
 
     stream: str
     columns: Mapping[str, str]
     per_row: float = 1.0
-    then: str = ""
-    also: tuple[str, ...] = field(default=())
+    after_fill_sql: str = ""
+    extra_tables: tuple[str, ...] = field(default=())
 
     def rows(self, size: int) -> int:
-        return max(int(size * self.per_row), OF_RATIOS)
+        return max(int(size * self.per_row), RATIO_COINS)
 
 
-def _turns(coins: int, minutes: int) -> dict[str, str]:
-    """Coin and time of a state that comes for all coins at once, the last at the end."""
+def _state_columns(coins: int, minutes: int) -> dict[str, str]:
+    """Coin and time of a state that all coins publish every `minutes`; the last is at `END`."""
     return {
         "coin": f"'C' || lpad((n % {coins} + 1)::text, 3, '0')",
         "timestamp": f"'{END:%Y-%m-%d %H:%M}+00'::timestamptz - make_interval(mins => (({{rows}} - n) / {coins} "
@@ -44,13 +44,13 @@ def _turns(coins: int, minutes: int) -> dict[str, str]:
     }
 
 
-def _hash(number: str) -> str:
-    """As `population.tx_hash`."""
+def _tx_hash_sql(number: str) -> str:
+    """The same as `distributions.tx_hash`."""
     block = f"'04' || lpad(to_hex({FIRST_BLOCK} + {number}), 8, '0') || '02020000'"
     return f"'0x' || left(md5('{{seed}} ' || {number}), 20) || {block} || left(md5({number} || ' {{seed}}'), 26)"
 
 
-TRADED = {
+TRADE_COLUMNS = {
     "block_number": f"{FIRST_BLOCK} + n",
     "block_timestamp": "time",
     "user_address": "wallet",
@@ -66,20 +66,20 @@ RECIPES = {
         StreamRecipe(
             "liquidations",
             {
-                **TRADED,
-                "tx_hash": _hash("n"),
+                **TRADE_COLUMNS,
+                "tx_hash": _tx_hash_sql("n"),
                 "side": "CASE WHEN dice < 0.6 THEN 'LONG' ELSE 'SHORT' END",
                 "liquidated_size": "round(value / price, 8)",
                 "liquidation_price": "price",
                 "liquidation_value_usd": "value",
-                "liquidator_address": LIQUIDATOR,
+                "liquidator_address": LIQUIDATOR_SQL,
             },
         ),
         StreamRecipe(
             "transactions",
             {
-                **TRADED,
-                "tx_hash": _hash(f"n / {FILLS}"),
+                **TRADE_COLUMNS,
+                "tx_hash": _tx_hash_sql(f"n / {FILLS_PER_TRANSACTION}"),
                 "side": "(ARRAY['LONG', 'SHORT', 'OPEN', 'CLOSE'])[1 + floor(dice * 4)::int]",
                 "size": "round(value / price, 8)",
                 "price": "price",
@@ -90,7 +90,7 @@ RECIPES = {
         StreamRecipe(
             "long_short_ratios",
             {
-                **_turns(OF_RATIOS, 1),
+                **_state_columns(RATIO_COINS, 1),
                 "long_ratio": "round(dice::numeric, 4)",
                 "short_ratio": "1 - round(dice::numeric, 4)",
                 "long_position_value": "value",
@@ -103,22 +103,23 @@ RECIPES = {
         StreamRecipe(
             "liquidation_map",
             {
-                **_turns(OF_MAPS, 5),
-                "price_levels": f"(SELECT json_agg({LEVEL}) FROM generate_series(1, {LEVELS}) l)",
+                **_state_columns(MAP_COINS, 5),
+                "price_levels": f"(SELECT json_agg({PRICE_LEVEL_SQL}) FROM generate_series(1, {PRICE_LEVELS}) l)",
             },
             per_row=0.001,
         ),
         StreamRecipe(
             "position_summaries",
-            _turns(OF_RATIOS, 1),
+            _state_columns(RATIO_COINS, 1),
             per_row=0.001,
-            then=f"""
+            after_fill_sql=f"""
 INSERT INTO positions (coin, timestamp, user_address, side, size, entry_price, mark_price, leverage, margin,
                        unrealized_pnl)
 SELECT coin, timestamp, '0x' || md5('wallet ' || w) || lpad(to_hex(w), 8, '0'), 'LONG', p, 100, 101, 20, 5, p
-FROM (SELECT s.*, p, (p * 1000 + s.id % 1000)::int AS w FROM position_summaries s, generate_series(0, {POSITIONS - 1}) p
+FROM (SELECT s.*, p, (p * 1000 + s.id % 1000)::int AS w
+      FROM position_summaries s, generate_series(0, {POSITIONS_PER_SUMMARY - 1}) p
 ) held""",
-            also=("positions",),
+            extra_tables=("positions",),
         ),
         StreamRecipe(
             "whale_activities",
@@ -127,7 +128,7 @@ FROM (SELECT s.*, p, (p * 1000 + s.id % 1000)::int AS w FROM position_summaries 
                 "alias": "'whale'",
                 "wallet_address": "wallet",
                 "activity_type": "(ARRAY['OPEN', 'CLOSE', 'LARGE_TRADE', 'LIQUIDATION'])[1 + n % 4]",
-                "tx_hash": _hash("n"),
+                "tx_hash": _tx_hash_sql("n"),
                 "coin": "coin",
                 "size": "round(value / price, 8)",
                 "value_usd": "value",
@@ -135,7 +136,7 @@ FROM (SELECT s.*, p, (p * 1000 + s.id % 1000)::int AS w FROM position_summaries 
                 "details": """'{{"side":"LONG","price":"1.00000000","dir":null}}'::json""",
             },
             per_row=0.1,
-            then=f"""
+            after_fill_sql=f"""
 INSERT INTO whale_watches (id, wallet_address, alias, description, is_active, created_at, updated_at)
 SELECT w, '0x' || md5('wallet ' || w) || lpad(to_hex(w), 8, '0'), 'whale', '', true, now(), now()
 FROM generate_series(1, {WHALES + 1}) w""",

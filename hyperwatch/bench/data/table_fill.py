@@ -1,7 +1,7 @@
-"""Fills a database's streams with so many rows in minutes, as the store would have in hours.
+"""Fills the streams of a database in minutes; ingest would take hours.
 
-What the store keeps beside the rows (numbers without a hole, heads, counters, the newest of each coin) is made by
-its own SQL, so that every query finds what it would find.
+The derived data (contiguous seqs, heads, roll-ups, the newest row of each coin) comes from the SQL of the storage
+package, so every query returns the same as after ingest.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,85 +9,85 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.data.distributions import drawn
+from hyperwatch.bench.data.distributions import rows_sql
 from hyperwatch.bench.data.stream_recipes import RECIPES, StreamRecipe
 from hyperwatch.bench.environment import BenchEnvironment
 from hyperwatch.bench.sql.cancellable_sql import CancellableSession
 from realtime.storage.rollup_sql import columns, minute_rollup, period_rollups
 from realtime.streams import Stream, get_stream
 
-CHUNK = 250_000
-# Where less is added, the indexes are kept up row by row.
-WORTH_DROPPING = 50_000
-SETTINGS = "SET work_mem = '512MB'; SET maintenance_work_mem = '1GB'; SET synchronous_commit = off"
+CHUNK_ROWS = 250_000
+# For fewer rows, updating the indexes row by row is faster than rebuilding them.
+MIN_ROWS_TO_DROP_INDEXES = 50_000
+SESSION_SETTINGS = "SET work_mem = '512MB'; SET maintenance_work_mem = '1GB'; SET synchronous_commit = off"
 
 
-def fill(url: str, size: int, streams: Iterable[str], seed: int, say: Callable[[str], None]) -> None:
-    """Each of `streams` gets the rows of a database of `size`; one that has them already stays as it is."""
+def fill(url: str, size: int, streams: Iterable[str], seed: int, log: Callable[[str], None]) -> None:
+    """Fills each of `streams` for a database of `size`; skips a stream that is already filled."""
     with CancellableSession(url) as session:
-        session.run(SETTINGS)
+        session.run(SESSION_SETTINGS)
         for recipe in (RECIPES[name] for name in streams):
             rows = recipe.rows(size)
             head = session.value("SELECT head FROM streams WHERE name = %s", [recipe.stream])
             if head == rows:
                 continue
             if head or _has_rows(session, recipe):
-                raise CannotMeasureError(f"{recipe.stream} was filled by half, or grew: remove that database")
-            _fill(session, recipe, rows, seed, say)
+                raise CannotMeasureError(f"{recipe.stream} has neither no rows nor {rows:,}: remove that database")
+            _fill(session, recipe, rows, seed, log)
 
 
-def filled(ground: BenchEnvironment, size: int, streams: Iterable[str]) -> str:
-    """The URL of a database of `size` with the rows of `streams`; where databases are kept, it is found again."""
-    url = ground.database(_name(ground, size))
-    fill(url, size, streams, ground.seed, ground.say)
+def filled(environment: BenchEnvironment, size: int, streams: Iterable[str]) -> str:
+    """The URL of a filled database of `size`; with persistent databases, later runs reuse it."""
+    url = environment.database(_database_name(environment, size))
+    fill(url, size, streams, environment.seed, environment.log)
     return url
 
 
-def filled_to_change(ground: BenchEnvironment, size: int, streams: Iterable[str]) -> str:
-    """The same, and what is done to it stays with it alone."""
-    filled(ground, size, streams)
-    return ground.to_change(_name(ground, size))
+def filled_writable(environment: BenchEnvironment, size: int, streams: Iterable[str]) -> str:
+    """The URL of a filled database that may be changed: a copy of a persistent one."""
+    filled(environment, size, streams)
+    return environment.writable_database(_database_name(environment, size))
 
 
-def _name(ground: BenchEnvironment, size: int) -> str:
-    return f"bench_filled_{size}_{ground.seed}"
+def _database_name(environment: BenchEnvironment, size: int) -> str:
+    return f"bench_filled_{size}_{environment.seed}"
 
 
-class Disk(NamedTuple):
+class TableSize(NamedTuple):
     rows: int
-    # Of the table with all its indexes.
+    # Table, TOAST and indexes.
     bytes: int
 
 
-def disk(session: CancellableSession, stream: str) -> Disk:
+def table_size(session: CancellableSession, stream: str) -> TableSize:
     table = get_stream(stream).model._meta.db_table
-    return Disk(*session.run(f"SELECT (SELECT count(*) FROM {table}), pg_total_relation_size('{table}')")[0])
+    return TableSize(*session.run(f"SELECT (SELECT count(*) FROM {table}), pg_total_relation_size('{table}')")[0])
 
 
 def _has_rows(session: CancellableSession, recipe: StreamRecipe) -> bool:
     return bool(session.run(f"SELECT 1 FROM {get_stream(recipe.stream).model._meta.db_table} LIMIT 1"))
 
 
-def _fill(session: CancellableSession, recipe: StreamRecipe, rows: int, seed: int, say: Callable[[str], None]) -> None:
+def _fill(session: CancellableSession, recipe: StreamRecipe, rows: int, seed: int, log: Callable[[str], None]) -> None:
     stream = get_stream(recipe.stream)
     table = stream.model._meta.db_table
-    is_worth_it = rows > WORTH_DROPPING
-    with _without_indexes(session, [table, *recipe.also] if is_worth_it else [], say):
-        for first in range(1, rows + 1, CHUNK):
-            last = min(first + CHUNK - 1, rows)
+    is_dropping_indexes = rows > MIN_ROWS_TO_DROP_INDEXES
+    with _without_indexes(session, [table, *recipe.extra_tables] if is_dropping_indexes else [], log):
+        for first in range(1, rows + 1, CHUNK_ROWS):
+            last = min(first + CHUNK_ROWS - 1, rows)
             session.run(_insert(recipe, table, seed, first, last, rows))
-            say(f"{recipe.stream}: {last:,} of {rows:,} rows")
-        if recipe.then:
-            session.run(recipe.then)
+            log(f"{recipe.stream}: {last:,} of {rows:,} rows")
+        if recipe.after_fill_sql:
+            session.run(recipe.after_fill_sql)
     session.run(f"VACUUM ANALYZE {table}")
-    say(f"{recipe.stream}: the newest of each coin, and the counters")
-    with _without_indexes(session, ["period_counts"] if is_worth_it else [], say):
-        for statement in _beside(stream):
+    log(f"{recipe.stream}: newest row of each coin, and roll-ups")
+    with _without_indexes(session, ["period_counts"] if is_dropping_indexes else [], log):
+        for statement in _derived_rows_sql(stream):
             session.run(statement)
-    # The table again: what a transaction elsewhere might not have seen could not be marked as visible to all.
-    for name in (table, *recipe.also, "newest_of_coin", "period_counts", "streams"):
+    # The table a second time: pages that an older snapshot could not see are not all-visible after the first VACUUM.
+    for name in (table, *recipe.extra_tables, "newest_of_coin", "period_counts", "streams"):
         session.run(f"VACUUM ANALYZE {name}")
-    # Last: whoever finds the head finds everything.
+    # Last: a set head means that the fill is complete.
     session.run("UPDATE streams SET head = %s WHERE name = %s", [rows, stream.name])
 
 
@@ -99,37 +99,38 @@ def _insert(recipe: StreamRecipe, table: str, seed: int, first: int, last: int, 
     return (
         f"INSERT INTO {table} (id, event_key, {', '.join(columns)}) "
         f"SELECT n, {key}, {', '.join(columns.values())} "
-        f"FROM {drawn(seed, str(first), str(last), rows)} drawn"
+        f"FROM {rows_sql(seed, str(first), str(last), rows)} drawn"
     )
 
 
-def _beside(stream: Stream) -> Iterator[str]:
-    """What is kept beside the rows."""
+def _derived_rows_sql(stream: Stream) -> Iterator[str]:
+    """Statements for the newest row of each coin, and the roll-ups."""
     table, time = stream.model._meta.db_table, stream.time
     yield (
         f"INSERT INTO newest_of_coin (stream, coin, time, seq) "
         f"SELECT DISTINCT ON (coin) '{stream.name}', coin, {time}, id FROM {table} ORDER BY coin, {time} DESC, id DESC"
     )
-    if by := stream.rollup:
-        # In the order in which they would have begun: what lies together in time lies together on disk.
+    if rollup := stream.rollup:
+        # In order of start time, as after ingest: adjacent periods are on adjacent pages.
         yield (
-            f"WITH minute_rollup AS MATERIALIZED ({minute_rollup(stream, by, table)}) "
-            f"INSERT INTO period_counts ({columns(by)}) {period_rollups(stream, by)} ORDER BY start, seconds DESC"
+            f"WITH minute_rollup AS MATERIALIZED ({minute_rollup(stream, rollup, table)}) "
+            f"INSERT INTO period_counts ({columns(rollup)}) {period_rollups(stream, rollup)} "
+            "ORDER BY start, seconds DESC"
         )
 
 
 @contextmanager
-def _without_indexes(session: CancellableSession, tables: Sequence[str], say: Callable[[str], None]) -> Iterator[None]:
-    """Made anew behind, which is several times quicker than row by row."""
-    made = [statement for table in tables for statement in _drop_indexes(session, table)]
+def _without_indexes(session: CancellableSession, tables: Sequence[str], log: Callable[[str], None]) -> Iterator[None]:
+    """Drops indexes and creates them again at the end: several times faster than updates by row."""
+    create_statements = [statement for table in tables for statement in _drop_indexes(session, table)]
     yield
-    for number, statement in enumerate(made, 1):
-        say(f"index {number} of {len(made)}: {statement[:100]}")
+    for number, statement in enumerate(create_statements, 1):
+        log(f"index {number} of {len(create_statements)}: {statement[:100]}")
         session.run(statement)
 
 
 def _drop_indexes(session: CancellableSession, table: str) -> list[str]:
-    """The statements that make them again: those behind constraints, then the others."""
+    """Drops constraints and indexes; returns the statements that create them, constraints first."""
     constraints = session.run(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass "
         "AND contype IN ('p', 'u') ORDER BY contype",
@@ -140,5 +141,5 @@ def _drop_indexes(session: CancellableSession, table: str) -> list[str]:
     indexes = session.run("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s", [table])
     for name, _ in indexes:
         session.run(f'DROP INDEX "{name}"')
-    made = [f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {text}' for name, text in constraints]
-    return [*made, *(text for _, text in indexes)]
+    create_statements = [f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {text}' for name, text in constraints]
+    return [*create_statements, *(text for _, text in indexes)]

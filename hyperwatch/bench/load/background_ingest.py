@@ -1,4 +1,4 @@
-"""A stream that goes on, at a steady pace and by the whole way, while something else is measured."""
+"""Ingests liquidations at a constant rate during another measurement."""
 
 import threading
 from collections.abc import Iterator
@@ -6,24 +6,24 @@ from contextlib import contextmanager
 
 from hyperwatch.bench.environment import BenchEnvironment
 from hyperwatch.bench.load.paced_producer import PacedProducer
-from hyperwatch.bench.processes.consumer_group import members
+from hyperwatch.bench.processes.consumer_group import run_members
 
-RATE = 100
-# At a time, so that its end is not waited for.
-SOME = 20
+RATE_PER_SECOND = 100
+# Small, so the thread stops within 0.2 seconds.
+BATCH_MESSAGES = 20
 
 
 @contextmanager
-def trickle(ground: BenchEnvironment) -> Iterator[PacedProducer]:
-    """Liquidations through Kafka and `manage.py consume`."""
-    load, stop = PacedProducer(ground.seed), threading.Event()
+def background_ingest(environment: BenchEnvironment) -> Iterator[PacedProducer]:
+    """Produces to Kafka, with a running `manage.py consume`."""
+    load, stop = PacedProducer(environment.seed), threading.Event()
 
-    def flow() -> None:
+    def produce() -> None:
         while not stop.is_set():
-            load.offer(SOME, RATE)
+            load.produce(BATCH_MESSAGES, RATE_PER_SECOND)
 
-    thread = threading.Thread(target=flow, name="trickle")
-    with members(ground, 1):
+    thread = threading.Thread(target=produce, name="background-ingest")
+    with run_members(environment, 1):
         thread.start()
         try:
             yield load

@@ -1,17 +1,17 @@
-"""The client's half of a WebSocket (RFC 6455), as bytes: just enough for many clients in one loop."""
+"""Client side of the WebSocket framing (RFC 6455): the minimum for many clients in one event loop."""
 
 import struct
 from collections.abc import Iterator
 
 TEXT = 0x1
-# The bit that pings, pongs and closes have in common.
+# The bit that marks control frames: close, ping and pong.
 CONTROL = 0x8
 CLOSE = 0x8
 PING = 0x9
 PONG = 0xA
 FINAL = 0x80
 MASKED = 0x80
-# Any will do where nothing needs hiding; this one leaves the bytes as they are.
+# A mask of zeros leaves the payload unchanged.
 KEY = bytes(4)
 
 HANDSHAKE = (
@@ -25,34 +25,34 @@ def handshake(port: int, path: str) -> bytes:
 
 
 def masked(opcode: int, payload: bytes) -> bytes:
-    """A whole frame from a client."""
+    """A complete, masked frame."""
     first, size = FINAL | opcode, len(payload)
     if size < 126:
         return bytes((first, MASKED | size)) + KEY + payload
     return bytes((first, MASKED | 126)) + struct.pack("!H", size) + KEY + payload
 
 
-def header(data: bytes | bytearray, at: int = 0) -> tuple[int, int, int] | None:
-    """(opcode, header's size, payload's size) of a server's frame at `at`; None where that much is not there."""
-    there = len(data) - at
-    if there < 2:
+def header(data: bytes | bytearray, offset: int = 0) -> tuple[int, int, int] | None:
+    """(opcode, header size, payload size) of an unmasked frame at `offset`; None if the header is incomplete."""
+    available = len(data) - offset
+    if available < 2:
         return None
-    size = data[at + 1]
+    size = data[offset + 1]
     if size < 126:
-        return data[at] & 0xF, 2, size
-    form, needed = ("!H", 4) if size == 126 else ("!Q", 10)
-    if there < needed:
+        return data[offset] & 0xF, 2, size
+    size_format, header_size = ("!H", 4) if size == 126 else ("!Q", 10)
+    if available < header_size:
         return None
-    return data[at] & 0xF, needed, struct.unpack_from(form, data, at + 2)[0]
+    return data[offset] & 0xF, header_size, struct.unpack_from(size_format, data, offset + 2)[0]
 
 
 def frames(data: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
-    """(place behind it, payload) of each whole frame in `data`."""
-    at = 0
-    while (found := header(data, at)) is not None:
-        _, before, size = found
-        end = at + before + size
+    """(end offset, payload) of each complete frame in `data`."""
+    start = 0
+    while (frame := header(data, start)) is not None:
+        _, header_size, size = frame
+        end = start + header_size + size
         if end > len(data):
             return
-        yield end, bytes(data[at + before : end])
-        at = end
+        yield end, bytes(data[start + header_size : end])
+        start = end

@@ -1,4 +1,4 @@
-"""HTTP clients that ask again as soon as they are answered, over connections that stay, in one loop."""
+"""Closed-loop HTTP clients: each sends its next request after a response, over persistent connections."""
 
 import re
 import select
@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 from hyperwatch.bench import CannotMeasureError
 
-LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
-PATIENCE = 30.0
+CONTENT_LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
+RESPONSE_TIMEOUT_SECONDS = 30.0
 
 
 class HttpLoadResult(NamedTuple):
-    """What was answered, with 200 and whole, in how many seconds."""
+    """Complete responses with status 200, and the elapsed seconds."""
 
-    answers: int
+    responses: int
     seconds: float
 
 
 class HttpLoad:
-    """`clients` of the server at `port`; `urls` has one for each request, and no end."""
+    """`clients` connections to the server at `port`; `urls` is an endless iterator."""
 
     def __init__(self, port: int, clients: int, urls: Iterator[str]) -> None:
         self._port = port
@@ -32,48 +32,50 @@ class HttpLoad:
         epoll = select.epoll()
         connections = {}
         for _ in range(self._clients):
-            one = _Connection(self._port)
-            connections[one.socket.fileno()] = one
-            epoll.register(one.socket, select.EPOLLIN)
-            one.ask(next(self._urls))
-        answers, began = 0, time.monotonic()
+            connection = _HttpConnection(self._port)
+            connections[connection.socket.fileno()] = connection
+            epoll.register(connection.socket, select.EPOLLIN)
+            connection.send(next(self._urls))
+        responses, started = 0, time.monotonic()
         try:
-            while (now := time.monotonic()) < began + seconds:
-                answers += self._hear(epoll, connections)
+            while (now := time.monotonic()) < started + seconds:
+                responses += self._poll(epoll, connections)
         finally:
             epoll.close()
-            for one in connections.values():
-                one.socket.close()
-        return HttpLoadResult(answers, now - began)
+            for connection in connections.values():
+                connection.socket.close()
+        return HttpLoadResult(responses, now - started)
 
-    def _hear(self, epoll: select.epoll, connections: "dict[int, _Connection]") -> int:
-        events = epoll.poll(PATIENCE)
+    def _poll(self, epoll: select.epoll, connections: "dict[int, _HttpConnection]") -> int:
+        events = epoll.poll(RESPONSE_TIMEOUT_SECONDS)
         if not events:
-            raise CannotMeasureError(f"the server at {self._port} answers no more")
-        answered = [connections[fd] for fd, _ in events if connections[fd].is_answered()]
-        for one in answered:
-            one.ask(next(self._urls))
-        return len(answered)
+            raise CannotMeasureError(
+                f"the server on port {self._port} sent no response for {RESPONSE_TIMEOUT_SECONDS:g} s"
+            )
+        completed = [connections[fd] for fd, _ in events if connections[fd].is_response_complete()]
+        for connection in completed:
+            connection.send(next(self._urls))
+        return len(completed)
 
 
-class _Connection:
+class _HttpConnection:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._heard = bytearray()
-        self._asked = ""
+        self._buffer = bytearray()
+        self._url = ""
 
-    def ask(self, url: str) -> None:
-        self._heard.clear()
-        self._asked = url
+    def send(self, url: str) -> None:
+        self._buffer.clear()
+        self._url = url
         self.socket.sendall(f"GET {url} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\n\r\n".encode())
 
-    def is_answered(self) -> bool:
-        """Whether what has come by now is the whole answer."""
-        came = self.socket.recv(1024 * 1024)
-        self._heard += came
-        head = self._heard.find(b"\r\n\r\n")
-        length = LENGTH.search(self._heard, 0, max(head, 0))
-        if not came or (head >= 0 and not (length and self._heard.startswith(b"HTTP/1.1 200"))):
-            raise CannotMeasureError(f"{self._asked} was answered: {bytes(self._heard[:500])!r}")
-        return length is not None and len(self._heard) >= head + 4 + int(length[1])
+    def is_response_complete(self) -> bool:
+        """Reads once; whether the response is complete now."""
+        data = self.socket.recv(1024 * 1024)
+        self._buffer += data
+        head = self._buffer.find(b"\r\n\r\n")
+        length = CONTENT_LENGTH.search(self._buffer, 0, max(head, 0))
+        if not data or (head >= 0 and not (length and self._buffer.startswith(b"HTTP/1.1 200"))):
+            raise CannotMeasureError(f"unexpected response to {self._url}: {bytes(self._buffer[:500])!r}")
+        return length is not None and len(self._buffer) >= head + 4 + int(length[1])

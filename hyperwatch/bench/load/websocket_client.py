@@ -1,4 +1,4 @@
-"""One WebSocket client of a swarm: how it comes, and how it goes."""
+"""One WebSocket client of the load generator: connect, upgrade, subscribe, close."""
 
 import select
 import socket
@@ -11,80 +11,79 @@ from hyperwatch.bench.load.framing import PONG, TEXT, header, masked
 
 class FrameSink(Protocol):
     epoll: select.epoll
-    greeting: bytes
+    upgrade_request: bytes
     subscribe: bytes
 
-    def hearing(self, client: "LoadConnection") -> Callable[[], None]: ...
-    def has_come(self, client: "LoadConnection") -> None: ...
-    def has_gone(self, client: "LoadConnection", how: str) -> None: ...
+    def reader(self, client: "LoadConnection") -> Callable[[], None]: ...
+    def on_subscribed(self, client: "LoadConnection") -> None: ...
+    def on_closed(self, client: "LoadConnection", reason: str) -> None: ...
 
 
 class LoadConnection:
-    """`hear` is what is to be done when there is something to read."""
+    """`on_ready` is the callback for an event of epoll; each state of the connection sets the next one."""
 
-    def __init__(self, swarm: FrameSink, port: int) -> None:
-        self.swarm = swarm
+    def __init__(self, worker: FrameSink, port: int) -> None:
+        self.worker = worker
         self.socket = socket.socket()
         self.socket.setblocking(False)
         self.fd = self.socket.fileno()
-        self.hear: Callable[[], None] = self._greet
-        # How much of the tape it has, and what came behind that and is not whole.
-        self.at = 0
+        self.on_ready: Callable[[], None] = self._on_connected
+        # The offset in the expected bytes, and the received bytes of an incomplete frame.
+        self.offset = 0
         self.rest = b""
-        # When it had how much of the tape; only of those who are timed.
+        # For timed clients: the time and the offset after each read.
         self.times: array[float] | None = None
-        self.places: array[int] | None = None
+        self.offsets: array[int] | None = None
         self.socket.connect_ex(("127.0.0.1", port))
 
-    def _greet(self) -> None:
-        """The connection stands, or never will."""
+    def _on_connected(self) -> None:
         if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.end("refused")
+            self.close("refused")
             return
-        self.socket.send(self.swarm.greeting)
-        self.hear = self._shake_hands
-        self.swarm.epoll.modify(self.fd, select.EPOLLIN)
+        self.socket.send(self.worker.upgrade_request)
+        self.on_ready = self._read_upgrade
+        self.worker.epoll.modify(self.fd, select.EPOLLIN)
 
-    def _shake_hands(self) -> None:
-        self._more()
-        answer, found, rest = self.rest.partition(b"\r\n\r\n")
-        if not found:
+    def _read_upgrade(self) -> None:
+        self._receive()
+        head, separator, rest = self.rest.partition(b"\r\n\r\n")
+        if not separator:
             return
-        if b" 101 " not in answer.split(b"\r\n")[0]:
-            self.end("refused")
+        if b" 101 " not in head.split(b"\r\n")[0]:
+            self.close("refused")
             return
         self.rest = rest
-        if self.swarm.subscribe:
-            self.socket.send(masked(TEXT, self.swarm.subscribe))
-            self.hear = self._await_answer
+        if self.worker.subscribe:
+            self.socket.send(masked(TEXT, self.worker.subscribe))
+            self.on_ready = self._read_subscribed
         else:
-            self._begin()
+            self._start_reading()
 
-    def _await_answer(self) -> None:
-        self._more()
-        found = header(self.rest)
-        if found is not None and found[1] + found[2] <= len(self.rest):
-            self.rest = self.rest[found[1] + found[2] :]
-            self._begin()
+    def _read_subscribed(self) -> None:
+        self._receive()
+        frame = header(self.rest)
+        if frame is not None and frame[1] + frame[2] <= len(self.rest):
+            self.rest = self.rest[frame[1] + frame[2] :]
+            self._start_reading()
 
-    def _begin(self) -> None:
-        self.hear = self.swarm.hearing(self)
-        self.swarm.has_come(self)
+    def _start_reading(self) -> None:
+        self.on_ready = self.worker.reader(self)
+        self.worker.on_subscribed(self)
 
-    def _more(self) -> None:
+    def _receive(self) -> None:
         try:
             data = self.socket.recv(65536)
         except OSError as error:
-            self.end(type(error).__name__)
+            self.close(type(error).__name__)
             return
         if not data:
-            self.end("end of file")
+            self.close("end of file")
         self.rest += data
 
-    def answer(self, ping: bytes) -> None:
+    def pong(self, ping: bytes) -> None:
         self.socket.send(masked(PONG, ping[2:]))
 
-    def end(self, how: str) -> None:
-        self.swarm.has_gone(self, how)
+    def close(self, reason: str) -> None:
+        self.worker.on_closed(self, reason)
         self.rest = b""
         self.socket.close()

@@ -1,8 +1,7 @@
-"""A swarm of clients, as whoever orders it about sees it."""
+"""A pool of WebSocket clients in a process of its own (`websocket_worker.py`)."""
 
 import asyncio
 import json
-import resource
 import sys
 import time
 import zlib
@@ -14,13 +13,15 @@ from django.conf import settings
 from hyperwatch.bench import CannotMeasureError
 from hyperwatch.harness.process import PDEATHSIG_PREFIX
 
-# As many connections may wait to be accepted by Twisted; those that more would lose come again a second later.
-POLITE = 32
-PATIENCE = 60.0
+# Below Twisted's listen backlog of 50 (stock server): the kernel drops a SYN beyond it, and TCP retries after 1 s.
+MAX_CONNECTING = 32
+COMMAND_TIMEOUT_SECONDS = 60.0
+DELIVERY_TIMEOUT_SECONDS = 15.0
+STATUS_INTERVAL_SECONDS = 0.2
 
 
 class WebSocketPool:
-    """From `async with` to its end; `complete` is how many messages all of them have got whole."""
+    """Runs the worker process inside `async with`; `complete` counts the messages that all clients have."""
 
     async def __aenter__(self) -> Self:
         command = [*PDEATHSIG_PREFIX, sys.executable, "-m", "hyperwatch.bench.load.websocket_worker"]
@@ -39,64 +40,61 @@ class WebSocketPool:
         await self._process.wait()
 
     async def connect(
-        self, clients: int, port: int, path: str = "/ws", subscribe: str = "", at_once: int = POLITE
+        self, clients: int, port: int, path: str = "/ws", subscribe: str = "", max_connecting: int = MAX_CONNECTING
     ) -> float:
-        """Seconds until the last one was there and subscribed; raises CannotMeasureError where one was not."""
-        answer = await self.ask("connect", clients=clients, port=port, path=path, subscribe=subscribe, at_once=at_once)
-        if answer["connected"] != clients:
-            raise CannotMeasureError(f"of {clients} clients only {answer['connected']} came: {answer['closed']}")
-        return float(answer["seconds"])
+        """Seconds until all are connected and subscribed; raises CannotMeasureError if one fails."""
+        response = await self.request(
+            "connect", clients=clients, port=port, path=path, subscribe=subscribe, max_connecting=max_connecting
+        )
+        if response["connected"] != clients:
+            raise CannotMeasureError(
+                f"only {response['connected']} of {clients} clients connected; closed: {response['closed']}"
+            )
+        return float(response["seconds"])
 
     async def expect(self, step: int = 0, timed: int = 0) -> None:
-        """Begins a run."""
-        await self.ask("expect", step=step, timed=timed)
+        """Starts a run."""
+        await self.request("expect", step=step, timed=timed)
         self.complete = 0
 
-    async def wait_until_still(self, seconds: float = 1.0, frames: int | None = None) -> dict[str, Any]:
-        """What they tell once all have so many frames, or nothing has come for so many `seconds`."""
-        told = await self.ask("tell")
-        since = time.monotonic()
-        while time.monotonic() < since + seconds:
-            if told["frames"] == frames and told["whole"] == told["clients"]:
+    async def wait_until_idle(self, seconds: float = 1.0, frames: int | None = None) -> dict[str, Any]:
+        """The status once all clients have `frames` frames, or after `seconds` without a change."""
+        status = await self.request("status")
+        changed_at = time.monotonic()
+        while time.monotonic() < changed_at + seconds:
+            if status["frames"] == frames and status["whole"] == status["clients"]:
                 break
-            await asyncio.sleep(0.2)
-            before, told = told, await self.ask("tell")
-            if told != before:
-                since = time.monotonic()
-        return told
+            await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+            before, status = status, await self.request("status")
+            if status != before:
+                changed_at = time.monotonic()
+        return status
 
     @staticmethod
-    def got(told: dict[str, Any], wire: bytes) -> bool:
-        """Whether those who are whole, as they told, got exactly this."""
-        return (told["bytes"], told["crc"]) == (len(wire), zlib.crc32(wire))
+    def has_received(status: dict[str, Any], wire_bytes: bytes) -> bool:
+        """Compares length and CRC-32 of the received bytes with `wire_bytes`."""
+        return (status["bytes"], status["crc"]) == (len(wire_bytes), zlib.crc32(wire_bytes))
 
-    async def ask(self, order: str, **words: Any) -> dict[str, Any]:
+    async def request(self, command: str, **arguments: Any) -> dict[str, Any]:
         stdin = self._process.stdin
-        assert stdin is not None  # noqa: S101 (a pipe, as ordered)
-        stdin.write(json.dumps({"order": order, **words}).encode() + b"\n")
-        async with asyncio.timeout(PATIENCE):
-            while "complete" in (answer := await self._line()):
-                self.complete = answer["complete"]
-        return answer
+        assert stdin is not None  # noqa: S101 (stdin=PIPE)
+        stdin.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
+        async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
+            while "complete" in (response := await self._read_line()):
+                self.complete = response["complete"]
+        return response
 
     async def wait_for(self, messages: int) -> None:
-        """Until all have so many messages; raises TimeoutError once nothing more comes."""
+        """Waits until all clients have `messages` messages; TimeoutError after a silence of 15 seconds."""
         while self.complete < messages:
-            async with asyncio.timeout(PATIENCE / 4):
-                self.complete = (await self._line())["complete"]
+            async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
+                self.complete = (await self._read_line())["complete"]
 
-    async def _line(self) -> dict[str, Any]:
+    async def _read_line(self) -> dict[str, Any]:
         stdout = self._process.stdout
-        assert stdout is not None  # noqa: S101 (a pipe, as ordered)
+        assert stdout is not None  # noqa: S101 (stdout=PIPE)
         line = await stdout.readline()
         if not line:
-            raise CannotMeasureError("the swarm of clients died")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-def _check_file_limit(clients: int) -> None:
-    """The server's limit is ours, and it has other files open too."""
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if clients > allowed - 200:
-        raise CannotMeasureError(f"{clients} clients need as many open files, and {allowed} are allowed: see ulimit -n")
+            raise CannotMeasureError("the WebSocket client process exited")
+        response: dict[str, Any] = json.loads(line)
+        return response

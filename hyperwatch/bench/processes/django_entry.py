@@ -1,4 +1,4 @@
-"""`python -m hyperwatch.bench.processes.django_entry`: calls a function of this package, Django set up."""
+"""Runs a function of `references` with Django set up: `python -m hyperwatch.bench.processes.django_entry`."""
 
 import sys
 
@@ -8,7 +8,7 @@ from django.utils.module_loading import import_string
 
 def main(name: str, *numbers: str) -> None:
     django.setup()
-    import_string(f"{__package__}.{name}")(*map(int, numbers))
+    import_string(f"hyperwatch.bench.references.{name}")(*map(int, numbers))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The processor's time that PostgreSQL takes, where its processes are on this machine."""
+"""CPU time of PostgreSQL, if it runs on this machine."""
 
 import os
 import re
@@ -8,13 +8,15 @@ from typing import NamedTuple
 from hyperwatch.bench import CannotMeasureError
 from hyperwatch.bench.sql.cancellable_sql import CancellableSession
 
-TICK = 1 / os.sysconf("SC_CLK_TCK")
-# Who works for all of them.
-SHARED = re.compile(rb"walwriter|checkpointer|background writer|autovacuum|logical replication|io worker|stats")
+SECONDS_PER_TICK = 1 / os.sysconf("SC_CLK_TCK")
+# Processes that serve all backends.
+SHARED_PROCESSES = re.compile(
+    rb"walwriter|checkpointer|background writer|autovacuum|logical replication|io worker|stats"
+)
 
 
 class PostgresCpu(NamedTuple):
-    """Seconds: of the backends that serve clients, and of all others (the writers of the log and of the pages)."""
+    """CPU seconds of the backends, and of all other processes (WAL writer, background writer, checkpointer)."""
 
     backends: float
     others: float
@@ -24,26 +26,29 @@ class PostgresCpu(NamedTuple):
 
 
 class PostgresCpuReader:
-    """Of the cluster behind `session`, whose own backend is left out.
+    """Reads the cluster of `session` without the backend of that session.
 
-    Backends that end are counted with the others from then on: read it while they are there.
+    The postmaster inherits the time of ended backends, which then counts as `others`: read while they run.
     """
 
     def __init__(self, session: CancellableSession) -> None:
-        self._own = session.value("SELECT pg_backend_pid()")
-        if not _command(self._own).startswith(b"postgres"):
-            raise CannotMeasureError("PostgreSQL is to run on this machine, where its processes can be seen")
-        self._postmaster = int(_fields(self._own)[1])
+        self._backend_pid = session.value("SELECT pg_backend_pid()")
+        if not _command(self._backend_pid).startswith(b"postgres"):
+            raise CannotMeasureError(
+                "PostgreSQL does not run on this machine, and its CPU time is read from /proc. "
+                "Set DATABASE_URL to a local server, or to nothing to start one"
+            )
+        self._postmaster = int(_fields(self._backend_pid)[1])
 
     def read(self) -> PostgresCpu:
         postmaster = _fields(self._postmaster)
-        backends, others = 0.0, sum(map(int, postmaster[11:15])) * TICK
-        for pid in _children(self._postmaster) - {self._own}:
+        backends, others = 0.0, sum(map(int, postmaster[11:15])) * SECONDS_PER_TICK
+        for pid in _children(self._postmaster) - {self._backend_pid}:
             try:
-                seconds, command = sum(map(int, _fields(pid)[11:13])) * TICK, _command(pid)
+                seconds, command = sum(map(int, _fields(pid)[11:13])) * SECONDS_PER_TICK, _command(pid)
             except OSError:
                 continue
-            if SHARED.search(command):
+            if SHARED_PROCESSES.search(command):
                 others += seconds
             else:
                 backends += seconds
@@ -55,7 +60,7 @@ def _children(pid: int) -> set[int]:
 
 
 def _fields(pid: int) -> list[str]:
-    """Of proc(5), stat, from `state` on: the command before it may have any characters."""
+    """Fields of proc(5) stat from `state` on; the command before it may contain spaces and brackets."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 

@@ -1,6 +1,6 @@
-"""A reference: `python -m hyperwatch.bench.references.channels_consumer`, on PORT, as the documentation of Channels tells one to do it.
+"""A consumer as in the documentation of Channels: `python -m hyperwatch.bench.references.channels_consumer`, on PORT.
 
-A member of the group for each client, an encoder for each frame and client, on daphne as it comes.
+One channel of the group and one JSON encoding per client, on unchanged daphne.
 """
 
 import os
@@ -14,15 +14,15 @@ from daphne.server import Server
 GROUP = "bench.stock"
 
 
-class StockConsumer(AsyncJsonWebsocketConsumer):
+class ChannelsConsumer(AsyncJsonWebsocketConsumer):
     groups = [GROUP]
 
-    async def tell(self, message: dict[str, Any]) -> None:
+    async def bench_send(self, message: dict[str, Any]) -> None:
         await self.send_json(message["content"])
 
 
 def main(port: int) -> None:
-    application = ProtocolTypeRouter({"websocket": StockConsumer.as_asgi()})
+    application = ProtocolTypeRouter({"websocket": ChannelsConsumer.as_asgi()})
     Server(application, endpoints=build_endpoint_description_strings(host="127.0.0.1", port=port)).run()
 
 

@@ -1,7 +1,7 @@
-"""References: members of the group that do less than `manage.py consume`, each in a process of its own.
+"""Group members that do less than `manage.py consume`, each in its own process.
 
-copy    the same consumer, which only decodes, checks and copies into the same table (plaincopy.py), with ids of its own
-silent  stores as `consume` does, and tells nobody
+copy    the same consumer: decodes, checks and copies into the same table (plain_copy.py), with its own ids
+silent  stores like `consume`, without publishing
 """
 
 import signal
@@ -20,10 +20,9 @@ from realtime.ingest.writer import BatchWriter
 from realtime.kafka.consumer import KafkaConsumer
 from realtime.storage.records import StoredRows
 
-# How far the copying is: a row for each batch, in its transaction.
-PROGRESS = "bench_progress"
-# For each member.
-IDS = 10**8
+# Progress of the copy: one row for each batch, in the same transaction.
+PROGRESS_TABLE = "bench_progress"
+IDS_PER_MEMBER = 10**8
 
 
 def silent(_number: int) -> None:
@@ -35,12 +34,12 @@ def copy(number: int) -> None:
 
 
 class PlainCopy(BatchWriter):
-    """Of member `number`. The ids are given where the texts are made: a batch that fails ends the measurement."""
+    """Writer of member `number`. Assigns ids when it encodes: a failed batch ends the measurement."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
         with connection.cursor() as cursor:
-            self._last = plain_copy.last_id(cursor) + number * IDS
+            self._last = plain_copy.last_id(cursor) + number * IDS_PER_MEMBER
 
     def texts(self, batch: DecodedBatch) -> dict[str, str]:
         rows = list(batch.rows[plain_copy.CHANNEL].values())
@@ -51,17 +50,17 @@ class PlainCopy(BatchWriter):
         text = (texts or self.texts(batch))[plain_copy.CHANNEL]
         with transaction.atomic(), connection.cursor() as cursor:
             plain_copy.copy(cursor, text)
-            cursor.execute(f"INSERT INTO {PROGRESS} VALUES (%s)", [len(batch.rows[plain_copy.CHANNEL])])
+            cursor.execute(f"INSERT INTO {PROGRESS_TABLE} VALUES (%s)", [len(batch.rows[plain_copy.CHANNEL])])
         return []
 
 
 def _run(store: BatchWriter) -> None:
-    with _member() as (consumer, stop):
-        Pipeline(consumer, lambda _stored: None, stop, store=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
+    with _consumer() as (consumer, stop):
+        Pipeline(consumer, lambda _rows: None, stop, store=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
 
 
 @contextmanager
-def _member() -> Iterator[tuple[KafkaConsumer, threading.Event]]:
+def _consumer() -> Iterator[tuple[KafkaConsumer, threading.Event]]:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     consumer = KafkaConsumer()

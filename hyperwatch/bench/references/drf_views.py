@@ -1,4 +1,4 @@
-"""References on the same daphne: bytes without middleware, and a list as one writes it with DRF alone."""
+"""References on the same daphne: static bytes without middleware, and lists of plain DRF."""
 
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from rest_framework.viewsets import ModelViewSet
 from realtime.streams import get_stream
 
 STREAM = "liquidations"
-LIST = f"/api/v1/{STREAM}"
+LIST_URL = f"/api/v1/{STREAM}"
 
 
 def bare() -> None:
@@ -27,7 +27,7 @@ def bare() -> None:
 
 
 def drf() -> None:
-    """With all the middleware that ours has."""
+    """With all middleware of the project."""
     _serve()
 
 
@@ -40,8 +40,8 @@ def health(request: HttpRequest) -> HttpResponse:
     return HttpResponse(b"")
 
 
-def some_bytes(request: HttpRequest, size: int) -> HttpResponse:
-    # CommonMiddleware says the length otherwise, and without it the answer goes out in chunks.
+def static_bytes(request: HttpRequest, size: int) -> HttpResponse:
+    # Without CommonMiddleware the header is missing, and the response would be chunked.
     return HttpResponse(_bytes(size), content_type="application/json", headers={"Content-Length": str(size)})
 
 
@@ -50,12 +50,12 @@ def _bytes(size: int) -> bytes:
     return b"x" * size
 
 
-class Pages(PageNumberPagination):
+class PagePagination(PageNumberPagination):
     page_size_query_param = "page_size"
     max_page_size = 100
 
 
-class Walk(CursorPagination):
+class KeysetPagination(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 100
     ordering = ("-block_timestamp", "-id")
@@ -63,38 +63,38 @@ class Walk(CursorPagination):
 
 def _serializer() -> type[serializers.ModelSerializer[Any]]:
     stream = get_stream(STREAM)
-    shown = [name for name in stream.row.__struct_fields__ if name not in (*stream.row.hidden, "seq")]
+    field_names = [name for name in stream.row.__struct_fields__ if name not in (*stream.row.hidden, "seq")]
 
-    class Serializer(serializers.ModelSerializer[Any]):
+    class ReferenceSerializer(serializers.ModelSerializer[Any]):
         class Meta:
             model = stream.model
-            fields = ["id", *shown]
+            fields = ["id", *field_names]
 
-    return Serializer
+    return ReferenceSerializer
 
 
-class Paged(ModelViewSet[Any]):
+class PagedViewSet(ModelViewSet[Any]):
     serializer_class = _serializer()
     queryset = get_stream(STREAM).model._default_manager.order_by("-block_timestamp", "-id")
-    filterset_class = resolve(LIST, "hyperwatch.urls").func.cls.filterset_class  # type: ignore[attr-defined]
+    filterset_class = resolve(LIST_URL, "hyperwatch.urls").func.cls.filterset_class  # type: ignore[attr-defined]
     filter_backends = [DjangoFilterBackend]
-    pagination_class: Any = Pages
+    pagination_class: Any = PagePagination
     renderer_classes = [JSONRenderer]
     authentication_classes = []
     permission_classes = [AllowAny]
     throttle_classes = []
 
 
-class Walked(Paged):
-    pagination_class = Walk
+class CursorViewSet(PagedViewSet):
+    pagination_class = KeysetPagination
 
 
 router = SimpleRouter(trailing_slash=False)
-router.register("paged", Paged, "paged")
-router.register("walked", Walked, "walked")
+router.register("pages", PagedViewSet, "pages")
+router.register("cursor", CursorViewSet, "cursor")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health", health),
-    path("bytes/<int:size>", some_bytes),
+    path("bytes/<int:size>", static_bytes),
     path("", include(router.urls)),
 ]

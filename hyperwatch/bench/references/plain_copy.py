@@ -1,4 +1,4 @@
-"""The least that a row costs: COPY into the table itself, with nobody who looks, numbers, counts or locks."""
+"""The lower bound of storing a row: COPY into the table, without locks, seqs, roll-ups or duplicate checks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,10 +19,10 @@ def columns() -> list[str]:
 
 
 def text(rows: Sequence[PendingRow], first: int) -> str:
-    """Of the rows, with the ids from `first` on."""
+    """COPY text of the rows, with ids from `first` on."""
     ids = range(first, first + len(rows))
-    values = columns_of([incoming.row for incoming in rows], columns())
-    return copy_lines([ids, [incoming.event_key for incoming in rows], *values])
+    values = columns_of([pending.row for pending in rows], columns())
+    return copy_lines([ids, [pending.event_key for pending in rows], *values])
 
 
 def copy(cursor: Any, text: str) -> None:
@@ -31,5 +31,5 @@ def copy(cursor: Any, text: str) -> None:
 
 def last_id(cursor: Any) -> int:
     cursor.execute(f"SELECT coalesce(max(id), 0) FROM {table()}")
-    (found,) = cursor.fetchone()
-    return int(found)
+    (newest_id,) = cursor.fetchone()
+    return int(newest_id)

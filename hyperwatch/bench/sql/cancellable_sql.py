@@ -1,4 +1,4 @@
-"""Statements that take minutes, and that Ctrl-C ends all the same."""
+"""Long statements that Ctrl-C can interrupt."""
 
 import select
 from types import TracebackType
@@ -9,9 +9,9 @@ from psycopg2.extensions import POLL_OK, POLL_READ  # type: ignore[import-untype
 
 
 class CancellableSession:
-    """A connection to `url`, from `with` to its end; each statement is a transaction.
+    """A connection to `url` inside `with`; each statement is a transaction.
 
-    libpq's own waiting does not return before the server answers, and Python sees no signal until it does.
+    A blocking call of libpq does not return before the server responds, and Python handles no signal until then.
     """
 
     def __init__(self, url: str) -> None:

@@ -1,6 +1,6 @@
-"""What an answer costs the database: its statements, run by the view itself, and then again by EXPLAIN.
+"""Database cost of a response: runs the view, then EXPLAIN ANALYZE of each captured statement.
 
-The default settings of PostgreSQL, and warm: what a statement reads was read a moment before.
+With PostgreSQL's default settings and a warm cache: the view has just read the same pages.
 """
 
 import logging
@@ -19,19 +19,24 @@ from hyperwatch.bench import CannotMeasureError
 from hyperwatch.cache.response_cache import response_cache
 from realtime.storage.sequences import BEGIN
 
-# Timing each node would cost more than many a node does.
+# Per-node timing can cost more than the node.
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
-# They read tables; others read what a node below them gives, or, like Bitmap Index Scan, what another counts.
-SCANS = {"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Sample Scan", "Tid Scan", "Tid Range Scan"}
-LISTS = ("items", "liquidations", "ratios", "by_coin", "coins", "positions", "fills", "whales")
+# Nodes that read tables. Others read the output of child nodes; a Bitmap Index Scan is counted by its heap scan.
+SCAN_NODES = {
+    "Seq Scan",
+    "Index Scan",
+    "Index Only Scan",
+    "Bitmap Heap Scan",
+    "Sample Scan",
+    "Tid Scan",
+    "Tid Range Scan",
+}
+LIST_FIELDS = ("items", "liquidations", "ratios", "by_coin", "coins", "positions", "fills", "whales")
 NO_THROTTLE = "100000000/second"
 
 
 class PlanCost(NamedTuple):
-    """Milliseconds to execute, rows that scans looked at, pages of 8 KB; `returned` are the rows in the answer.
-
-    `slowest` is the statement that took longest.
-    """
+    """Milliseconds of execution, rows read by scans, pages of 8 KB, rows in the response, the slowest statement."""
 
     ms: float
     read: float
@@ -45,13 +50,13 @@ class PlanCost(NamedTuple):
 
 
 @contextmanager
-def views_on(url: str) -> Iterator[Client]:
-    """Our own views, in this process, on that database."""
+def client_for_database(url: str) -> Iterator[Client]:
+    """A test client whose views use the database at `url`, in this process."""
     before, throttle = dict(connection.settings_dict), settings.THROTTLE_READS
     connection.close()
-    given = dj_database_url.parse(url)
-    options = {**before["OPTIONS"], **given.get("OPTIONS", {})}
-    connection.settings_dict.update({**given, "OPTIONS": options})
+    parsed = dj_database_url.parse(url)
+    options = {**before["OPTIONS"], **parsed.get("OPTIONS", {})}
+    connection.settings_dict.update({**parsed, "OPTIONS": options})
     settings.THROTTLE_READS = NO_THROTTLE
     logging.disable(logging.INFO)
     try:
@@ -64,13 +69,13 @@ def views_on(url: str) -> Iterator[Client]:
 
 
 def cost(client: Client, url: str) -> PlanCost:
-    # The log is bounded, and one that is full tells of nothing new.
+    # The query log is a bounded deque; a full one shows no new queries.
     reset_queries()
     response_cache.clear()
     with CaptureQueriesContext(connection) as captured:
-        answer = client.get(url)
-    if answer.status_code != 200:
-        raise CannotMeasureError(f"{url} answered {answer.status_code}: {answer.content[:500]!r}")
+        response = client.get(url)
+    if response.status_code != 200:
+        raise CannotMeasureError(f"{url}: status {response.status_code} in place of 200: {response.content[:500]!r}")
     statements = [query["sql"].removeprefix(f"{BEGIN}; ") for query in captured if "SELECT" in query["sql"]]
     plans = [(_plan(sql), sql) for sql in statements]
     slowest = max(plans, key=lambda plan: plan[0]["Execution Time"], default=({}, ""))[1]
@@ -78,27 +83,27 @@ def cost(client: Client, url: str) -> PlanCost:
         ms=sum(plan["Execution Time"] for plan, _ in plans),
         read=sum(_rows_read(plan["Plan"]) for plan, _ in plans),
         pages=sum(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] for plan, _ in plans),
-        returned=rows_in(answer.content),
+        returned=rows_in(response.content),
         slowest=slowest,
     )
 
 
-def rows_in(answer: bytes) -> int:
-    data = msgspec.json.decode(answer)["data"]
-    return max([len(data[name]) for name in LISTS if name in data], default=1)
+def rows_in(response: bytes) -> int:
+    data = msgspec.json.decode(response)["data"]
+    return max([len(data[name]) for name in LIST_FIELDS if name in data], default=1)
 
 
 def _plan(sql: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(EXPLAIN + sql)
-        (found,) = cursor.fetchone()
-    return (msgspec.json.decode(found) if isinstance(found, str) else found)[0]
+        (plan,) = cursor.fetchone()
+    return (msgspec.json.decode(plan) if isinstance(plan, str) else plan)[0]
 
 
 def _rows_read(node: Mapping[str, Any]) -> float:
-    below = sum(_rows_read(one) for one in node.get("Plans", ()))
-    if node["Node Type"] not in SCANS:
-        return below
+    children_rows = sum(_rows_read(one) for one in node.get("Plans", ()))
+    if node["Node Type"] not in SCAN_NODES:
+        return children_rows
     removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-    looked_at: float = (node["Actual Rows"] + removed) * node["Actual Loops"]
-    return below + looked_at
+    scanned: float = (node["Actual Rows"] + removed) * node["Actual Loops"]
+    return children_rows + scanned

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,17 +13,17 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hyperwatch.bench import CannotMeasureError, cached_endpoints
-from hyperwatch.bench.bursts import Crash
+from hyperwatch.bench.bursts import CrashOptions
 from hyperwatch.bench.churn import churn
 from hyperwatch.bench.data.queries import GROUPS
 from hyperwatch.bench.environment import BenchEnvironment
-from hyperwatch.bench.fanout import MODE_NAMES, Fanout, fanout
+from hyperwatch.bench.fanout import MODE_NAMES, FanoutOptions, fanout
 from hyperwatch.bench.idle import idle
 from hyperwatch.bench.ingest import PARTS, IngestOptions, ingest
-from hyperwatch.bench.latency import Latency, latency
-from hyperwatch.bench.processes.server_variants import KINDS
+from hyperwatch.bench.latency import LatencyOptions, latency
+from hyperwatch.bench.processes.server_variants import SERVER_TYPES
 from hyperwatch.bench.report import Report, show
-from hyperwatch.bench.rest import Rest, rest
+from hyperwatch.bench.rest import RestOptions, rest
 from hyperwatch.bench.slow_client import slow
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.harness import host
@@ -35,27 +35,28 @@ Bench = Callable[[BenchEnvironment, dict[str, Any]], Report]
 
 
 class Command(BaseCommand):
-    """Starts the services that the settings do not name, and removes them at the end.
+    """Starts services that the settings do not name, and removes them at the end.
 
-    PostgreSQL gets the options of docker-compose.yml, those of production.
+    PostgreSQL gets the production options of docker-compose.yml.
     """
 
-    help = "Measures the server and compares it with reference servers, on this machine over the loopback interface."
+    help = "Benchmarks the server and references, on this machine over over the loopback interface."
 
     def add_arguments(self, parser: CommandParser) -> None:
         benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
-        for name, (help_text, add, _) in BENCHES.items():
+        for name, (help_text, add_options, _) in BENCHES.items():
             subparser = benches.add_parser(name, help=help_text, description=help_text)
-            add(subparser)
-            subparser.add_argument(
-                "--runs", type=int, default=3, help="number of runs; the median counts (%(default)s)"
+            add_options(subparser)
+            option = subparser.add_argument
+            option(
+                "--runs", type=int, default=3, help="rounds; a figure is their median (%(default)s)"
             )
-            subparser.add_argument("--seed", type=int, default=1, help="seed of the published events (%(default)s)")
-            subparser.add_argument("--quick", action="store_true", help="a short run that checks the benchmark itself")
-            subparser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+            option("--seed", type=int, default=1, help="seed of the generated data events (%(default)s)")
+            option("--quick", action="store_true", help="one small, short round: a smoke test")
+            option("--json", action="store_true", help="print the report as one JSON object")
 
     def handle(self, *args: Any, bench: str, **options: Any) -> None:
-        # SIGTERM raises KeyboardInterrupt, like Ctrl-C, so that every `finally` runs.
+        # SIGTERM raises KeyboardInterrupt like SIGINT, so every `finally` runs.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         host.raise_file_limit()
         if options.get("share_cores"):
@@ -87,15 +88,15 @@ class Command(BaseCommand):
                 folder=started.folder,
                 env=started.env,
                 services=started.descriptions,
-                say=self.say,
+                log=self.log,
                 database=started.databases.named,
-                to_change=started.databases.writable,
+                writable_database=started.databases.writable,
                 runs=1 if options["quick"] else options["runs"],
                 seed=options["seed"],
                 is_quick=options["quick"],
             )
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.stderr.write(text)
         self.stderr.flush()
 
@@ -104,41 +105,43 @@ def _needs_kafka(bench: str, options: dict[str, Any]) -> bool:
     return bench in ("latency", "ingest") or bool(set(options.get("only", ())) & set(cached_endpoints.GROUPS))
 
 
-KEEP_HELP = "store the filled databases there; later runs reuse them"
+KEEP_HELP = "store filled databases there later reuse reuse in later runs"
 
 
-def _numbers(value: str) -> list[int]:
+def _integers(value: str) -> list[int]:
     return [int(number) for number in value.split(",")]
 
 
-def _choices(accepted: tuple[str, ...]) -> Callable[[str], list[str]]:
-    def parse(value: str) -> list[str]:
-        names = value.split(",")
-        if unknown := set(names) - set(accepted):
-            raise ValueError(unknown)
-        return names
+def _names_of(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def names(value: str) -> list[str]:
+        selected = value.split(",")
+        if unknown := set(selected) - set(choices):
+            raise ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; accepted: {', '.join(choices)}")
+        return selected
 
-    return parse
+    return names
 
 
 def _add_fanout(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--clients", type=_numbers, default=[100, 1000], help="numbers of clients (100,1000)")
+    add("--clients", type=_integers, default=[100, 1000], help="numbers of clients (100,1000)")
     add("--bytes", type=int, default=600, help="size of a frame (%(default)s)")
-    add("--only", type=_choices(tuple(KINDS)), default=list(KINDS), help="hub,bare,stock")
-    add("--modes", type=_choices(MODE_NAMES), default=list(MODE_NAMES), help="single,burst,flood")
-    add("--scale", type=float, default=1.0, help="factor of the runs' length, for a profiler (%(default)g)")
+    add("--only", type=_names_of(tuple(SERVER_TYPES)), default=list(SERVER_TYPES), help="hub,bare,stock")
+    add("--modes", type=_names_of(MODE_NAMES), default=list(MODE_NAMES), help="single,burst,flood")
+    add("--scale", type=float, default=1.0, help="factor on the length of the runs, for a profiler (%(default)g)")
 
 
 def _fanout(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
     clients = [20] if environment.is_quick else options["clients"]
     return asyncio.run(
-        fanout(environment, Fanout(clients, options["bytes"], options["only"], options["modes"], options["scale"]))
+        fanout(
+            environment, FanoutOptions(clients, options["bytes"], options["only"], options["modes"], options["scale"])
+        )
     )
 
 
 def _add_idle(parser: ArgumentParser) -> None:
-    parser.add_argument("--connections", type=int, default=2_000, help="number of connections (%(default)s)")
+    parser.add_argument("--connections", type=int, default=2_000, help="number of idle connections (%(default)s)")
 
 
 def _idle(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
@@ -147,7 +150,7 @@ def _idle(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
 
 def _add_churn(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--clients", type=int, default=1_000, help="number of clients that connect and disconnect (%(default)s)"
+        "--clients", type=int, default=1_000, help="clients that connect and disconnect (%(default)s)"
     )
 
 
@@ -156,7 +159,7 @@ def _churn(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
 
 
 def _add_slow(parser: ArgumentParser) -> None:
-    parser.add_argument("--megabytes", type=int, default=200, help="amount of pushed data (%(default)s)")
+    parser.add_argument("--megabytes", type=int, default=200, help="pushed to each client data (%(default)s)")
 
 
 def _slow(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
@@ -166,44 +169,45 @@ def _slow(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
 def _add_latency(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--rate", type=float, default=1_000, help="events per second (%(default)g)")
-    add("--clients", type=int, default=200, help="number of clients, which all receive every event (%(default)s)")
+    add("--clients", type=int, default=200, help="subscribed clients (%(default)s)")
     add("--seconds", type=float, default=20, help="length of the steady part (%(default)g)")
-    add("--burst", type=int, default=22_558, help="events offered within one second (%(default)s)")
-    add("--share-cores", action="store_true", help="do not pin processes to cores")
+    add("--burst", type=int, default=22_558, help="events sent within one second (%(default)s)")
+    add("--share-cores", action="store_true", help="no CPU affinity: all processes use all cores")
 
 
 def _latency(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
-    requested = Latency(options["rate"], options["clients"], options["seconds"], options["burst"])
-    return asyncio.run(latency(environment, Latency(200, 20, 1, 1_000) if environment.is_quick else requested))
+    latency_options = LatencyOptions(options["rate"], options["clients"], options["seconds"], options["burst"])
+    quick = LatencyOptions(200, 20, 1, 1_000)
+    return asyncio.run(latency(environment, quick if environment.is_quick else latency_options))
 
 
 def _add_ingest(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rows", type=int, default=200_000, help="rows of each measurement (%(default)s)")
-    add("--sizes", type=_numbers, default=[0, 10_000_000], help="rows in the table before (0,10000000)")
-    add("--consumers", type=_numbers, default=[1, 2, 3], help="numbers of consumers (1,2,3)")
-    add("--inserts", type=int, default=3_000, help="number of single-row INSERTs (%(default)s)")
-    add("--burst", type=int, default=22_558, help="events of the worst second (%(default)s)")
-    add("--seconds", type=float, default=60, help="length of the crash test, at 2,000 events per second (%(default)g)")
-    add("--clients", type=int, default=200, help="number of clients during the crash test (%(default)s)")
-    add("--only", type=_choices(PARTS), default=list(PARTS), help=",".join(PARTS))
+    add("--rows", type=int, default=200_000, help="rows of of each measurement (%(default)s)")
+    add("--sizes", type=_integers, default=[0, 10_000_000], help="rows in the table before (0,10000000)")
+    add("--consumers", type=_integers, default=[1, 2, 3], help="numbers of consumers (1,2,3)")
+    add("--inserts", type=int, default=3_000, help="rows of the INSERT reference (%(default)s)")
+    add("--burst", type=int, default=22_558, help="messages of the worst second (%(default)s)")
+    add("--seconds", type=float, default=60, help="length of the crash test, at 2,000 messages/s (%(default)g)")
+    add("--clients", type=int, default=200, help="subscribed clients of clients during the crash test (%(default)s)")
+    add("--only", type=_names_of(PARTS), default=list(PARTS), help=",".join(PARTS))
     add("--keep", type=Path, metavar="DIR", help=KEEP_HELP)
-    # All processes are measured while they work together.
+    # Ingest are measured with all processes on shared cores, as in production.
     parser.set_defaults(share_cores=True)
 
 
 def _ingest(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
-    requested = IngestOptions(
+    ingest_options = IngestOptions(
         options["rows"],
         options["sizes"],
         options["consumers"],
         options["inserts"],
         options["only"],
         options["burst"],
-        Crash(2_000, options["seconds"], options["clients"]),
+        CrashOptions(2_000, options["seconds"], options["clients"]),
     )
-    quick = IngestOptions(4_000, [5_000], [1, 2], 50, options["only"], 1_000, Crash(200, 1, 20))
-    return ingest(environment, quick if environment.is_quick else requested)
+    quick = IngestOptions(4_000, [5_000], [1, 2], 50, options["only"], 1_000, CrashOptions(200, 1, 20))
+    return ingest(environment, quick if environment.is_quick else ingest_options)
 
 
 REST_GROUPS = (*GROUPS, *cached_endpoints.GROUPS)
@@ -213,40 +217,39 @@ def _add_rest(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--sizes",
-        type=_numbers,
+        type=_integers,
         default=[10_000, 1_000_000, 10_000_000],
-        help="rows in the table (10000,1000000,10000000)",
+        help="rows in the database (10000,1000000,10000000)",
     )
-    add("--requests", type=int, default=200, help="requests of each query, size and round (%(default)s)")
-    add("--only", type=_choices(REST_GROUPS), default=list(REST_GROUPS), help=",".join(REST_GROUPS))
+    add("--requests", type=int, default=200, help="requests of of query, size and round (%(default)s)")
+    add("--only", type=_names_of(REST_GROUPS), default=list(REST_GROUPS), help=",".join(REST_GROUPS))
     add("--keep", type=Path, metavar="DIR", help=KEEP_HELP)
 
 
 def _rest(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
-    requested = Rest(options["sizes"], options["requests"], options["only"])
-    return rest(
-        environment, requested._replace(sizes=[10_000, 20_000], requests=2) if environment.is_quick else requested
-    )
+    rest_options = RestOptions(options["sizes"], options["requests"], options["only"])
+    quick = rest_options._replace(sizes=[10_000, 20_000], requests=2)
+    return rest(environment, quick if environment.is_quick else rest_options)
 
 
 BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     "fanout": (
-        "CPU time of the server for each event and client, compared with a stock and a bare server.",
+        "Server CPU per event and event and client, compared with a Channels consumer (stock) and an asyncio server (bare).",
         _add_fanout,
         _fanout,
     ),
     "latency": (
-        "Latency from Kafka's acknowledgement to the clients, at a steady rate and in a burst.",
+        "End-to-end latency from Kafka's acknowledgement to the clients, at a steady rate and in a burst.",
         _add_latency,
         _latency,
     ),
-    "idle": ("Memory and CPU time of a subscribed connection without events.", _add_idle, _idle),
-    "churn": ("Many clients connect and disconnect at once; the effect on other clients.", _add_churn, _churn),
+    "idle": ("Memory of a subscribed connection without events.", _add_idle, _idle),
+    "churn": ("Many clients connect and disconnect at once; latency of the other clients.", _add_churn, _churn),
     "ingest": (
         "Throughput from Kafka to committed rows, compared with plain COPY and single INSERTs.",
         _add_ingest,
         _ingest,
     ),
-    "rest": ("Response time of each endpoint at each table size, and the database's share of it.", _add_rest, _rest),
-    "slow": ("A client that never reads: the server's memory, and the effect on other clients.", _add_slow, _slow),
+    "rest": ("Response time of each endpoint at each database size, and its SQL part.", _add_rest, _rest),
+    "slow": ("A client that never reads: server memory, and latency of the other clients.", _add_slow, _slow),
 }

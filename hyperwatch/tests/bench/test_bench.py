@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.data.event_payloads import EventPayloads, as_stock_does
+from hyperwatch.bench.data.event_payloads import EventPayloads, encode_like_channels
 from hyperwatch.bench.load.expected_bytes import ExpectedBytes
 from hyperwatch.bench.load.framing import frames
 from hyperwatch.bench.report import AtLeast, AtMost, ratio
@@ -71,7 +71,7 @@ def test_client_that_never_reads_is_disconnected_alone(fresh_database: Database,
     assert (hub["server"], stock["server"]) == ("hub", "stock")
     assert hub["complete"] == stock["complete"] == report["parameters"]["others"]
     assert hub["events"] * report["parameters"]["size"] == report["parameters"]["megabytes"] * 1_000_000
-    assert (hub["found"], hub["said"]) == ({"4408": 1}, {'code="4408"': 1})
+    assert (hub["client_closed"], hub["server_closed"]) == ({"4408": 1}, {'code="4408"': 1})
 
 
 def assert_all_arrived(report: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ def take(tape: ExpectedBytes, *pieces: bytes) -> tuple[int, list[bytes], bytes]:
     """All that comes to one client, in such pieces."""
     at, pings, rest = 0, [], b""
     for piece in pieces:
-        at, more, rest = tape.take(at, rest + piece)
+        at, more, rest = tape.consume(at, rest + piece)
         pings += more
     return at, pings, rest
 
@@ -184,7 +184,7 @@ def test_frames_are_read_as_they_were_written() -> None:
 def test_payload_has_requested_size_and_is_repeatable() -> None:
     for seq in (1, 99_999):
         event = EventPayloads(7, 600).event(seq)
-        assert len(event.frame) == len(as_stock_does(EventPayloads(7, 600).stock(seq))) == 600
+        assert len(event.frame) == len(encode_like_channels(EventPayloads(7, 600).channels_content(seq))) == 600
         assert json.loads(event.frame)["seq"] == event.seq == seq
         assert event == EventPayloads(7, 600).event(seq)
         assert event != EventPayloads(8, 600).event(seq)

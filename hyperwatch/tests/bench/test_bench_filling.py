@@ -35,8 +35,8 @@ def fill(database: Database, *streams: str, size: int = SIZE, seed: int = SEED) 
 
 
 def test_filled_seqs_counters_and_latest_are_correct(fresh_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_fill, "WORTH_DROPPING", 1_000)
-    monkeypatch.setattr(table_fill, "CHUNK", 700)
+    monkeypatch.setattr(table_fill, "MIN_ROWS_TO_DROP_INDEXES", 1_000)
+    monkeypatch.setattr(table_fill, "CHUNK_ROWS", 700)
     before = fresh_database.query(DEFINED), fresh_database.query(CONSTRAINTS)
     fill(fresh_database)
     assert (fresh_database.query(DEFINED), fresh_database.query(CONSTRAINTS)) == before
