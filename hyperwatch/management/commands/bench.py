@@ -40,18 +40,16 @@ class Command(BaseCommand):
     PostgreSQL gets the production options of docker-compose.yml.
     """
 
-    help = "Benchmarks the server and references, on this machine over over the loopback interface."
+    help = "Benchmarks the server beside references, on this machine, over the loopback interface."
 
     def add_arguments(self, parser: CommandParser) -> None:
         benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
-        for name, (help_text, add_options, _) in BENCHES.items():
-            subparser = benches.add_parser(name, help=help_text, description=help_text)
+        for name, (text, add_options, _) in BENCHES.items():
+            subparser = benches.add_parser(name, help=text, description=text)
             add_options(subparser)
             option = subparser.add_argument
-            option(
-                "--runs", type=int, default=3, help="rounds; a figure is their median (%(default)s)"
-            )
-            option("--seed", type=int, default=1, help="seed of the generated data events (%(default)s)")
+            option("--runs", type=int, default=3, help="rounds; a figure is their median (%(default)s)")
+            option("--seed", type=int, default=1, help="seed of the generated data (%(default)s)")
             option("--quick", action="store_true", help="one small, short round: a smoke test")
             option("--json", action="store_true", help="print the report as one JSON object")
 
@@ -69,7 +67,7 @@ class Command(BaseCommand):
         except (CannotStartError, CannotMeasureError, KafkaUnavailable) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("interrupted; all started processes were stopped") from None
+            raise CommandError("interrupted; all started processes are stopped") from None
         if options["json"]:
             self.stdout.write(msgspec.json.encode(report).decode())
         else:
@@ -105,16 +103,16 @@ def _needs_kafka(bench: str, options: dict[str, Any]) -> bool:
     return bench in ("latency", "ingest") or bool(set(options.get("only", ())) & set(cached_endpoints.GROUPS))
 
 
-KEEP_HELP = "store filled databases there later reuse reuse in later runs"
+KEEP_HELP = "store filled databases there and reuse them in later runs"
 
 
-def _integers(value: str) -> list[int]:
-    return [int(number) for number in value.split(",")]
+def _integers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def _names_of(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
-    def names(value: str) -> list[str]:
-        selected = value.split(",")
+    def names(text: str) -> list[str]:
+        selected = text.split(",")
         if unknown := set(selected) - set(choices):
             raise ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; accepted: {', '.join(choices)}")
         return selected
@@ -128,7 +126,7 @@ def _add_fanout(parser: ArgumentParser) -> None:
     add("--bytes", type=int, default=600, help="size of a frame (%(default)s)")
     add("--only", type=_names_of(tuple(SERVER_TYPES)), default=list(SERVER_TYPES), help="hub,bare,stock")
     add("--modes", type=_names_of(MODE_NAMES), default=list(MODE_NAMES), help="single,burst,flood")
-    add("--scale", type=float, default=1.0, help="factor on the length of the runs, for a profiler (%(default)g)")
+    add("--scale", type=float, default=1.0, help="factor on the length of the runs, for a profiler")
 
 
 def _fanout(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
@@ -149,9 +147,7 @@ def _idle(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
 
 
 def _add_churn(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--clients", type=int, default=1_000, help="clients that connect and disconnect (%(default)s)"
-    )
+    parser.add_argument("--clients", type=int, default=1_000, help="clients that connect and disconnect (%(default)s)")
 
 
 def _churn(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
@@ -159,7 +155,7 @@ def _churn(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
 
 
 def _add_slow(parser: ArgumentParser) -> None:
-    parser.add_argument("--megabytes", type=int, default=200, help="pushed to each client data (%(default)s)")
+    parser.add_argument("--megabytes", type=int, default=200, help="pushed to each client (%(default)s)")
 
 
 def _slow(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
@@ -168,7 +164,7 @@ def _slow(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
 
 def _add_latency(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rate", type=float, default=1_000, help="events per second (%(default)g)")
+    add("--rate", type=float, default=1_000, help="events a second (%(default)g)")
     add("--clients", type=int, default=200, help="subscribed clients (%(default)s)")
     add("--seconds", type=float, default=20, help="length of the steady part (%(default)g)")
     add("--burst", type=int, default=22_558, help="events sent within one second (%(default)s)")
@@ -183,16 +179,16 @@ def _latency(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
 
 def _add_ingest(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rows", type=int, default=200_000, help="rows of of each measurement (%(default)s)")
+    add("--rows", type=int, default=200_000, help="rows of a measurement (%(default)s)")
     add("--sizes", type=_integers, default=[0, 10_000_000], help="rows in the table before (0,10000000)")
     add("--consumers", type=_integers, default=[1, 2, 3], help="numbers of consumers (1,2,3)")
     add("--inserts", type=int, default=3_000, help="rows of the INSERT reference (%(default)s)")
     add("--burst", type=int, default=22_558, help="messages of the worst second (%(default)s)")
-    add("--seconds", type=float, default=60, help="length of the crash test, at 2,000 messages/s (%(default)g)")
-    add("--clients", type=int, default=200, help="subscribed clients of clients during the crash test (%(default)s)")
+    add("--seconds", type=float, default=60, help="length of the crash, at 2,000 messages/s (%(default)g)")
+    add("--clients", type=int, default=200, help="subscribed clients of the crash (%(default)s)")
     add("--only", type=_names_of(PARTS), default=list(PARTS), help=",".join(PARTS))
     add("--keep", type=Path, metavar="DIR", help=KEEP_HELP)
-    # Ingest are measured with all processes on shared cores, as in production.
+    # Ingest is measured with all processes on shared cores, as in production.
     parser.set_defaults(share_cores=True)
 
 
@@ -221,7 +217,7 @@ def _add_rest(parser: ArgumentParser) -> None:
         default=[10_000, 1_000_000, 10_000_000],
         help="rows in the database (10000,1000000,10000000)",
     )
-    add("--requests", type=int, default=200, help="requests of of query, size and round (%(default)s)")
+    add("--requests", type=int, default=200, help="requests of a query, size and round (%(default)s)")
     add("--only", type=_names_of(REST_GROUPS), default=list(REST_GROUPS), help=",".join(REST_GROUPS))
     add("--keep", type=Path, metavar="DIR", help=KEEP_HELP)
 
@@ -234,22 +230,18 @@ def _rest(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
 
 BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
     "fanout": (
-        "Server CPU per event and event and client, compared with a Channels consumer (stock) and an asyncio server (bare).",
+        "Server CPU per event and client, beside a Channels consumer (stock) and an asyncio server (bare).",
         _add_fanout,
         _fanout,
     ),
     "latency": (
-        "End-to-end latency from Kafka's acknowledgement to the clients, at a steady rate and in a burst.",
+        "End-to-end latency from Kafka's acknowledgement to the clients, steady and in a burst.",
         _add_latency,
         _latency,
     ),
     "idle": ("Memory of a subscribed connection without events.", _add_idle, _idle),
     "churn": ("Many clients connect and disconnect at once; latency of the other clients.", _add_churn, _churn),
-    "ingest": (
-        "Throughput from Kafka to committed rows, compared with plain COPY and single INSERTs.",
-        _add_ingest,
-        _ingest,
-    ),
+    "ingest": ("Kafka to committed rows, beside plain COPY and single INSERTs.", _add_ingest, _ingest),
     "rest": ("Response time of each endpoint at each database size, and its SQL part.", _add_rest, _rest),
     "slow": ("A client that never reads: server memory, and latency of the other clients.", _add_slow, _slow),
 }

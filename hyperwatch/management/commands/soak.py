@@ -1,4 +1,4 @@
-"""`manage.py soak`: starts the services of a soak test, runs it and prints its verdict."""
+"""`manage.py soak`: starts the services of a soak, runs it and prints the report."""
 
 import logging
 import shutil
@@ -29,47 +29,42 @@ from realtime.kafka.bulk_producer import stopped_by_signals
 
 
 class Command(BaseCommand):
-    """Exits with 1 and the failed if data a loss, repeated or miscounted, or a resource leaked."""
+    """Exits with 1 and the failed checks after a loss, a duplicate, a wrong roll-up or a leak."""
 
     help = (
-        "Runs a web process and two consumers under simulated traffic at a steady rate, with persistent and "
-        "transient clients and injected faults. Then compares stored rows and delivered data with the sent messages, and "
-        "the resource usage with the initial one. Starts the services that the settings do not name; faults are "
-        "injected into those only. Ctrl-C stops the soak and prints the report so far."
+        "Runs a web process and two consumers under simulated traffic at a steady rate, with persistent and transient "
+        "clients and injected faults. Then compares stored rows and delivered events with the sent messages, and "
+        "resource use with its initial level. Starts the services that the settings do not name; only these are "
+        "subject to faults. Ctrl-C stops the soak and prints the report so far."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--minutes", type=_positive_number, default=1.0, help="length of the simulated market (%(default)g)")
-        add("--rate", type=_positive_number, default=200.0, help="messages per second (%(default)g)")
-        add("--clients", type=whole_number(0, 1000), default=8, help="number of persistent clients (%(default)s)")
-        add(
-            "--transient-clients",
-            type=whole_number(0, 1000),
-            default=12,
-            help="number of concurrent transient clients (%(default)s)",
-        )
+        add("--minutes", type=_positive, default=1.0, help="duration of the traffic (%(default)g)")
+        add("--rate", type=_positive, default=200.0, help="messages a second (%(default)g)")
+        add("--clients", type=whole_number(0, 1000), default=8, help="persistent clients (%(default)s)")
+        add("--transient-clients", type=whole_number(0, 1000), default=12, help="concurrent ones (%(default)s)")
         add("--seed", type=int, default=1, help="seed of the traffic and of the faults (%(default)s)")
-        add("--faults", type=_faults, help=f"{', '.join(FAULTS)}, or none (default: all that are possible here)")
-        add("--json", action="store_true", help="print the verdict as one JSON object")
+        add("--faults", type=_faults, help=f"comma-separated, or none: {', '.join(FAULTS)} (all available ones)")
+        add("--json", action="store_true", help="print the report as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # There is starts report before the traffic: SIGTERM raises KeyboardInterrupt, so that every `finally` runs.
+        # There is no report before the traffic: SIGTERM ends the start-up like Ctrl-C, through every `finally`.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        # The injected faults close connections: warnings of the client are expected.
+        # Injected faults cause lost connections; the client logs each as a warning.
         logging.getLogger("realtime.client").setLevel(logging.ERROR)
         host.raise_file_limit()
         host.share_cores()
         try:
-            with self.environment(options) as (environment, run_options):
+            with self.environment(options) as (environment, soak_options):
                 with stopped_by_signals() as stop:
-                    report = soak(environment, run_options, stop)
-                log_folder = _copy_logs(environment) if report.reasons else None
+                    report = soak(environment, soak_options, stop)
+                logs = _copy_logs(environment) if report.reasons else None
         except (CannotStartError, KafkaUnavailable) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("interrupted; all started processes were stopped") from None
-        self.report(report, log_folder, as_json=options["json"])
+            raise CommandError("interrupted; all started processes are stopped") from None
+        self.print_report(report, logs, as_json=options["json"])
 
     @contextmanager
     def environment(self, options: dict[str, Any]) -> Iterator[tuple[SoakEnvironment, SoakOptions]]:
@@ -83,16 +78,16 @@ class Command(BaseCommand):
                 services=own_services,
                 log=self.log,
             )
-            yield environment, _run_options(own_services, options)
+            yield environment, _soak_options(own_services, options)
 
-    def report(self, report: SoakReport, log_folder: Path | None, *, as_json: bool) -> None:
+    def print_report(self, report: SoakReport, logs: Path | None, *, as_json: bool) -> None:
         if as_json:
             document = {**msgspec.to_builtins(report), "reasons": report.reasons}
             self.stdout.write(msgspec.json.encode(document).decode())
         else:
             show(report)
         if report.reasons:
-            raise CommandError("\n".join(["the soak test failed:", *report.reasons, f"its logs are in {log_folder}"]))
+            raise CommandError("\n".join(["the soak has failed:", *report.reasons, f"the logs are in {logs}"]))
 
     def log(self, text: str) -> None:
         self.stderr.write(text)
@@ -100,11 +95,11 @@ class Command(BaseCommand):
 
 
 def _copy_logs(environment: SoakEnvironment) -> Path:
-    log_folder: Path = settings.DATA_DIR / environment.folder.name
-    log_folder.mkdir(parents=True, exist_ok=True)
+    target: Path = settings.DATA_DIR / environment.folder.name
+    target.mkdir(parents=True, exist_ok=True)
     for log in environment.folder.glob("*.log"):
-        shutil.copy(log, log_folder)
-    return log_folder
+        shutil.copy(log, target)
+    return target
 
 
 def _own_services(started: Services) -> SoakServices:
@@ -117,19 +112,19 @@ def _own_services(started: Services) -> SoakServices:
     )
 
 
-def _run_options(own_services: SoakServices, options: dict[str, Any]) -> SoakOptions:
-    possible_faults = available_faults(own_services)
-    faults = possible_faults if options["faults"] is None else options["faults"]
-    if unavailable := [name for name in faults if name not in possible_faults]:
-        accepted = ", ".join(possible_faults)
+def _soak_options(own_services: SoakServices, options: dict[str, Any]) -> SoakOptions:
+    available = available_faults(own_services)
+    faults = available if options["faults"] is None else options["faults"]
+    if unavailable := [name for name in faults if name not in available]:
         raise CommandError(
-            f"--faults: {', '.join(unavailable)}. is not possible here; possible: {accepted}"
+            f"faults without a service that the soak started: {', '.join(unavailable)}. "
+            f"Available: {', '.join(available)}"
         )
     names = ("minutes", "rate", "clients", "transient_clients", "seed")
     return SoakOptions(**{name: options[name] for name in names}, faults=tuple(faults))
 
 
-def _positive_number(text: str) -> float:
+def _positive(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -142,5 +137,5 @@ def _positive_number(text: str) -> float:
 def _faults(text: str) -> list[str]:
     names = [] if text == "none" else text.split(",")
     if unknown := [name for name in names if name not in FAULTS]:
-        raise ArgumentTypeError(f"unknown fault {', '.join(unknown)[:100]}; known: {', '.join(FAULTS)}, or none")
+        raise ArgumentTypeError(f"unknown faults {', '.join(unknown)[:100]}; known: {', '.join(FAULTS)}, or none")
     return names

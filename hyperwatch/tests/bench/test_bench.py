@@ -18,10 +18,10 @@ from hyperwatch.bench.report import AtLeast, AtMost, ratio
 from hyperwatch.harness.kafka import KafkaBroker
 from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
+from hyperwatch.tests.bench.bench_command import bench, left_in
 from hyperwatch.tests.services.environment import ROOT
 from realtime.kafka.admin import existing_topics
 from realtime.protocol.frames import ws_frame
-from hyperwatch.tests.bench.bench_command import bench, left_in
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -32,7 +32,7 @@ MUST_HOLD = {
         ("--minutes=0", "a number above 0"),
         ("--rate=fast", "a number above 0"),
         ("--clients=-1", "a whole number from 0"),
-        ("--faults=earthquake,duplicates", r"unknown fault earthquake; known: consumer-killed,"),
+        ("--faults=earthquake,duplicates", r"unknown faults earthquake; known: consumer-killed,"),
     ],
 )
 def test_what_cannot_be_is_refused(option: str, words: str) -> None:
@@ -60,4 +60,4 @@ def test_what_cannot_be_broken_here_is_named(redis_server: RedisServer, fresh_da
     env = {**os.environ, **redis_server.env, **fresh_database.env, "KAFKA_LIBS": "/nowhere"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "redis-frozen is not possible here; possible: consumer-killed" in done.stderr
+    assert "faults without a service that the soak started: redis-frozen. Available: consumer-killed" in done.stderr
