@@ -1,4 +1,4 @@
-"""The OpenAPI document: what views answer is wrapped in the envelope, and every error they can give is told."""
+"""OpenAPI schema of the views: wraps responses in the envelope and adds every error status."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -17,9 +17,9 @@ from hyperwatch.api.filters import ParameterFilter
 from hyperwatch.api.parameters import Parameter
 from hyperwatch.api.serializers import BodySerializer
 
-EVERYWHERE = (400, 401, 429, 500, 503)
-OF_WRITES = (403,)
-OF_BODIES = (413, 415)
+COMMON_ERRORS = (400, 401, 429, 500, 503)
+WRITE_ERRORS = (403,)
+BODY_ERRORS = (413, 415)
 
 ParameterLocation = Literal["path", "query"]
 
@@ -39,7 +39,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class EnvelopeSchema(AutoSchema):
-    """Reads the views' `path_parameters`, filter sets, paginators, serializers, and `errors` by action."""
+    """Reads `path_parameters`, filter sets, paginators, serializers and `errors` of the views."""
 
     view: Any
 
@@ -49,25 +49,27 @@ class EnvelopeSchema(AutoSchema):
             success = operation["responses"]["200"]
             table = csv_table.table_for(self.view)
             success["content"] = {
-                media_type: _lines(table)
+                media_type: _csv_schema(table)
                 if table and media_type == csv_table.MEDIA_TYPE
-                else _wrapped(content["schema"])
+                else _envelope_schema(content["schema"])
                 for media_type, content in success["content"].items()
             }
             success["description"] = success["description"] or envelope.SUCCESS
             has_version = self.method == "GET" and hasattr(self.view, "stream")
-            success["headers"] = HEADERS | (OF_CSV if table else {}) | (OF_VERSION if has_version else {})
+            success["headers"] = (
+                RATE_LIMIT_HEADERS | (CSV_HEADERS if table else {}) | (VERSION_HEADERS if has_version else {})
+            )
             if has_version:
                 operation["responses"]["304"] = {"description": "The answer is that of the `ETag` in If-None-Match"}
             operation["responses"].update(self._error_responses())
         return operation
 
     def get_response_serializers(self) -> Any:
-        """POST and DELETE answer 200 as well, with what was made or deleted."""
+        """POST and DELETE respond with 200, too, and with the created or deleted object."""
         return {200: super().get_response_serializers()}
 
     def get_filter_backends(self) -> list[Any]:
-        """None: the filter sets' parameters are told by themselves, below."""
+        """None: `get_override_parameters` adds the parameters of the filter sets."""
         return []
 
     def get_override_parameters(self) -> list[Any]:
@@ -76,15 +78,15 @@ class EnvelopeSchema(AutoSchema):
         return [
             *(_parameter(name, paths[name], "path", True) for name in names),
             *(
-                _parameter(name, told.parameter, "query", told.extra["required"])
-                for name, told in self._filters()
-                if isinstance(told, ParameterFilter)
+                _parameter(name, query_filter.parameter, "query", query_filter.extra["required"])
+                for name, query_filter in self._filters()
+                if isinstance(query_filter, ParameterFilter)
             ),
-            *([FORMAT] if csv_table.table_for(self.view) else []),
+            *([FORMAT_PARAMETER] if csv_table.table_for(self.view) else []),
         ]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        # What has no pages is an object that names its list.
+        # A response without pagination is an object with the list in a field.
         return self.view.pagination_class is not None and bool(super()._is_list_view(serializer))
 
     def get_operation_id(self) -> str:
@@ -97,7 +99,7 @@ class EnvelopeSchema(AutoSchema):
         return {**schema, "additionalProperties": False} if is_body else schema
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Reads need no key where they are open."""
+        """Reads need no key with ALLOW_ANONYMOUS_READS."""
         keys: list[dict[str, Any]] = super().get_auth()
         return [{}, *keys] if self.method in SAFE_METHODS and settings.ALLOW_ANONYMOUS_READS else keys
 
@@ -109,12 +111,12 @@ class EnvelopeSchema(AutoSchema):
         return filters
 
     def _error_responses(self) -> dict[str, Any]:
-        statuses = {*EVERYWHERE, *self.view.errors.get(self.view.action, ())}
+        statuses = {*COMMON_ERRORS, *self.view.errors.get(self.view.action, ())}
         if self.method not in SAFE_METHODS:
-            statuses.update(OF_WRITES)
+            statuses.update(WRITE_ERRORS)
         if self.method in ("POST", "PATCH"):
-            statuses.update(OF_BODIES)
-        error = self._component("Error", ERROR)
+            statuses.update(BODY_ERRORS)
+        error = self._component("Error", ERROR_SCHEMA)
         return {str(status): _error_response(status, error) for status in sorted(statuses)}
 
     def _component(self, name: str, schema: dict[str, Any]) -> dict[str, str]:
@@ -126,14 +128,16 @@ class EnvelopeSchema(AutoSchema):
         return ref
 
 
-def _parameter(name: str, parameter: Parameter[Any], place: ParameterLocation, required: bool) -> OpenApiParameter:
-    takes = parameter.takes[0].upper() + parameter.takes[1:]
+def _parameter(
+    name: str, parameter: Parameter[Any], location: ParameterLocation, is_required: bool
+) -> OpenApiParameter:
+    description = parameter.takes[0].upper() + parameter.takes[1:]
     return OpenApiParameter(
-        name, type=dict(parameter.schema), location=place, required=required, description=f"{takes}."
+        name, type=dict(parameter.schema), location=location, required=is_required, description=f"{description}."
     )
 
 
-def _wrapped(data: dict[str, Any]) -> dict[str, Any]:
+def _envelope_schema(data: dict[str, Any]) -> dict[str, Any]:
     schema = {
         "type": "object",
         "required": ["code", "message", "data", "timestamp"],
@@ -141,46 +145,46 @@ def _wrapped(data: dict[str, Any]) -> dict[str, Any]:
             "code": {"type": "integer", "enum": [200]},
             "message": {"type": "string", "enum": [envelope.SUCCESS]},
             "data": data,
-            "timestamp": TIMESTAMP,
+            "timestamp": TIMESTAMP_SCHEMA,
         },
     }
     return {"schema": schema}
 
 
-def _lines(table: csv_table.Table) -> dict[str, Any]:
-    first = ",".join(table.columns)
-    return {"schema": {"type": "string", "description": f"First the line `{first}`, then one for each row."}}
+def _csv_schema(table: csv_table.Table) -> dict[str, Any]:
+    header_line = ",".join(table.columns)
+    return {"schema": {"type": "string", "description": f"First the line `{header_line}`, then one for each row."}}
 
 
 def _error_response(status: int, error: dict[str, str]) -> dict[str, Any]:
-    headers = {"headers": {"Retry-After": _seconds("until requests are taken again")}} if status == 429 else {}
+    headers = {"headers": {"Retry-After": _seconds_header("until requests are taken again")}} if status == 429 else {}
     content = {"application/json": {"schema": error}}
     return {"description": HTTPStatus(status).phrase, "content": content, **headers}
 
 
-def _seconds(what: str) -> dict[str, Any]:
+def _seconds_header(what: str) -> dict[str, Any]:
     return {"description": f"Seconds {what}", "schema": {"type": "integer"}}
 
 
-FORMAT = OpenApiParameter(
+FORMAT_PARAMETER = OpenApiParameter(
     str(api_settings.URL_FORMAT_OVERRIDE),
     type={"type": "string", "enum": ["json", csv_table.FORMAT], "default": "json"},
     description="csv gives the whole of what is asked for as a file, a line for each row, with the texts of the JSON.",
 )
-TIMESTAMP = {"type": "string", "format": "date-time"}
-HEADERS = {
+TIMESTAMP_SCHEMA = {"type": "string", "format": "date-time"}
+RATE_LIMIT_HEADERS = {
     "X-RateLimit-Limit": {"description": "Requests in a window", "schema": {"type": "integer"}},
     "X-RateLimit-Remaining": {"description": "Requests left in this one", "schema": {"type": "integer"}},
-    "X-RateLimit-Reset": _seconds("until the next window"),
+    "X-RateLimit-Reset": _seconds_header("until the next window"),
 }
-OF_VERSION = {
+VERSION_HEADERS = {
     "ETag": {"description": "Names what the answer says, until its stream moves on", "schema": {"type": "string"}},
 }
-OF_CSV = {
+CSV_HEADERS = {
     csv_table.HEAD_HEADER: {"description": "The head, of CSV made from a stream", "schema": {"type": "integer"}},
     csv_table.EPOCH_HEADER: {"description": "The epoch, of CSV made from a stream", "schema": {"type": "string"}},
 }
-ERROR = {
+ERROR_SCHEMA = {
     "type": "object",
     "required": ["code", "message", "error", "timestamp"],
     "properties": {
@@ -192,7 +196,7 @@ ERROR = {
             "description": "the fields at fault, and why",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
-        "timestamp": TIMESTAMP,
+        "timestamp": TIMESTAMP_SCHEMA,
     },
     "example": {
         "code": 400,
