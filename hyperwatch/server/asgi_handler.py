@@ -22,7 +22,7 @@ from django.urls import set_script_prefix
 from hyperwatch.cache.cache_middleware import CacheMiddleware, HttpReply, ReadVersions
 from hyperwatch.concurrency.after_response import response_scope
 from hyperwatch.db.statement_timeout import set_statement_timeout
-from hyperwatch.middleware.request_log import route_of
+from hyperwatch.middleware.request_log import route_label
 
 # So long a connection to the database is taken to be alive after a request.
 HEALTH_CHECK_FRESH_SECONDS = 1.0
@@ -125,7 +125,7 @@ def _whole(request: Any, response: Any) -> HttpReply:
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
     headers += [(b"Set-Cookie", c.output(header="").strip().encode("ascii")) for c in response.cookies.values()]
     question = getattr(response, "cache_key", None)
-    route, path = (route_of(request), request.path) if request is not None else ("", "")
+    route, path = (route_label(request), request.path) if request is not None else ("", "")
     return HttpReply(response.status_code, headers, response.content, question, route, path)
 
 
