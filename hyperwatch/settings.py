@@ -267,7 +267,7 @@ WHITENOISE_USE_FINDERS = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
-FORMAT_MODULE_PATH = "hyperwatch.written"
+FORMAT_MODULE_PATH = "hyperwatch.locale_formats"
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": [
