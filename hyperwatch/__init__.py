@@ -1,3 +1,3 @@
-"""Hyperwatch: what happens on the Hyperliquid exchange, at once and without a hole."""
+"""Hyperwatch: data of the Hyperliquid exchange in real time, without gaps."""
 
 __version__ = "0.1.0"

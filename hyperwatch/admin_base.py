@@ -1,4 +1,4 @@
-"""Admin pages for tables that grow without end: to be read, and never counted whole."""
+"""Read-only admin pages for unbounded tables, without a full count."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ MAX_COUNT = 10_000
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts to 10,000 and no further: who looks for an older row searches or filters."""
+    """Counts up to MAX_COUNT rows. Older rows are found by search and filters."""
 
     @cached_property
     def count(self) -> int:
@@ -24,7 +24,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """What the stream has stored is nobody's to change: its numbers and bytes are promised to others."""
+    """Stored rows of a stream are immutable: clients rely on their numbers and bytes."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -41,11 +41,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def wallet_link(field: str) -> Callable[[Any], SafeString]:
-    """A column for the address in `field`: short, so that amounts have room, and a link to all that it did."""
+    """A column with the abbreviated address in `field`, linked to a search for all rows of this wallet."""
 
     @admin.display(description="wallet")
-    def shortened(row: Any) -> SafeString:
+    def abbreviated(row: Any) -> SafeString:
         address = getattr(row, field)
         return format_html('<a href="?q={0}" title="{0}">{1}…{2}</a>', address, address[:6], address[-4:])
 
-    return shortened
+    return abbreviated

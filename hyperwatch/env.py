@@ -85,11 +85,15 @@ class Settings:
     def reject(self, name: str, error: str) -> None:
         self.errors.setdefault(name, error)
 
-    def integer(self, name: str, default: int, least: int, most: int) -> int:
-        return self._read(self._env.int, name, default, f"a whole number from {least} to {most}", Range(least, most))
+    def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
+        return self._read(
+            self._env.int, name, default, f"a whole number from {minimum} to {maximum}", Range(minimum, maximum)
+        )
 
-    def number(self, name: str, default: float, least: float, most: float) -> float:
-        return self._read(self._env.float, name, default, f"a number from {least} to {most}", Range(least, most))
+    def number(self, name: str, default: float, minimum: float, maximum: float) -> float:
+        return self._read(
+            self._env.float, name, default, f"a number from {minimum} to {maximum}", Range(minimum, maximum)
+        )
 
     def decimal(self, name: str, default: Decimal) -> Decimal:
         accepted = "an amount from 0, less than 10^22"

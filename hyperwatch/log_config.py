@@ -1,7 +1,6 @@
-"""Log lines for people (`console`) or machines (`json`), with what is bound to the context in each.
+"""Logging: text for people (`console`) or JSON for machines (`json`), with the bound context in each line.
 
-Everything goes through the standard library's root logger, so that Django's, daphne's and librdkafka's lines
-look the same as ours.
+All loggers, also those of Django, daphne and librdkafka, use the standard library's root handler and so one format.
 """
 
 import logging
@@ -11,7 +10,7 @@ from typing import Any
 
 import structlog
 
-SHARED: list[Any] = [
+SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
@@ -21,8 +20,8 @@ SHARED: list[Any] = [
 
 
 def configure_logging(level: str, style: str) -> None:
-    """`level` is a name of the standard library's, `style` is `console` or `json`."""
-    # The coloured traceback shows every local variable, secrets among them.
+    """`level` is a level name of the standard library, `style` is `console` or `json`."""
+    # structlog's default traceback shows all local variables, including secrets.
     console = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
@@ -33,7 +32,7 @@ def configure_logging(level: str, style: str) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *SHARED,
+            *SHARED_PROCESSORS,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -41,7 +40,7 @@ def configure_logging(level: str, style: str) -> None:
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=SHARED,
+        foreign_pre_chain=SHARED_PROCESSORS,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers[style]],
     )
     handler = logging.StreamHandler()
@@ -51,8 +50,8 @@ def configure_logging(level: str, style: str) -> None:
     root.setLevel(level)
     for noisy in ("daphne", "asyncio", "django.channels.server", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    # Its warnings are the 4xx, of which each request's own line tells already.
+    # Its warnings are 4xx responses, which the request log contains already.
     logging.getLogger("django.request").setLevel(max(logging.ERROR, root.level))
-    # Of what it finds suspicious it writes tracebacks, as many as a stranger likes; each is a 400, told already, too.
+    # It logs a traceback for each SuspiciousOperation, so clients could fill the log. The request log has each 400.
     logging.getLogger("django.security").setLevel(logging.CRITICAL)
     logging.getLogger("django.security.csrf").setLevel(max(logging.WARNING, root.level))

@@ -1,7 +1,7 @@
 """The text of docs/configuration.md, which `make docs` writes (hyperwatch/tests/generate_docs.py).
 
 Names, defaults and descriptions come from `.env.example`, which a test compares with settings.py. Accepted values
-come from settings.py itself: it refuses all invalid values in one message, with what each setting accepts.
+come from settings.py itself: it rejects all invalid values in one message, with the accepted values of each setting.
 """
 
 import os
@@ -21,11 +21,11 @@ SETTING = re.compile(r"(#? ?)([A-Z][A-Z0-9_]*)=(.*)")
 HEADING = re.compile(r"# --- (.*?)(?: -{3,})?")
 # Shown in `.env.example` with an example in place of a default.
 WITHOUT_DEFAULT = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
-# No number, flag, name, host, URL or origin: every setting that checks its value refuses it.
+# No number, flag, name, host, URL or origin: every setting that validates its value rejects it.
 INVALID = "? ?"
 # Folders and files: any text may be a path, and an invalid one would be created.
-PATHS = ("DATA_DIR", "DATA_DIR", "ENV_FILE")
-REFUSAL = re.compile(r"^  ([A-Z][A-Z0-9_]*) (?:takes |must be |accepts )?(.*?)(?:, not '.*|; it .*)?$", re.MULTILINE)
+PATHS = ("DATA_DIR", "ENV_FILE")
+REJECTION = re.compile(r"^  ([A-Z][A-Z0-9_]*) (?:takes |must be |accepts )?(.*?)(?:, not '.*|; it .*)?$", re.MULTILINE)
 
 HEAD = """\
 # Configuration
@@ -68,7 +68,7 @@ def parse(example: str) -> list[Section]:
 
 
 def _joined_headings(lines: list[str]) -> Iterator[str]:
-    """A heading ends with dashes; one that is too long for its line goes on in the next comment."""
+    """Joins a heading, which ends with dashes, with the next comment line if it continues there."""
     pending = ""
     for line in lines:
         text = f"{pending} {line.removeprefix('# ')}" if pending else line
@@ -85,7 +85,7 @@ def _add(groups: list[Group], line: str) -> None:
     if not groups or (setting is None and groups[-1].defaults):
         groups.append(Group())
     if setting:
-        # A line that is no comment has to be replaced: its value is a placeholder.
+        # A line without comment sign has a placeholder, which users must replace.
         is_default = setting[1] and setting[2] not in WITHOUT_DEFAULT
         groups[-1].defaults[setting[2]] = setting[3] if is_default else ""
     else:
@@ -93,13 +93,13 @@ def _add(groups: list[Group], line: str) -> None:
 
 
 def accepted_values(names: list[str]) -> dict[str, str]:
-    """What each setting accepts, in the words of its refusal. A setting that accepts any text is missing."""
+    """The accepted values of each setting, from its error. Settings that accept any text are missing."""
     with tempfile.TemporaryDirectory() as folder:
         probe = dict.fromkeys(names, INVALID) | dict.fromkeys(PATHS, folder) | {"ENV_FILE": os.devnull}
         command = [sys.executable, "-c", "import hyperwatch.settings"]
         env = {**os.environ, **probe}
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)  # noqa: S603
-    return {name: accepted for name, accepted in REFUSAL.findall(done.stderr) if name in names}
+        result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+    return {name: accepted for name, accepted in REJECTION.findall(result.stderr) if name in names}
 
 
 def render(sections: list[Section], accepted: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Every path there is."""
+"""URL configuration of the whole project."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -10,7 +10,7 @@ from hyperwatch.api.views import NotFoundView
 from hyperwatch.pages import health, start, websocket_docs
 from hyperwatch.pages.login import LoginForm
 
-# Its place goes to the lists' columns; its links are on the admin's first page.
+# The sidebar takes width from the lists' columns; its links are on the admin's index page.
 admin.site.enable_nav_sidebar = False
 admin.site.login_form = LoginForm
 
@@ -26,8 +26,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/ws", websocket_docs.page, name="socket"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
-    *(path("api/v1/", include(f"{room}.urls")) for room in [*settings.DOMAINS, "realtime"]),
-    # Last, so that what leads nowhere is answered in the envelope too, with DEBUG as without.
+    *(path("api/v1/", include(f"{app}.urls")) for app in [*settings.DOMAINS, "realtime"]),
+    # Last: the 404 of unrouted API paths is in the envelope, with and without DEBUG.
     re_path(r"^api(/|$)", NotFoundView.as_view()),
 ]
 

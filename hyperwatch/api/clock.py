@@ -1,4 +1,4 @@
-"""The clock that ages and answers are told by; a test puts another in its place."""
+"""The clock of ages and timestamps in responses; tests replace `now`."""
 
 from datetime import UTC, datetime
 
@@ -8,5 +8,5 @@ def now() -> datetime:
 
 
 def age_seconds(time: datetime, now: datetime) -> float:
-    """How old what happened at `time` is; a fact from a clock that runs ahead of ours is new, not negative."""
+    """Age at `now`, never negative: a source's clock may run ahead of this host's."""
     return max(round((now - time).total_seconds(), 3), 0.0)

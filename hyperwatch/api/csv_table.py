@@ -1,9 +1,8 @@
-"""Lists as CSV (RFC 4180, UTF-8): a line of the contract's field names, then a line for each row.
+"""Lists as CSV (RFC 4180, UTF-8): a header line with the contract's field names, then a line for each row.
 
-A cell is exactly the text that JSON has of the value, without its quotes: nothing for null, JSON for what is nested.
-Some of these texts look like formulas to a spreadsheet (`-1.25000000`, `@107`, an alias that begins with `=`). They
-go out as they are: a sign or a quote put before them would make other amounts and other coins of them, and who reads
-an export by a program gets what JSON would have said. So import the columns as text.
+A cell is the JSON text of the value without quotes: empty for null, JSON for nested values. Spreadsheets take some
+cells for formulas (`-1.25000000`, `@107`, an alias that begins with `=`). They are not escaped: a leading quote would
+change amounts and coins for programs that read the export. Import the columns as text.
 """
 
 import csv
@@ -21,38 +20,40 @@ from hyperwatch.api import clock, envelope
 FORMAT = "csv"
 MEDIA_TYPE = "text/csv"
 CONTENT_TYPE = f"{MEDIA_TYPE}; charset=utf-8; header=present"
-# What the envelope says of JSON.
+# Stream position, which JSON responses have in their data.
 HEAD_HEADER = "X-Hyperwatch-Head"
 EPOCH_HEADER = "X-Hyperwatch-Epoch"
 
 
 class Table(NamedTuple):
-    """The one list in a view's answer: the name that it has there, and its columns."""
+    """The only list in the data of a view's response: its field name there, and its columns."""
 
     name: str
     columns: list[str]
 
 
 def table_for(view: Any) -> Table | None:
-    """None where what a view is asked for is no list, or more than one."""
-    ask = getattr(view, "get_serializer_class", None)
-    serializer = ask() if ask else getattr(view, "serializer_class", None)
+    """None if the view's action returns no list, or several."""
+    get_serializer_class = getattr(view, "get_serializer_class", None)
+    serializer = get_serializer_class() if get_serializer_class else getattr(view, "serializer_class", None)
     if serializer is None or getattr(view, "detail", True) or view.action == "metadata":
         return None
     if view.pagination_class is None:
-        return _table_in(serializer)
-    return Table("items", _columns_of(serializer)) if view.action == "list" else None
+        return _nested_table(serializer)
+    return Table("items", _columns(serializer)) if view.action == "list" else None
 
 
 @cache
-def _columns_of(serializer: type[BaseSerializer[Any]]) -> list[str]:
+def _columns(serializer: type[BaseSerializer[Any]]) -> list[str]:
     return list(serializer().fields)  # type: ignore[attr-defined]
 
 
 @cache
-def _table_in(serializer: type[BaseSerializer[Any]]) -> Table | None:
+def _nested_table(serializer: type[BaseSerializer[Any]]) -> Table | None:
     fields: dict[str, Any] = serializer().fields  # type: ignore[attr-defined]
-    lists = [(name, cast(Any, one).child.fields) for name, one in fields.items() if isinstance(one, ListSerializer)]
+    lists = [
+        (name, cast(Any, field).child.fields) for name, field in fields.items() if isinstance(field, ListSerializer)
+    ]
     if len(lists) != 1:
         return None
     name, columns = lists[0]
@@ -60,45 +61,45 @@ def _table_in(serializer: type[BaseSerializer[Any]]) -> Table | None:
 
 
 def is_csv(request: Request) -> bool:
-    """Whether a request is to be answered as CSV, by `?format=` or by its Accept header."""
+    """Whether content negotiation selected CSV, by `?format=` or by the Accept header."""
     return bool(request.accepted_renderer.format == FORMAT)
 
 
-def headers(request: Request, told: Mapping[str, Any]) -> dict[str, str]:
-    """Of an answer; `told` may have `head` and `epoch`."""
-    # The parts of a path are checked before anything is answered: no quote is in them.
+def csv_headers(request: Request, position: Mapping[str, Any]) -> dict[str, str]:
+    """Headers of a CSV response; `position` may have `head` and `epoch`."""
+    # Path parameters are validated before the response, so the name contains no quote.
     name = "-".join(request.path.split("/")[3:])
-    standing = {HEAD_HEADER: told.get("head"), EPOCH_HEADER: told.get("epoch")}
+    position_headers = {HEAD_HEADER: position.get("head"), EPOCH_HEADER: position.get("epoch")}
     return {
         "Content-Type": CONTENT_TYPE,
         "Content-Disposition": f'attachment; filename="{name}.csv"',
-        **{header: str(value) for header, value in standing.items() if value is not None},
+        **{header: str(value) for header, value in position_headers.items() if value is not None},
     }
 
 
 def data_lines(columns: Sequence[str], rows: Sequence[Any]) -> bytes:
-    """A line for each row; they are structs all of them, or dicts."""
+    """A line for each row; the rows are either all structs or all dicts."""
     getter = itemgetter if rows and isinstance(rows[0], dict) else attrgetter
     values = getter(*columns)
-    return _written(map(_text, values(row)) for row in rows)
+    return _csv_bytes(map(_cell, values(row)) for row in rows)
 
 
 def header_line(columns: Sequence[str]) -> bytes:
-    return _written([columns])
+    return _csv_bytes([columns])
 
 
-def _written(rows: Iterable[Iterable[str]]) -> bytes:
+def _csv_bytes(rows: Iterable[Iterable[str]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
 
 
-def _text(value: Any) -> str:
+def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
         return value
     if isinstance(value, envelope.AgePlaceholder):
         value = clock.age_seconds(value.time, clock.now())
-    # The quotes are those of a time: neither a number nor an object has any at its ends.
+    # Removes the quotes of a time; JSON numbers, objects and lists neither begin nor end with one.
     return envelope.encode(value).decode().strip('"')

@@ -1,4 +1,4 @@
-"""Every error of the API in its envelope; what went wrong inside is logged and never shown."""
+"""Errors of the API in the envelope. Internal causes are logged and never sent to clients."""
 
 import logging
 import sys
@@ -19,14 +19,14 @@ from hyperwatch.db.errors import is_unavailable
 
 log = logging.getLogger(__name__)
 
-DATABASE_UNAVAILABLE_TEXT = "the database does not answer; try again in a moment"
-BROKEN = "something went wrong on our side; it is logged"
-WHOLE = "non_field_errors"
+DATABASE_UNAVAILABLE_TEXT = "the database is unavailable; try again in a few seconds"
+INTERNAL_ERROR_TEXT = "internal server error; the cause is in the server's log"
+NON_FIELD_ERRORS = "non_field_errors"
 
 
 class Conflict(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
-    default_detail = "this exists already"
+    default_detail = "the object already exists"
 
 
 class TooLarge(exceptions.APIException):
@@ -39,40 +39,40 @@ class ServiceUnavailable(exceptions.APIException):
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Any exception of a view as a response whose data is {"error", "details"}."""
-    response = drf_exception_handler(_known(error), dict(context))
+    """Converts an exception of a view into a response with the data {"error", "details"}."""
+    response = drf_exception_handler(_as_api_exception(error), dict(context))
     if response is None:
-        log.error("%s failed", _where(context), exc_info=error)
+        log.error("%s failed", _request_line(context), exc_info=error)
         set_rollback()
-        response = Response(status=status.HTTP_500_INTERNAL_SERVER_ERROR, data={"detail": BROKEN})
-    response.data = _told(response.data)
+        response = Response(status=status.HTTP_500_INTERNAL_SERVER_ERROR, data={"detail": INTERNAL_ERROR_TEXT})
+    response.data = _error_data(response.data)
     return response
 
 
-def _known(error: Exception) -> Exception:
+def _as_api_exception(error: Exception) -> Exception:
     if is_unavailable(error):
-        log.warning("the database does not answer: %s", str(error).strip())
+        log.warning("database unavailable: %s", str(error).strip())
         return ServiceUnavailable()
     if isinstance(error, RequestDataTooBig):
         return TooLarge(f"the body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes")
     if isinstance(error, Http404):
-        # Django's text names the model.
+        # Django's message contains the model's name.
         return exceptions.NotFound()
     return exceptions.ParseError() if isinstance(error, SuspiciousOperation) else error
 
 
-def _where(context: Mapping[str, Any]) -> str:
+def _request_line(context: Mapping[str, Any]) -> str:
     request = context.get("request")
     return f"{request.method} {request.path}" if request else "a request"
 
 
-def _told(data: Any) -> dict[str, Any]:
-    """What a client is told: the first reason, and the reasons by field where fields are at fault."""
+def _error_data(data: Any) -> dict[str, Any]:
+    """Error data for the client: the first reason, and the reasons by field if fields are invalid."""
     if isinstance(data, dict) and set(data) == {"detail"}:
         return {"error": str(data["detail"])}
-    details = data if isinstance(data, dict) else {WHOLE: data}
+    details = data if isinstance(data, dict) else {NON_FIELD_ERRORS: data}
     flat = {str(name): _reasons(reasons) for name, reasons in details.items()}
-    return {"error": _first(flat), "details": flat}
+    return {"error": _first_reason(flat), "details": flat}
 
 
 def _reasons(reasons: Any) -> list[str]:
@@ -83,10 +83,10 @@ def _reasons(reasons: Any) -> list[str]:
     return [str(reasons)]
 
 
-def _first(details: Details) -> str:
+def _first_reason(details: Details) -> str:
     name, reasons = next(iter(details.items()))
-    plain = name == WHOLE or reasons[0].startswith(f"{name} ")
-    return reasons[0] if plain else f"{name}: {reasons[0]}"
+    has_name = name == NON_FIELD_ERRORS or reasons[0].startswith(f"{name} ")
+    return reasons[0] if has_name else f"{name}: {reasons[0]}"
 
 
 def _is_api(request: HttpRequest) -> bool:
@@ -94,22 +94,24 @@ def _is_api(request: HttpRequest) -> bool:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's `handler400`: refused before any view, by a middleware."""
+    """Django's `handler400`: rejected by middleware, before any view."""
     if _is_api(request):
-        return error_response(400, "the request is not understood")
+        return error_response(400, "the request is malformed")
     return defaults.bad_request(request, exception)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's `handler404`."""
     if _is_api(request):
-        return error_response(404, f"there is nothing at {request.path}")
+        return error_response(404, f"no resource at {request.path}")
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's `handler500`: what no view has caught, a middleware's own failure."""
-    away = is_unavailable(sys.exc_info()[1])
+    """Django's `handler500`: exceptions outside of the API views, such as in middleware."""
+    is_database_error = is_unavailable(sys.exc_info()[1])
     if _is_api(request):
-        return error_response(503, DATABASE_UNAVAILABLE_TEXT) if away else error_response(500, BROKEN)
+        if is_database_error:
+            return error_response(503, DATABASE_UNAVAILABLE_TEXT)
+        return error_response(500, INTERNAL_ERROR_TEXT)
     return defaults.server_error(request)

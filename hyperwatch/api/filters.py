@@ -1,7 +1,7 @@
-"""Filter sets that refuse what cannot be.
+"""Filter sets that reject invalid values.
 
-A domain's filter set names its parameters; each says by a `Parameter` what it takes, to the client who is refused
-and to the OpenAPI document alike.
+A domain's filter set names its parameters. The `Parameter` of each describes the accepted values, both for error
+messages and for the OpenAPI document.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,16 +15,16 @@ from rest_framework.exceptions import ValidationError
 
 from hyperwatch.api.parameters import TIME_PARAMETER, Parameter
 
-# Of whatever model, with its own methods.
+# A QuerySet of any model, with that model's own methods.
 Query = Any
 
-REQUIRED = "parameter is required"
-# The first of a pair must not be so of the second.
-PAIRS = (("start_time", "end_time", "after"), ("min_value_usd", "max_value_usd", "above"))
+REQUIRED_TEXT = "parameter is required"
+# Lower bound, upper bound, and the relation that the lower one must not have to the upper one.
+ORDERED_PAIRS = (("start_time", "end_time", "after"), ("min_value_usd", "max_value_usd", "above"))
 
 
-class GivenOnce(forms.TextInput):
-    """Hands on every value given under a name, so that a second one can be refused."""
+class AllValuesInput(forms.TextInput):
+    """Returns all values of a parameter, so that a repeated one can be rejected."""
 
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> list[str]:
         return data.getlist(name) if hasattr(data, "getlist") else [data[name]] if name in data else []
@@ -34,10 +34,10 @@ class GivenOnce(forms.TextInput):
 
 
 class ParameterField(forms.Field):
-    widget = GivenOnce
+    widget = AllValuesInput
 
     def __init__(self, *, parameter: Parameter[Any], **options: Any) -> None:
-        super().__init__(error_messages={"required": REQUIRED}, help_text=parameter.takes, **options)
+        super().__init__(error_messages={"required": REQUIRED_TEXT}, help_text=parameter.takes, **options)
         self.parameter = parameter
 
     def to_python(self, value: Any) -> Any:
@@ -48,7 +48,7 @@ class ParameterField(forms.Field):
 
 
 class ParameterFilter(Filter):
-    """A parameter of a list, and the column it is compared with."""
+    """A query parameter of a list, compared with a column."""
 
     field_class = ParameterField
 
@@ -60,28 +60,28 @@ class ParameterFilter(Filter):
         self.is_required = bool(options.get("required"))
 
     def conditions(self, value: Any) -> dict[str, Any]:
-        """What rows must meet where this value is given."""
+        """Lookups for `QuerySet.filter` with this value."""
         return {f"{self.field_name}__{self.lookup_expr}": value}
 
     def read(self, texts: Sequence[str]) -> Any:
-        """The value given, None where none is; raises ValueError with the reason."""
+        """Returns the value, None if absent; raises ValueError with the reason."""
         value = self.parameter.parse(texts)
         if value is None and self.is_required:
-            raise ValueError(REQUIRED)
+            raise ValueError(REQUIRED_TEXT)
         return value
 
 
 class ViewParameter(ParameterFilter):
-    """A parameter that no column is compared with: the view finds it in `parameters`."""
+    """A parameter that is compared with no column. The view reads it from `parameters`."""
 
     def conditions(self, value: Any) -> dict[str, Any]:
         return {}
 
 
-def range_errors(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The parameters that go before others and are behind them, with the reason."""
-    for first, second, relation in PAIRS:
-        low, high = asked.get(first), asked.get(second)
+def range_errors(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each lower bound above its upper bound, with the reason."""
+    for first, second, relation in ORDERED_PAIRS:
+        low, high = values.get(first), values.get(second)
         if low is not None and high is not None and low > high:
             yield first, f"must not be {relation} {second}"
 
@@ -95,9 +95,9 @@ class ParameterForm(forms.Form):
 
 
 class StrictFilterSet(FilterSet):
-    """`tolerated` are parameters that clients send and that change nothing.
+    """`ignored_params` are accepted from clients without effect.
 
-    A list is read by `read` and `narrowed`; the form, ten times as slow, is for pages that show one.
+    Lists use `read` and `apply`. The form takes ten times as long and is used by the browsable pages only.
     """
 
     ignored_params: ClassVar[tuple[str, ...]] = ()
@@ -107,24 +107,23 @@ class StrictFilterSet(FilterSet):
 
     @classmethod
     def read(cls, query: QueryDict) -> dict[str, Any]:
-        """The value of each parameter, None where none is given; raises ValidationError for what cannot be."""
-        asked, reasons = dict[str, Any](), dict[str, list[str]]()
-        for name, one in cast(Mapping[str, ParameterFilter], cls.base_filters).items():
+        """The value of each parameter, None if absent; raises ValidationError with all reasons."""
+        values, reasons = dict[str, Any](), dict[str, list[str]]()
+        for name, parameter_filter in cast(Mapping[str, ParameterFilter], cls.base_filters).items():
             try:
-                asked[name] = one.read(query.getlist(name))
+                values[name] = parameter_filter.read(query.getlist(name))
             except ValueError as error:
                 reasons[name] = [f"{name} {error}"]
-        for name, reason in range_errors(asked):
+        for name, reason in range_errors(values):
             reasons[name] = [f"{name} {reason}"]
         if reasons:
             raise ValidationError(reasons)
-        return asked
+        return values
 
     @classmethod
-    def apply(cls, queryset: Query, asked: Mapping[str, Any]) -> Query:
-        """What of `queryset` is asked for."""
+    def apply(cls, queryset: Query, values: Mapping[str, Any]) -> Query:
         conditions = dict[str, Any]()
-        for name, value in asked.items():
+        for name, value in values.items():
             if value is not None:
                 conditions |= cast(ParameterFilter, cls.base_filters[name]).conditions(value)
         return queryset.filter(**conditions) if conditions else queryset
@@ -134,7 +133,7 @@ class StrictFilterSet(FilterSet):
 
 
 def start_time(field_name: str) -> ParameterFilter:
-    """`start_time` ≤ t, with `end_time` the half-open window of the contract."""
+    """`start_time` ≤ t; with `end_time` the contract's half-open window."""
     return ParameterFilter(TIME_PARAMETER, field_name, "gte")
 
 
@@ -143,11 +142,11 @@ def end_time(field_name: str) -> ParameterFilter:
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Filters lists by the view's filter set, and what it has read into the view's `parameters`."""
+    """Filters lists with the view's filter set and its `parameters`."""
 
     def filter_queryset(self, request: Any, queryset: Query, view: Any) -> Query:
         filterset: type[StrictFilterSet] | None = view.filterset_class
-        # What a path names is not filtered away.
+        # Filters apply to lists, not to an object that the path names.
         if view.detail or filterset is None:
             return queryset
         return filterset.apply(queryset, view.parameters)

@@ -1,4 +1,4 @@
-"""Who may do what: reads are open, writes need a key or an admin's session."""
+"""Authentication by API key, and permissions. Writes need a key or an admin session, reads need none by default."""
 
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -18,97 +18,97 @@ from hyperwatch.concurrency.batching import BatchLoader
 from hyperwatch.db.errors import DATABASE_UNAVAILABLE, normalize_db_errors
 from hyperwatch.db.executor import DatabaseExecutor
 
-Q = TypeVar("Q")
-A = TypeVar("A")
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
-# Its own, so that whoever comes waits for nothing but keys.
-_thread = DatabaseExecutor("keys", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+# Separate from other executors: a WebSocket handshake waits for key queries only.
+_executor = DatabaseExecutor("keys", timeout_seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
 
 PLAIN_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`Authorization: Api-Key KEY`. A key that is wrong, revoked or expired is refused, for reads too."""
+    """`Authorization: Api-Key KEY`. An unknown, revoked or expired key is rejected, for reads too."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, AbstractAPIKey] | None:
         key = KeyParser().get(request)
         if key is None:
             return None
         try:
-            found = APIKey.objects.get_from_key(_plain(key))
+            api_key = APIKey.objects.get_from_key(_printable(key))
         except APIKey.DoesNotExist:
-            raise AuthenticationFailed("this key is not known, or was revoked") from None
-        if found.has_expired:
-            raise AuthenticationFailed("this key has expired")
-        return AnonymousUser(), found
+            raise AuthenticationFailed("the API key is unknown or revoked") from None
+        if api_key.has_expired:
+            raise AuthenticationFailed("the API key has expired")
+        return AnonymousUser(), api_key
 
     def authenticate_header(self, request: Request) -> str:
         return KeyParser.keyword
 
 
-def _plain(key: str) -> str:
-    # PostgreSQL refuses a NUL with an exception, not with an empty answer.
+def _printable(key: str) -> str:
+    # PostgreSQL raises an error for a NUL in a text, instead of finding no row.
     if not PLAIN_KEY.fullmatch(key):
         raise APIKey.DoesNotExist
     return key
 
 
 class AnonymousReadOrApiKey(BasePermission):
-    message = "only the bearer of a key may do this, or an admin who may do it in the admin pages"
+    message = "this needs an API key, or an admin session with permission for it"
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method in SAFE_METHODS and settings.ALLOW_ANONYMOUS_READS:
             return True
-        return isinstance(request.auth, APIKey) or _may(request, view)
+        return isinstance(request.auth, APIKey) or _has_model_permission(request, view)
 
 
-def _may(request: Request, view: Any) -> bool:
-    """Whether an admin's session does: what may be written is what the admin pages let this one write."""
+def _has_model_permission(request: Request, view: Any) -> bool:
+    """Whether the admin session has the model permission that the admin pages require for this method."""
     user: Any = request.user
     if not (user and user.is_staff):
         return False
     if request.method in SAFE_METHODS:
         return True
-    needed = DjangoModelPermissions().get_required_permissions(str(request.method), view.queryset.model)
-    return bool(user.has_perms(needed))
+    permissions = DjangoModelPermissions().get_required_permissions(str(request.method), view.queryset.model)
+    return bool(user.has_perms(permissions))
 
 
 class AuthUnavailable(Exception):
-    """The database, which knows the keys, does not answer."""
+    """The database with the keys is unavailable."""
 
 
 async def can_read(token: str) -> bool:
-    """Whether the bearer of a WebSocket's `token` may read; where reads are open, everybody may. Raises AuthUnavailable."""
-    return settings.ALLOW_ANONYMOUS_READS or await _tokens.load(token)
+    """Whether a WebSocket with this `token` may read: always with ALLOW_ANONYMOUS_READS. Raises AuthUnavailable."""
+    return settings.ALLOW_ANONYMOUS_READS or await _token_loader.load(token)
 
 
 async def usable_keys(prefixes: Collection[str]) -> set[str]:
-    """Of keys, by their prefixes, those that are neither revoked nor expired. Raises AuthUnavailable."""
-    return await _asked(_that_count, prefixes)
+    """The prefixes of keys that are neither revoked nor expired. Raises AuthUnavailable."""
+    return await _query_keys(_usable_prefixes, prefixes)
 
 
 def prefix_of(key: str) -> str:
-    """What tells which key it is, and opens nothing."""
+    """The public part of a key: identifies it and grants nothing."""
     return key.partition(".")[0]
 
 
-async def _asked(ask: Callable[[Q], A], question: Q) -> A:
+async def _query_keys(query: Callable[[Argument], Result], argument: Argument) -> Result:
     try:
         with normalize_db_errors():
-            return await _thread.run(ask, question)
+            return await _executor.run(query, argument)
     except DATABASE_UNAVAILABLE as error:
         raise AuthUnavailable from error
 
 
 def _are_valid(tokens: Sequence[str]) -> list[bool]:
-    valid = {t: bool(PLAIN_KEY.fullmatch(t)) and APIKey.objects.is_valid(t) for t in set(tokens)}
+    valid = {token: bool(PLAIN_KEY.fullmatch(token)) and APIKey.objects.is_valid(token) for token in set(tokens)}
     return [valid[token] for token in tokens]
 
 
-# A crowd that comes while a table is locked is told so at once, and not one after the other.
-_tokens: BatchLoader[str, bool] = BatchLoader(partial(_asked, _are_valid))
+# Concurrent handshakes during a table lock fail together after one timeout, not one after the other.
+_token_loader: BatchLoader[str, bool] = BatchLoader(partial(_query_keys, _are_valid))
 
 
-def _that_count(prefixes: Collection[str]) -> set[str]:
+def _usable_prefixes(prefixes: Collection[str]) -> set[str]:
     keys = APIKey.objects.get_usable_keys().filter(prefix__in=prefixes)
     return {key.prefix for key in keys if not key.has_expired}

@@ -1,4 +1,4 @@
-"""Which renderer answers: JSON, unless a browser asks for its page or somebody for CSV."""
+"""Content negotiation: JSON, unless the client accepts HTML or selects CSV."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,21 +10,21 @@ from rest_framework.request import Request
 
 from hyperwatch.api.parameters import invalid_parameter
 
-# What programs accept, for which nothing need be weighed.
-FIRST = ("*/*", "application/json")
+# The usual Accept headers of programs: JSON without a comparison of weights.
+JSON_ACCEPT_HEADERS = ("*/*", "application/json")
 
 
 class JsonUnlessBrowser(DefaultContentNegotiation):
-    """An Accept header that we cannot serve gets JSON; a `?format=` that we cannot serve is refused by name."""
+    """An unsupported Accept header gets JSON; an unsupported `?format=` is a 400 that names the parameter."""
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        asked = request.query_params.get("format")
+        format_param = request.query_params.get("format")
         formats = [renderer.format for renderer in renderers]
-        if asked and asked not in formats:
+        if format_param and format_param not in formats:
             raise invalid_parameter("format", f"takes {', '.join(formats[:-1])} or {formats[-1]}")
-        if not asked and request.headers.get("Accept", "*/*") in FIRST:
+        if not format_param and request.headers.get("Accept", "*/*") in JSON_ACCEPT_HEADERS:
             return _first(renderers)
         try:
             selected: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)

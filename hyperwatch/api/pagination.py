@@ -1,4 +1,4 @@
-"""Pages by number, with a total; or by cursor, which stays right while rows arrive."""
+"""Pagination by page number with a total, or by cursor, which stays consistent while rows are inserted."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -18,35 +18,35 @@ from hyperwatch.api.parameters import BIGINT, ID, Parameter, invalid_parameter, 
 
 PAGE_SIZE = 20
 PAGE_SIZES = whole_number(1, 100)
-# As far as rows are counted and pages numbered.
+# Limit of counted rows and of numbered pages.
 MAX_OFFSET = 10_000
 
 
 class ReadPoint(NamedTuple):
-    """What an answer is made from: the stream as far as `head`, in one life of the database."""
+    """The rows visible to a response: the stream up to `head`, in one epoch of the database."""
 
     head: int
     epoch: str
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """The place after a page: its last row, and the snapshot that the walk began with."""
+    """The position after a page: its last row, and the read point of the first page."""
 
     epoch: str
     head: int
     time: datetime
     seq: int
 
-    def text(self) -> str:
+    def encode(self) -> str:
         return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
 
     @classmethod
-    def read(cls, text: str, now: ReadPoint) -> "Cursor":
-        """Raises ValueError for what none of this epoch's answers gave."""
+    def decode(cls, text: str, current: ReadPoint) -> "Cursor":
+        """Raises ValueError for a text that no response of this epoch can have returned."""
         packed = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
         cursor = _unpack(packed)
-        told = cursor.epoch == now.epoch and 0 <= cursor.head <= now.head and 0 <= cursor.seq <= BIGINT
-        if not told or cursor.time.utcoffset() != timedelta():
+        is_valid = cursor.epoch == current.epoch and 0 <= cursor.head <= current.head and 0 <= cursor.seq <= BIGINT
+        if not is_valid or cursor.time.utcoffset() != timedelta():
             raise ValueError
         return cursor
 
@@ -54,76 +54,81 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 _unpack = msgspec.msgpack.Decoder(Cursor).decode
 
 
-def place(now: ReadPoint) -> Parameter[Cursor]:
-    """What `cursor` takes; without a value it starts a walk."""
-    takes = "a next_cursor of an earlier answer, or nothing to start"
-    return Parameter(partial(Cursor.read, now=now), takes, {"type": "string"})
+def cursor_parameter(current: ReadPoint) -> Parameter[Cursor]:
+    """The `cursor` parameter; without a value it requests the first page."""
+    takes = "the next_cursor of an earlier response, or an empty text for the first page"
+    return Parameter(partial(Cursor.decode, current=current), takes, {"type": "string"})
 
 
-def time_of(queryset: QuerySet[Any]) -> str:
+def time_field(queryset: QuerySet[Any]) -> str:
     """The field by which a list of facts is ordered before `id`."""
     return str(queryset.model._meta.ordering[0]).lstrip("-")
 
 
-def after_place(queryset: QuerySet[Any], time: datetime, seq: int) -> QuerySet[Any]:
-    """What of a list of facts comes behind one of them."""
-    field = time_of(queryset)
-    # The bound on the time alone is what the index is entered by.
+def rows_after(queryset: QuerySet[Any], time: datetime, seq: int) -> QuerySet[Any]:
+    """The rows of a list after the row with this time and seq."""
+    field = time_field(queryset)
+    # PostgreSQL uses the index only for the bound on the time alone, not for the OR.
     return queryset.filter(Q(**{f"{field}__lt": time}) | Q(id__lt=seq), **{f"{field}__lte": time})
 
 
 def reject_pages(query: QueryDict) -> None:
-    """A 400 for whoever asks for the whole of a list, and for a page of it too."""
-    if given := [name for name in TAKES if name in query]:
-        raise ValidationError({name: [f"{name} is not taken for CSV, which gives the whole list"] for name in given})
+    """Raises a 400 for pagination parameters of a CSV request, which returns the whole list."""
+    if names := [name for name in QUERY_PARAMETERS if name in query]:
+        raise ValidationError(
+            {name: [f"{name} is not accepted for CSV, which returns the whole list"] for name in names}
+        )
 
 
 class HybridPagination(BasePagination):
-    """`page` and `page_size`, or `cursor`. The view says what its answer is made from (`snapshot`) and, where it
-    knows, the `total`, and hands the finished rows back: each has `seq` and its time."""
+    """`page` and `page_size`, or `cursor`.
+
+    The view has a read point (`snapshot`), `total()` (None if unknown), `bounded_count()` and `fetch_page()`, which
+    returns row structs with `seq` and their time.
+    """
 
     cursor: Cursor | None = None
-    is_walk = False
+    is_by_cursor = False
     size = PAGE_SIZE
-    next_is_there = False
+    has_next = False
 
-    def pin(self, request: Request, now: ReadPoint) -> ReadPoint:
-        """The snapshot that the answer is made from: a walk stays with the one that it began with."""
-        self.is_walk = "cursor" in request.query_params
-        if self.is_walk:
-            self.cursor = place(now).from_query(request.query_params, "cursor", None)
-        return ReadPoint(self.cursor.head, now.epoch) if self.cursor else now
+    def pin(self, request: Request, current: ReadPoint) -> ReadPoint:
+        """The read point of the response: with a cursor, that of the first page."""
+        self.is_by_cursor = "cursor" in request.query_params
+        if self.is_by_cursor:
+            self.cursor = cursor_parameter(current).from_query(request.query_params, "cursor", None)
+        return ReadPoint(self.cursor.head, current.epoch) if self.cursor else current
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.view = view
         self.snapshot: ReadPoint = view.snapshot
         self.size = PAGE_SIZES.from_query(request.query_params, "page_size", PAGE_SIZE)
-        self.time = time_of(queryset)
-        return self._by_cursor(queryset) if self.is_walk else self._numbered(queryset, request, view)
+        self.time = time_field(queryset)
+        return self._by_cursor(queryset) if self.is_by_cursor else self._by_number(queryset, request, view)
 
     def _by_cursor(self, queryset: QuerySet[Any]) -> list[Any]:
         rows = list(self.view.fetch_page(self._after(queryset), self.size + 1))
-        self.next_is_there = len(rows) > self.size
+        self.has_next = len(rows) > self.size
         return rows[: self.size]
 
     def _after(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return after_place(queryset, self.cursor.time, self.cursor.seq) if self.cursor else queryset
+        return rows_after(queryset, self.cursor.time, self.cursor.seq) if self.cursor else queryset
 
-    def _numbered(self, queryset: QuerySet[Any], request: Request, view: Any) -> list[Any]:
+    def _by_number(self, queryset: QuerySet[Any], request: Request, view: Any) -> list[Any]:
         self.page = ID.from_query(request.query_params, "page", 1)
-        begin = (self.page - 1) * self.size
-        if begin >= MAX_OFFSET:
-            raise invalid_parameter("page", f"begins beyond row {MAX_OFFSET}; walk there with cursor=")
+        offset = (self.page - 1) * self.size
+        if offset >= MAX_OFFSET:
+            raise invalid_parameter("page", f"begins beyond row {MAX_OFFSET}; use cursor= for later rows")
         self.total, self.total_exact = _count(queryset, view)
-        if begin and begin >= self.total:
-            raise NotFound(f"there are {self.total} rows, and page {self.page} is past the end")
-        # Nobody looks for more than there are, to the end of an index.
-        most = min(self.size, self.total - begin) if self.total_exact else self.size
-        return list(view.fetch_page(queryset, most, begin)) if most else []
+        if offset and offset >= self.total:
+            raise NotFound(f"page {self.page} is past the end of {self.total} rows")
+        # A LIMIT above the number of remaining rows would scan the index to its end.
+        limit = min(self.size, self.total - offset) if self.total_exact else self.size
+        return list(view.fetch_page(queryset, limit, offset)) if limit else []
 
     def get_paginated_response(self, data: Sequence[Any]) -> Response:
-        told = self._cursor_links(data) if self.is_walk else self._page_links()
-        return Response({"items": data, "pagination": {**told, "page_size": self.size}})
+        links = self._cursor_links(data) if self.is_by_cursor else self._page_links()
+        return Response({"items": data, "pagination": {**links, "page_size": self.size}})
 
     def _page_links(self) -> dict[str, Any]:
         return {
@@ -134,11 +139,11 @@ class HybridPagination(BasePagination):
         }
 
     def _cursor_links(self, data: Sequence[Any]) -> dict[str, Any]:
-        if not self.next_is_there:
+        if not self.has_next:
             return {"next_cursor": None}
         last = data[-1]
         cursor = Cursor(self.snapshot.epoch, self.snapshot.head, getattr(last, self.time), last.seq)
-        return {"next_cursor": cursor.text()}
+        return {"next_cursor": cursor.encode()}
 
     def get_results(self, data: Mapping[str, Any]) -> Any:
         return data["items"]
@@ -156,11 +161,11 @@ class HybridPagination(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        return [{"name": name, **told} for name, told in TAKES.items()]
+        return [{"name": name, **parameter} for name, parameter in QUERY_PARAMETERS.items()]
 
 
 def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
-    """The total, and whether it is the whole of it: rows are counted as far as DEEPEST unless that is cheap."""
+    """The total, and whether it is exact: counts up to MAX_OFFSET rows unless the view knows the total."""
     total = view.total()
     if total is not None:
         return total, True
@@ -168,11 +173,11 @@ def _count(queryset: QuerySet[Any], view: Any) -> tuple[int, bool]:
     return min(counted, MAX_OFFSET), counted <= MAX_OFFSET
 
 
-def _parameter(takes: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"in": "query", "required": False, "description": takes, "schema": dict(schema)}
+def _parameter(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"in": "query", "required": False, "description": description, "schema": dict(schema)}
 
 
-TAKES = {
+QUERY_PARAMETERS = {
     "page": _parameter(
         f"{ID.takes.capitalize()}. One that begins beyond row {MAX_OFFSET} is refused, and so is any for CSV.",
         {**ID.schema, "default": 1},
@@ -187,15 +192,15 @@ TAKES = {
     ),
 }
 
-_WHOLE = {"type": "integer", "minimum": 0}
+_WHOLE_NUMBER = {"type": "integer", "minimum": 0}
 PAGE_SCHEMA = {
     "type": "object",
     "required": ["page", "page_size", "total", "total_pages", "total_exact"],
     "properties": {
-        "page": _WHOLE,
-        "page_size": _WHOLE,
-        "total": _WHOLE,
-        "total_pages": _WHOLE,
+        "page": _WHOLE_NUMBER,
+        "page_size": _WHOLE_NUMBER,
+        "total": _WHOLE_NUMBER,
+        "total_pages": _WHOLE_NUMBER,
         "total_exact": {"type": "boolean", "description": f"false: there are more than {MAX_OFFSET}"},
     },
 }
@@ -204,6 +209,6 @@ CURSOR_SCHEMA = {
     "required": ["next_cursor", "page_size"],
     "properties": {
         "next_cursor": {"type": "string", "nullable": True, "description": "null at the end"},
-        "page_size": _WHOLE,
+        "page_size": _WHOLE_NUMBER,
     },
 }

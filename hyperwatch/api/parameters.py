@@ -1,7 +1,7 @@
-"""What a query parameter or a part of a path takes: its value checked, or refused with its name and what it takes.
+"""Validation of query and path parameters. Errors name the parameter and the accepted values.
 
-An empty value is as none: a form sends every field it has. A parameter that is given twice is refused, since
-either choice would silently drop what was asked for.
+An empty value counts as absent, since HTML forms send every field. A repeated parameter is rejected: either choice
+would silently drop a value.
 """
 
 import re
@@ -21,38 +21,38 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 BIGINT = 2**63 - 1
-# Of what a client has made up an answer repeats so much and no more.
-MAX_NAMES = 10
-MAX_NAME_LENGTH = 64
+# Limits of the client's own names in an error response.
+MAX_REPORTED_NAMES = 10
+MAX_REPORTED_NAME_LENGTH = 64
 DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 # `+` in a query string arrives as a space.
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|z|[-+ ]\d\d:?\d\d)?)?", re.ASCII)
 
 
 def invalid_parameter(name: str, reason: str) -> ValidationError:
-    """A 400 that names the parameter; `reason` goes on after the name."""
+    """A 400 that names the parameter; `reason` continues the sentence after the name."""
     return ValidationError({name: [f"{name} {reason}"]})
 
 
-def reject_unknown(given: Iterable[str], known: Sequence[str], tolerated: Container[str] = ()) -> None:
-    """A 400 that names what is none of `known`: a misspelt filter would find everything, a misspelt field be lost.
+def reject_unknown(names: Iterable[str], known: Sequence[str], ignored: Container[str] = ()) -> None:
+    """Raises a 400 with all unknown names: a misspelt filter would match everything, a misspelt field be dropped.
 
-    A name may be no Unicode: JSON can write half a character.
+    A name in a JSON body may contain a lone surrogate, which UTF-8 cannot encode; it becomes `?`.
     """
-    unknown = [name for name in given if name not in known and name not in tolerated][:MAX_NAMES]
+    unknown = [name for name in names if name not in known and name not in ignored][:MAX_REPORTED_NAMES]
     if unknown:
         listed = " and ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
-        named = [name[:MAX_NAME_LENGTH].encode(errors="replace").decode() for name in unknown]
-        raise ValidationError({name: [f"{name} is not known here, only {listed}"] for name in named})
+        reported = [name[:MAX_REPORTED_NAME_LENGTH].encode(errors="replace").decode() for name in unknown]
+        raise ValidationError({name: [f"{name} is unknown; accepted: {listed}"] for name in reported})
 
 
 @dataclass(frozen=True)
 class Parameter(Generic[T]):
-    """What is taken.
+    """A parameter's type.
 
-    read    makes the value of a text; raises ValueError or OverflowError for what cannot be
-    takes   says what it takes: "a whole number from 1 to 100"
-    schema  the same for OpenAPI
+    read    parses a text; raises ValueError or OverflowError if it is invalid
+    takes   the accepted values in words: "a whole number from 1 to 100"
+    schema  the accepted values as an OpenAPI schema
     """
 
     read: Callable[[str], T]
@@ -60,7 +60,7 @@ class Parameter(Generic[T]):
     schema: Mapping[str, Any]
 
     def parse(self, texts: Sequence[str]) -> T | None:
-        """The value given, None where none is; raises ValueError with the reason."""
+        """Returns the value, None if absent; raises ValueError with the reason."""
         if len(texts) > 1:
             raise ValueError("is given more than once")
         if not texts or not texts[0]:
@@ -71,32 +71,32 @@ class Parameter(Generic[T]):
             raise ValueError(f"takes {self.takes}") from None
 
     def from_path(self, name: str, text: str) -> T:
-        """The value of a part of a path."""
-        value = self._checked(name, [text])
+        """The value of a path parameter."""
+        value = self._parse_named(name, [text])
         if value is None:
             raise invalid_parameter(name, f"takes {self.takes}")
         return value
 
     def from_query(self, query: QueryDict, name: str, default: D) -> T | D:
         """The value of a query parameter."""
-        value = self._checked(name, query.getlist(name))
+        value = self._parse_named(name, query.getlist(name))
         return default if value is None else value
 
-    def _checked(self, name: str, texts: Sequence[str]) -> T | None:
+    def _parse_named(self, name: str, texts: Sequence[str]) -> T | None:
         try:
             return self.parse(texts)
         except ValueError as error:
             raise invalid_parameter(name, str(error)) from None
 
 
-def whole_number(least: int, most: int) -> Parameter[int]:
+def whole_number(minimum: int, maximum: int) -> Parameter[int]:
     def read(text: str) -> int:
-        if not DIGITS.fullmatch(text) or not least <= int(text) <= most:
+        if not DIGITS.fullmatch(text) or not minimum <= int(text) <= maximum:
             raise ValueError
         return int(text)
 
-    takes = f"a whole number from {least}" + (f" to {most}" if most < BIGINT else "")
-    return Parameter(read, takes, {"type": "integer", "minimum": least, "maximum": most})
+    takes = f"a whole number from {minimum}" + (f" to {maximum}" if maximum < BIGINT else "")
+    return Parameter(read, takes, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
 def one_of(choices: Iterable[str]) -> Parameter[str]:
@@ -112,7 +112,7 @@ def one_of(choices: Iterable[str]) -> Parameter[str]:
 
 
 def read_time(text: str) -> datetime:
-    """Any offset, none means UTC. Stricter than `fromisoformat`, which takes 1712120312345 for a day in 1712."""
+    """ISO 8601; without an offset it means UTC. Stricter than `fromisoformat`, which reads 1712120312345 as a date."""
     match = TIME.fullmatch(text)
     if match is None:
         raise ValueError

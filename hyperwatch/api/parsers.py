@@ -1,4 +1,4 @@
-"""Bodies of requests."""
+"""Parsers of request bodies."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from rest_framework.parsers import JSONParser
 
 
 class DepthCheckedJSONParser(JSONParser):
-    """JSON; what is nested too deeply for Python is refused, where DRF fails."""
+    """JSON; nesting beyond Python's recursion limit is a 400. DRF's parser raises RecursionError, which is a 500."""
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Answers become bytes here, and get their envelope: views know nothing of it."""
+"""Renderers: encode response data in the envelope. Views return the bare data."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,14 +27,14 @@ class EnvelopeRenderer(BaseRenderer):
         if response.exception:
             body = envelope.error_body(response.status_code, data["error"], data.get("details"))
         else:
-            # Who keeps answers finds it here.
-            response.draft = envelope.ResponseTemplate(data, response.status_code)
-            body = response.draft.render(clock.now())
+            # Read by the post-render callback that fills the response cache.
+            response.template = envelope.ResponseTemplate(data, response.status_code)
+            body = response.template.render(clock.now())
         return msgspec.json.format(body, indent=4) if context.get("indent") else body
 
 
 class CsvRenderer(EnvelopeRenderer):
-    """The one list of an answer as CSV, without an envelope; an error stays what it is everywhere."""
+    """The only list of a response as CSV, without the envelope. Errors are JSON in the envelope."""
 
     media_type = csv_table.MEDIA_TYPE
     format = csv_table.FORMAT
@@ -50,22 +50,22 @@ class CsvRenderer(EnvelopeRenderer):
         if response.exception or table is None:
             response["Content-Type"] = EnvelopeRenderer.media_type
             return super().render(data, accepted_media_type, renderer_context)
-        for header, value in csv_table.headers(context["request"], data).items():
+        for header, value in csv_table.csv_headers(context["request"], data).items():
             response[header] = value
         return csv_table.header_line(table.columns) + csv_table.data_lines(table.columns, data[table.name])
 
 
 class BrowsableEnvelopeRenderer(BrowsableAPIRenderer):
-    """The same envelope on a page for a browser; its styles and scripts are our own static files."""
+    """The envelope on DRF's HTML page; styles and scripts are served from this host."""
 
     def get_breadcrumbs(self, request: Any) -> Any:
-        # The catch-all answers for every path above the page's own, and is no place to go to.
+        # Omits the parent paths that only the catch-all NotFoundView serves.
         return [crumb for crumb in super().get_breadcrumbs(request) if crumb[0] != "NotFoundView"]
 
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]
     ) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)
-        # DRF names those of the class, whatever is asked for.
+        # DRF lists `renderer_classes`, but not every action supports CSV.
         context["available_formats"] = [renderer.format for renderer in renderer_context["view"].get_renderers()]
         return context

@@ -1,4 +1,4 @@
-"""Serializers for what the contract's formats are on the wire."""
+"""Serializer fields and base classes for the contract's formats."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -13,11 +13,11 @@ from hyperwatch.db import fields
 
 M = TypeVar("M", bound=Model)
 
-DIGITS = ("max_digits", "decimal_places")
+DECIMAL_OPTIONS = ("max_digits", "decimal_places")
 
 
 class RowsSerializer(serializers.ListSerializer[Any]):
-    """A list of finished rows, which go out as they are: field by field would cost eighty times as much."""
+    """A list of row structs, returned unchanged: serializing by field takes eighty times as long."""
 
     def to_representation(self, data: Any) -> list[Any]:
         return list(data)
@@ -27,13 +27,13 @@ class RatioOutputField(serializers.FloatField):
     """A JSON number with 4 places."""
 
     def __init__(self, **options: Any) -> None:
-        # What a ModelSerializer says of a numeric column.
-        super().__init__(**{name: told for name, told in options.items() if name not in DIGITS})
+        # A ModelSerializer passes max_digits and decimal_places, which FloatField does not accept.
+        super().__init__(**{name: value for name, value in options.items() if name not in DECIMAL_OPTIONS})
 
 
 @extend_schema_field(dict(ADDRESS.schema))
 class AddressInputField(serializers.CharField):
-    """`0x` and 40 hex digits in any case, lower case inside."""
+    """`0x` and 40 hex digits in any case, converted to lower case."""
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
@@ -48,17 +48,17 @@ def checked(check: Callable[[object], str], value: object) -> str:
 
 
 class BodySerializer(serializers.ModelSerializer[M]):
-    """What a client sends. What was answered may be sent back whole: its read-only fields are passed over."""
+    """A request body. Read-only fields are ignored, so that a response can be sent back as a whole."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            written = [name for name, field in self.fields.items() if not field.read_only]
-            reject_unknown(data, written, tolerated=self.fields)
+            writable = [name for name, field in self.fields.items() if not field.read_only]
+            reject_unknown(data, writable, ignored=self.fields)
         return super().to_internal_value(data)
 
 
 class FactSerializer(serializers.ModelSerializer[Any]):
-    """A stored fact. It describes what goes out and renders single objects; lists go out as finished rows."""
+    """A stored fact: describes the fields for OpenAPI and renders single objects. Lists are row structs."""
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
@@ -71,7 +71,7 @@ class FactSerializer(serializers.ModelSerializer[Any]):
 
 
 class HeadSerializer(serializers.Serializer[Any]):
-    """What every answer made from a stream carries."""
+    """Fields of every response that is made from a stream."""
 
     head = serializers.IntegerField(help_text="the newest seq that the answer takes in: subscribe since it")
     epoch = serializers.CharField(help_text="another epoch means that numbers start anew")

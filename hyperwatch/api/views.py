@@ -1,4 +1,4 @@
-"""What every view of the API has in common, and the answer where there is none."""
+"""Base of all API views, and the 404 view of unrouted paths."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from hyperwatch.api import csv_table
 from hyperwatch.api.filters import StrictFilterSet
-from hyperwatch.api.pagination import TAKES as PAGING
+from hyperwatch.api.pagination import QUERY_PARAMETERS as PAGINATION_PARAMETERS
 from hyperwatch.api.pagination import reject_pages
 from hyperwatch.api.parameters import Parameter, reject_unknown
 from hyperwatch.api.parsers import DepthCheckedJSONParser
@@ -20,10 +20,10 @@ from hyperwatch.api.renderers import CsvRenderer
 
 
 class ApiViewMixin(APIView):
-    """Throttles before permissions, methods before keys, checked paths, the throttle's headers.
+    """Checks in this order: authentication, throttles, method, permissions, path parameters, query parameters.
 
-    `path_parameters` says what the variable parts of the path take; `errors` which statuses an action gives
-    besides those that every one gives. `parameters` is what was asked for, checked by the view's filter set.
+    `path_parameters` validates the variable parts of the path. `errors` has the statuses of each action beyond
+    the common ones, for OpenAPI. `parameters` has the query's values, as read by the filter set.
     """
 
     parser_classes = [DepthCheckedJSONParser]
@@ -34,7 +34,7 @@ class ApiViewMixin(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        # The handler is called with this very dict.
+        # DRF calls the handler with this dict.
         for name in self.path_parameters.keys() & self.kwargs.keys():
             self.kwargs[name] = self.path_parameters[name].from_path(name, self.kwargs[name])
         reject_unknown(
@@ -47,33 +47,33 @@ class ApiViewMixin(APIView):
             self.parameters = self.filterset_class.read(request.query_params)
 
     def ensure_exists(self) -> None:
-        """Raises NotFound where there is nothing to answer about, whatever is asked of it."""
+        """Override to raise NotFound before the query parameters are read."""
 
     def get_renderers(self) -> list[BaseRenderer]:
-        """CSV too for whatever is a list."""
+        """Adds CSV for lists."""
         return [*super().get_renderers(), *([CsvRenderer()] if csv_table.table_for(self) else [])]
 
     def query_parameters(self) -> list[str]:
-        """What the query may name, by any method: a browser writes to the address of the list that it looks at."""
+        """Accepted query parameters, for every method: the browsable page posts to the URL of its list, with its query."""
         known = [str(api_settings.URL_FORMAT_OVERRIDE)]
         if getattr(self, "detail", True):
             return known
         filters = self.filterset_class.base_filters if self.filterset_class else {}
-        paging = PAGING if getattr(self, "pagination_class", None) else {}
-        return [*filters, *paging, *known]
+        pagination = PAGINATION_PARAMETERS if getattr(self, "pagination_class", None) else {}
+        return [*filters, *pagination, *known]
 
     def perform_authentication(self, request: Request) -> None:
-        # Whoever is refused counts too, so this does not wait for permissions as DRF does.
+        # DRF throttles after the permissions. Here rejected requests count, too.
         try:
             super().perform_authentication(request)
         finally:
             super().check_throttles(request)
 
     def check_throttles(self, request: Request) -> None:
-        """Done with the authentication."""
+        """Does nothing: `perform_authentication` checks the throttles."""
 
     def check_permissions(self, request: Request) -> None:
-        # A method that nobody may use is a 405, with a key or without.
+        # An unsupported method is a 405 even without a key.
         if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
         super().check_permissions(request)
@@ -88,10 +88,10 @@ class ApiViewMixin(APIView):
 
 
 class NotFoundView(ApiViewMixin):
-    """Any path under /api/ that leads nowhere, by any method."""
+    """404 for every unrouted path under /api/ and every method."""
 
     schema = None
     authentication_classes = []
 
     def check_permissions(self, request: Request) -> NoReturn:
-        raise NotFound(f"there is nothing at {request.path}")
+        raise NotFound(f"no resource at {request.path}")

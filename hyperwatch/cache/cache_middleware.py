@@ -1,8 +1,8 @@
-"""What stands before the views: it counts who comes, and answers at once what is kept.
+"""Middleware in front of Django: rate limiting and the response cache.
 
-Whoever asks what was asked before, and comes without a key or a session, gets the answer without a thread, a request
-or a view of Django's. Its headers are those that the views' own answer to such a request had; only what tells of this
-very moment is put in anew. Whatever is not plain goes on to the views.
+Serves a cached response on the event loop, without a thread, an HttpRequest or a view. Only anonymous GET and HEAD
+requests without a body are cacheable; all others go to the views. The headers are those of the last response that a
+view gave to an equal request; only PER_RESPONSE_HEADERS are set anew.
 """
 
 import asyncio
@@ -23,27 +23,34 @@ from hyperwatch.api.envelope import ResponseTemplate
 from hyperwatch.cache.response_cache import CachedResponse, CacheKey, Version, response_cache
 from hyperwatch.concurrency.batching import BatchLoader
 from hyperwatch.db.statement_timeout import set_statement_timeout
-from hyperwatch.limits.throttling import COUNTED, RateWindow, ReadThrottle, anonymous_id, rate_counter, read_rate
+from hyperwatch.limits.throttling import (
+    REQUEST_COUNTS_KEY,
+    RateWindow,
+    ReadThrottle,
+    anonymous_id,
+    rate_counter,
+    read_rate,
+)
 from hyperwatch.metrics import RESPONSE_CACHE_HITS
-from hyperwatch.middleware.compression import MIN_COMPRESSED_BYTES, compress, takes_gzip
-from hyperwatch.middleware.request_log import id_of_request, log_request
+from hyperwatch.middleware.compression import MIN_COMPRESSED_BYTES, accepts_gzip, compress
+from hyperwatch.middleware.request_log import log_request, request_id_from
 
 Headers = Sequence[tuple[bytes, bytes]]
 # The current version of each stream, read from the database: cached responses are valid against it.
 ReadVersions = Callable[[], Mapping[str, Version]]
 
 API_PREFIX = "/api/v1/"
-# Different requests that can be answered at the door, those asked least lately forgotten first.
+# Distinct requests with stored response headers; the least recently used are evicted.
 MAX_HEADER_TEMPLATES = 4_096
-# Who sends one of these may be somebody, or sends more than a question.
+# A request with one of these is authenticated or has a body.
 UNCACHEABLE_HEADERS = {b"authorization", b"cookie", b"transfer-encoding", b"expect"}
-# What is told of this very moment.
 GZIP_MAGIC = b"\x1f\x8b"
+# Header names or prefixes with values that differ in each response.
 PER_RESPONSE_HEADERS = (b"content-length", b"etag", b"x-request-id", b"x-ratelimit-")
 
 
 class HttpReply(NamedTuple):
-    """A whole one. `question` is what it answers, where the answer is kept; `route` and `path` are for the log."""
+    """A complete response. `cache_key` is set if the body is in the response cache; `route`, `path` are for the log."""
 
     status: int
     headers: Headers
@@ -53,8 +60,12 @@ class HttpReply(NamedTuple):
     path: str = ""
 
 
+Reply = HttpReply | HttpResponseBase
+CallViews = Callable[[], Awaitable[Reply]]
+
+
 class HeaderKey(NamedTuple):
-    """What the headers of an answer depend on."""
+    """The parts of a request that the response headers depend on."""
 
     method: str
     path: bytes
@@ -62,13 +73,13 @@ class HeaderKey(NamedTuple):
     host: bytes
     accept: bytes
     origin: bytes
-    # Of the client's connection to the proxy; one by http may have to be redirected.
+    # Scheme of the client's connection to the proxy: Django redirects http to https behind a TLS proxy.
     forwarded_proto: bytes
-    takes_gzip: bool
+    accepts_gzip: bool
 
 
 class HeaderTemplate(NamedTuple):
-    """Of the last answer like this by a view: all but what is told of the moment."""
+    """Headers of a view's last response to an equal request, with empty values for PER_RESPONSE_HEADERS."""
 
     cache_key: CacheKey
     route: str
@@ -78,26 +89,26 @@ class HeaderTemplate(NamedTuple):
 
 
 class CacheableRequest:
-    """A plain read of the API."""
+    """An anonymous read of the API without a body."""
 
-    def __init__(self, scope: Mapping[str, Any], given: Mapping[bytes, bytes]) -> None:
-        self.began = time.perf_counter()
-        self.headers = given
+    def __init__(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
+        self.started_at = time.perf_counter()
+        self.headers = headers
         self.method = scope["method"]
         self.key = HeaderKey(
             self.method,
             scope["raw_path"],
             scope["query_string"],
-            given.get(b"host", b""),
-            given.get(b"accept", b""),
-            given.get(b"origin", b""),
-            given.get(b"x-forwarded-proto", b""),
-            takes_gzip(self.header(b"accept-encoding")),
+            headers.get(b"host", b""),
+            headers.get(b"accept", b""),
+            headers.get(b"origin", b""),
+            headers.get(b"x-forwarded-proto", b""),
+            accepts_gzip(self.header(b"accept-encoding")),
         )
         peer = (scope.get("client") or ("",))[0]
         self.window = RateWindow.now(read_rate(settings.THROTTLE_READS))
         self.counter = self.window.counter(ReadThrottle.scope, anonymous_id(self.header(b"x-forwarded-for"), peer))
-        # By status.
+        # By HTTP status.
         self.templates: Mapping[int, HeaderTemplate] = {}
 
     def header(self, name: bytes) -> str:
@@ -105,7 +116,7 @@ class CacheableRequest:
 
 
 class RequestContext(NamedTuple):
-    """Where a visitor's counter stands, and each stream, where somebody asked; all of it read after they came."""
+    """The client's request count and the stream versions, both read after the request arrived."""
 
     used: int
     versions: Mapping[str, Version]
@@ -114,142 +125,143 @@ class RequestContext(NamedTuple):
 class CacheMiddleware:
     def __init__(self, read_versions: ReadVersions) -> None:
         self._read_versions = read_versions
-        self._reads = ThreadPoolExecutor(
-            1, "door", partial(set_statement_timeout, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+        self._version_executor = ThreadPoolExecutor(
+            1, "cache-versions", partial(set_statement_timeout, settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
         )
-        self._counts = ThreadPoolExecutor(1, "door-counts")
+        self._count_executor = ThreadPoolExecutor(1, "cache-counts")
         self._contexts = BatchLoader(self._load_contexts)
         self._templates: LRUCache[HeaderKey, dict[int, HeaderTemplate]] = LRUCache(MAX_HEADER_TEMPLATES)
         self._in_flight: dict[CacheKey, asyncio.Future[None]] = {}
         self._bodies: dict[tuple[ResponseTemplate, bool], bytes] = {}
 
-    async def handle(
-        self, scope: dict[str, Any], make: Callable[[], Awaitable[HttpReply | HttpResponseBase]]
-    ) -> HttpReply | HttpResponseBase:
-        """What is kept; otherwise what `make` has the views answer."""
-        visit = _cacheable_request(scope)
-        if visit is None:
-            return await make()
-        visit.templates = self._templates.get(visit.key, {})
-        seen = await self._contexts.load(visit)
-        scope[COUNTED] = {visit.counter: seen.used}
-        question = next((face.cache_key for face in visit.templates.values()), None)
-        if question is None or seen.used > visit.window.rate.limit or not settings.ALLOW_ANONYMOUS_READS:
-            return self._remember(visit, await make())
-        return self._lookup(visit, question, seen) or await self._single_flight(visit, question, seen, make)
+    async def handle(self, scope: dict[str, Any], call_views: CallViews) -> Reply:
+        """Returns the cached response, or the response of the views."""
+        request = _cacheable_request(scope)
+        if request is None:
+            return await call_views()
+        request.templates = self._templates.get(request.key, {})
+        context = await self._contexts.load(request)
+        scope[REQUEST_COUNTS_KEY] = {request.counter: context.used}
+        cache_key = next((template.cache_key for template in request.templates.values()), None)
+        if cache_key is None or context.used > request.window.rate.limit or not settings.ALLOW_ANONYMOUS_READS:
+            return self._remember(request, await call_views())
+        return self._lookup(request, cache_key, context) or await self._single_flight(
+            request, cache_key, context, call_views
+        )
 
-    def _lookup(self, visit: CacheableRequest, question: CacheKey, seen: RequestContext) -> HttpReply | None:
-        version = seen.versions.get(question.stream)
-        kept = response_cache.find(question, version) if version is not None else None
-        return self._replay(visit, kept, seen) if kept is not None else None
+    def _lookup(self, request: CacheableRequest, cache_key: CacheKey, context: RequestContext) -> HttpReply | None:
+        version = context.versions.get(cache_key.stream)
+        cached = response_cache.find(cache_key, version) if version is not None else None
+        return self._replay(request, cached, context) if cached is not None else None
 
     async def _single_flight(
-        self,
-        visit: CacheableRequest,
-        question: CacheKey,
-        seen: RequestContext,
-        make: Callable[[], Awaitable[HttpReply | HttpResponseBase]],
-    ) -> HttpReply | HttpResponseBase:
-        """Made once for all who wait for it. The one that is in the making may be too old, the next one is not."""
-        for _ in range(2):
-            making = self._in_flight.get(question)
-            if making is None:
-                break
-            await asyncio.wait([making])
-            if answer := self._lookup(visit, question, seen):
-                return answer
-        mine = self._in_flight[question] = asyncio.get_running_loop().create_future()
-        try:
-            return self._remember(visit, await make())
-        finally:
-            mine.set_result(None)
-            if self._in_flight.get(question) is mine:
-                del self._in_flight[question]
+        self, request: CacheableRequest, cache_key: CacheKey, context: RequestContext, call_views: CallViews
+    ) -> Reply:
+        """Calls the views once for all concurrent requests with this key.
 
-    async def _load_contexts(self, visits: Sequence[CacheableRequest]) -> list[RequestContext]:
-        """Each is counted, and meanwhile the streams' versions are read for those who may be answered by them."""
+        A call in flight may have read an older version than `context.versions`; the call after it has not. So a
+        request waits for at most two of them.
+        """
+        for _ in range(2):
+            in_flight = self._in_flight.get(cache_key)
+            if in_flight is None:
+                break
+            await asyncio.wait([in_flight])
+            if reply := self._lookup(request, cache_key, context):
+                return reply
+        done = self._in_flight[cache_key] = asyncio.get_running_loop().create_future()
+        try:
+            return self._remember(request, await call_views())
+        finally:
+            done.set_result(None)
+            if self._in_flight.get(cache_key) is done:
+                del self._in_flight[cache_key]
+
+    async def _load_contexts(self, requests: Sequence[CacheableRequest]) -> list[RequestContext]:
+        """Counts the requests and concurrently reads the stream versions, if any request may be served from cache."""
         loop = asyncio.get_running_loop()
-        used = loop.run_in_executor(self._counts, _count_requests, visits)
-        is_known = any(visit.templates for visit in visits)
-        versions = await loop.run_in_executor(self._reads, self._current_versions) if is_known else {}
-        return [RequestContext(one, versions) for one in await used]
+        used = loop.run_in_executor(self._count_executor, _count_requests, requests)
+        has_templates = any(request.templates for request in requests)
+        versions = await loop.run_in_executor(self._version_executor, self._current_versions) if has_templates else {}
+        return [RequestContext(count, versions) for count in await used]
 
     def _current_versions(self) -> Mapping[str, Version]:
         try:
             return self._read_versions()
         except (DatabaseError, InterfaceError):
-            # The view then answers with the error. A new connection serves the next read.
+            # Without versions the view responds with the error. The next read opens a new connection.
             connection.close()
             return {}
 
-    def _remember(self, visit: CacheableRequest, answer: HttpReply | HttpResponseBase) -> HttpReply | HttpResponseBase:
-        if isinstance(answer, HttpReply) and answer.cache_key is not None:
+    def _remember(self, request: CacheableRequest, reply: Reply) -> Reply:
+        """Stores the headers of a reply with a cached body."""
+        if isinstance(reply, HttpReply) and reply.cache_key is not None:
             headers = [
-                (name, b"" if name.lower().startswith(PER_RESPONSE_HEADERS) else value)
-                for name, value in answer.headers
+                (name, b"" if name.lower().startswith(PER_RESPONSE_HEADERS) else value) for name, value in reply.headers
             ]
-            is_packed = (b"Content-Encoding", b"gzip") in headers
-            face = HeaderTemplate(answer.cache_key, answer.route, answer.path, headers, is_packed)
-            self._templates[visit.key] = {**self._templates.get(visit.key, {}), answer.status: face}
-        return answer
+            is_compressed = (b"Content-Encoding", b"gzip") in headers
+            template = HeaderTemplate(reply.cache_key, reply.route, reply.path, headers, is_compressed)
+            self._templates[request.key] = {**self._templates.get(request.key, {}), reply.status: template}
+        return reply
 
-    def _replay(self, visit: CacheableRequest, kept: CachedResponse, seen: RequestContext) -> HttpReply | None:
-        """None where no view has answered such a request yet."""
-        status = 304 if kept.tag in visit.header(b"if-none-match") else 200
-        face = visit.templates.get(status)
-        if face is None:
+    def _replay(self, request: CacheableRequest, cached: CachedResponse, context: RequestContext) -> HttpReply | None:
+        """Returns None if no view has responded to an equal request with this status yet."""
+        status = 304 if cached.tag in request.header(b"if-none-match") else 200
+        template = request.templates.get(status)
+        if template is None:
             return None
-        body = self._body(kept.template, visit.key.takes_gzip) if status == 200 else b""
-        if face.is_compressed != body.startswith(GZIP_MAGIC):
+        body = self._body(cached.template, request.key.accepts_gzip) if status == 200 else b""
+        if template.is_compressed != body.startswith(GZIP_MAGIC):
             return None
-        request_id = id_of_request(visit.header(b"x-request-id"))
-        told = {
+        request_id = request_id_from(request.header(b"x-request-id"))
+        values = {
             "Content-Length": str(len(body)),
-            "ETag": kept.tag,
+            "ETag": cached.tag,
             "X-Request-ID": request_id,
-            **visit.window.allowance(seen.used).headers(),
+            **request.window.allowance(context.used).headers(),
         }
-        log_request(request_id, visit.method, face.path, face.route, status, time.perf_counter() - visit.began)
+        seconds = time.perf_counter() - request.started_at
+        log_request(request_id, request.method, template.path, template.route, status, seconds)
         RESPONSE_CACHE_HITS.inc()
-        return HttpReply(status, _fill_headers(face.headers, told), body)
+        return HttpReply(status, _fill_headers(template.headers, values), body)
 
-    def _body(self, draft: ResponseTemplate, takes_gzip: bool) -> bytes:
-        """Those who are answered in one turn of the loop are told the same moment."""
+    def _body(self, template: ResponseTemplate, is_gzip: bool) -> bytes:
+        """Renders and compresses a template once for all requests of one event loop iteration."""
         if not self._bodies:
             asyncio.get_running_loop().call_soon(self._bodies.clear)
-        key = (draft, takes_gzip)
+        key = (template, is_gzip)
         if key not in self._bodies:
-            body = draft.render(clock.now())
-            self._bodies[key] = compress(body) if takes_gzip and len(body) >= MIN_COMPRESSED_BYTES else body
+            body = template.render(clock.now())
+            self._bodies[key] = compress(body) if is_gzip and len(body) >= MIN_COMPRESSED_BYTES else body
         return self._bodies[key]
 
 
-def _fill_headers(headers: Headers, told: Mapping[str, str]) -> Headers:
-    values = {name.encode(): value.encode() for name, value in told.items()}
-    return [(name, value or values.get(name, b"")) for name, value in headers]
+def _fill_headers(headers: Headers, values: Mapping[str, str]) -> Headers:
+    encoded = {name.encode(): value.encode() for name, value in values.items()}
+    return [(name, value or encoded.get(name, b"")) for name, value in headers]
 
 
 def _cacheable_request(scope: Mapping[str, Any]) -> CacheableRequest | None:
-    given = dict(scope["headers"])
-    is_plain = (
+    headers = dict(scope["headers"])
+    is_cacheable = (
         scope["method"] in ("GET", "HEAD")
         and scope["path"].startswith(API_PREFIX)
         and not scope.get("root_path")
-        # One that is given twice means both.
-        and len(given) == len(scope["headers"])
-        and UNCACHEABLE_HEADERS.isdisjoint(given)
-        and given.get(b"content-length", b"0") == b"0"
+        # Repeated headers: all values count, and the dict holds only the last one.
+        and len(headers) == len(scope["headers"])
+        and UNCACHEABLE_HEADERS.isdisjoint(headers)
+        and headers.get(b"content-length", b"0") == b"0"
     )
-    return CacheableRequest(scope, given) if is_plain else None
+    return CacheableRequest(scope, headers) if is_cacheable else None
 
 
-def _count_requests(visits: Sequence[CacheableRequest]) -> list[int]:
-    """Of those that are counted together each has its own number; 0 where the cache is away."""
-    more = Counter(visit.counter for visit in visits)
-    stand = rate_counter.count(more, visits[0].window.seconds)
-    before = {counter: stand[counter] - amount for counter, amount in more.items()}
+def _count_requests(requests: Sequence[CacheableRequest]) -> list[int]:
+    """Returns each request's own number in its window, also within one batch; 0 if the cache is unavailable."""
+    increments = Counter(request.counter for request in requests)
+    totals = rate_counter.count(increments, requests[0].window.ttl_seconds)
+    numbers = {counter: totals[counter] - increment for counter, increment in increments.items()}
     used = []
-    for visit in visits:
-        before[visit.counter] += 1
-        used.append(max(before[visit.counter], 0))
+    for request in requests:
+        numbers[request.counter] += 1
+        used.append(max(numbers[request.counter], 0))
     return used

@@ -1,4 +1,4 @@
-"""Answers that are kept in the process until what they are made from has moved on."""
+"""In-process cache of API responses, valid until the version of their stream changes."""
 
 import threading
 from typing import NamedTuple, Protocol, Self
@@ -10,21 +10,21 @@ from hyperwatch.api.envelope import ResponseTemplate
 
 
 class Version(Protocol):
-    """What an answer is made from, at one moment."""
+    """The version of the data in a response."""
 
     def is_at_least(self, other: Self, /) -> bool:
-        """Whether it is the other, or has moved on from there."""
+        """Whether this version equals the other or is newer."""
 
 
 class CacheKey(NamedTuple):
-    """What was asked, and of which stream."""
+    """The full path of a request, and the stream that its response is made from."""
 
     stream: str
     query: str
 
 
 class CachedResponse(NamedTuple):
-    """`tag` is the answer's ETag."""
+    """`tag` is the response's ETag."""
 
     version: Version
     tag: str
@@ -32,22 +32,24 @@ class CachedResponse(NamedTuple):
 
 
 class ResponseCache:
-    """The newest of each question, bounded in bytes; those that were asked for least lately go first."""
+    """The newest response of each key, bounded in bytes. Evicts the least recently used. Thread-safe."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._responses: LRUCache[CacheKey, CachedResponse] = LRUCache(most_bytes, lambda kept: kept.template.size)
+    def __init__(self, max_bytes: int) -> None:
+        self._responses: LRUCache[CacheKey, CachedResponse] = LRUCache(
+            max_bytes, lambda response: response.template.size
+        )
         self._lock = threading.Lock()
 
-    def find(self, question: CacheKey, version: Version) -> CachedResponse | None:
-        """One that is no older than `version`."""
+    def find(self, key: CacheKey, version: Version) -> CachedResponse | None:
+        """Returns the response if it is no older than `version`."""
         with self._lock:
-            kept = self._responses.get(question)
-        return kept if kept is not None and kept.version.is_at_least(version) else None
+            cached = self._responses.get(key)
+        return cached if cached is not None and cached.version.is_at_least(version) else None
 
-    def store(self, question: CacheKey, kept: CachedResponse) -> None:
+    def store(self, key: CacheKey, response: CachedResponse) -> None:
         with self._lock:
-            if kept.template.size <= self._responses.maxsize:
-                self._responses[question] = kept
+            if response.template.size <= self._responses.maxsize:
+                self._responses[key] = response
 
     def clear(self) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""What is left to do for an answer when it is on its way already."""
+"""Callbacks that run after a response was handed over for sending, in the thread that made it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,19 +9,19 @@ _this_thread = threading.local()
 
 @contextmanager
 def response_scope() -> Iterator[None]:
-    """What is put off within is done at its end."""
-    with ExitStack() as left:
-        _this_thread.left = left
+    """Runs the callbacks of `after_response` at its end."""
+    with ExitStack() as callbacks:
+        _this_thread.callbacks = callbacks
         try:
             yield
         finally:
-            del _this_thread.left
+            del _this_thread.callbacks
 
 
-def after_response(do: Callable[[], object]) -> None:
-    """Until this thread's answer is on its way; where the thread is not `answering`, it is done at once."""
-    left: ExitStack | None = getattr(_this_thread, "left", None)
-    if left is None:
-        do()
+def after_response(callback: Callable[[], object]) -> None:
+    """Schedules `callback` for the end of this thread's `response_scope`; without a scope, calls it at once."""
+    callbacks: ExitStack | None = getattr(_this_thread, "callbacks", None)
+    if callbacks is None:
+        callback()
     else:
-        left.callback(do)
+        callbacks.callback(callback)

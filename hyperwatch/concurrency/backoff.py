@@ -1,6 +1,6 @@
 """Pauses between attempts, and a circuit breaker, for services that are unavailable for a while.
 
-`realtime/client.py` has a backoff of its own: it is copied out of the project and imports nothing of it.
+`realtime/client.py` has its own backoff: users copy that file out of the project, so it imports nothing of it.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Self
 
 
 class Backoff:
-    """Seconds to wait after each failed attempt: `pauses` in their order, then the last one for every further attempt.
+    """Seconds to wait after each failed attempt: `pauses` in order, then the last one repeatedly.
 
     It does not sleep: a thread waits on its stop event, a coroutine on its event loop.
     """
@@ -39,8 +39,8 @@ class Backoff:
 class CircuitBreaker:
     """Skips calls to a service for `open_seconds` after a failed one, since each would wait for its timeout.
 
-    After that time it is closed again, and the next call shows whether the service is back. Any thread may use it:
-    its state is one float.
+    After that time it is closed again, and the next call shows whether the service is available. Thread-safe: its
+    state is one float.
     """
 
     def __init__(self, open_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,7 +53,7 @@ class CircuitBreaker:
         return self._clock() < self._open_until
 
     def open(self) -> None:
-        """A call failed."""
+        """Call after a failed call."""
         self._open_until = self._clock() + self._open_seconds
 
     def close(self) -> None:

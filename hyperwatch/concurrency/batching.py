@@ -1,48 +1,51 @@
-"""Questions of an event loop's tasks, asked together: those that wait while one is out are the next one."""
+"""Batches concurrent calls of an event loop's tasks: calls during one load share the next one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-Q = TypeVar("Q")
-A = TypeVar("A")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
-class BatchLoader(Generic[Q, A]):
-    """`ask` answers several questions, each in its place; none of them was asked before it was called."""
+class BatchLoader(Generic[Key, Value]):
+    """`load_batch` returns the values of several keys, in their order. Each call of `load` starts before its batch.
 
-    def __init__(self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]]) -> None:
-        self._ask = ask
-        self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
-        self._going: asyncio.Task[None] | None = None
+    So a value is never older than the call that requested it.
+    """
 
-    async def load(self, question: Q) -> A:
-        answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, answer))
-        if self._going is None:
-            self._going = asyncio.create_task(self._go())
-        return await answer
+    def __init__(self, load_batch: Callable[[Sequence[Key]], Awaitable[Sequence[Value]]]) -> None:
+        self._load_batch = load_batch
+        self._pending: list[tuple[Key, asyncio.Future[Value]]] = []
+        self._task: asyncio.Task[None] | None = None
 
-    async def _go(self) -> None:
+    async def load(self, key: Key) -> Value:
+        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        self._pending.append((key, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
         try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, []
-                await self._answer(asked)
+            while self._pending:
+                batch, self._pending = self._pending, []
+                await self._resolve(batch)
         finally:
-            self._going = None
+            self._task = None
 
-    async def _answer(self, asked: Sequence[tuple[Q, asyncio.Future[A]]]) -> None:
+    async def _resolve(self, batch: Sequence[tuple[Key, asyncio.Future[Value]]]) -> None:
         try:
-            answers = await self._ask([question for question, _ in asked])
-        except Exception as error:  # noqa: BLE001 (whoever asked is told)
-            _fail(asked, error)
+            values = await self._load_batch([key for key, _ in batch])
+        except Exception as error:  # noqa: BLE001 (each caller gets it)
+            _fail(batch, error)
         else:
-            for (_, waits), answer in zip(asked, answers, strict=True):
-                if not waits.done():
-                    waits.set_result(answer)
+            for (_, future), value in zip(batch, values, strict=True):
+                if not future.done():
+                    future.set_result(value)
 
 
-def _fail(asked: Sequence[tuple[Q, asyncio.Future[A]]], error: Exception) -> None:
-    for _, waits in asked:
-        if not waits.done():
-            waits.set_exception(error)
+def _fail(batch: Sequence[tuple[Key, asyncio.Future[Value]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

@@ -1,4 +1,4 @@
-"""How an exception says that the database does not answer."""
+"""Classifies database exceptions: unavailable, or statement cancelled."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,26 +10,26 @@ DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Whether it says so.
+    """Whether the database is unavailable.
 
-    Of a connection that ended with a crash of the server psycopg2 knows no kind, and there is no SQLSTATE.
+    psycopg2 raises a bare DatabaseError without SQLSTATE for a connection that a server crash ended.
     """
-    has_no_state = type(error) is DatabaseError and getattr(error.__cause__, "pgcode", None) is None
-    return isinstance(error, DATABASE_UNAVAILABLE) or has_no_state
+    has_no_sqlstate = type(error) is DatabaseError and getattr(error.__cause__, "pgcode", None) is None
+    return isinstance(error, DATABASE_UNAVAILABLE) or has_no_sqlstate
 
 
 def is_cancelled(error: BaseException) -> bool:
-    """Whether a statement took longer than it was given, or somebody ended it."""
+    """Whether a statement exceeded its timeout or was cancelled (SQLSTATE 57014)."""
     return isinstance(error.__cause__, QueryCanceled)
 
 
 @contextmanager
 def normalize_db_errors() -> Iterator[None]:
-    """Whatever says within that the database is away is one of DATABASE_UNAVAILABLE."""
+    """Converts every error of an unavailable database into one of DATABASE_UNAVAILABLE."""
     try:
         yield
     except DatabaseError as error:
-        # A crash of the server is told by the bare class, which says neither that it is away nor anything else.
+        # psycopg2 reports a server crash as a bare DatabaseError.
         if is_unavailable(error) and not isinstance(error, OperationalError):
             raise OperationalError(str(error).strip()) from error
         raise

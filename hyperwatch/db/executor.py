@@ -1,4 +1,4 @@
-"""Questions to the database from an event loop, which must not wait for their answers."""
+"""Runs database queries of an event loop in threads, so that they do not block the loop."""
 
 import asyncio
 import threading
@@ -15,37 +15,37 @@ T = TypeVar("T")
 
 
 class DatabaseExecutor:
-    """`most` threads, each with one lasting connection; questions of one kind wait for each other and for no others.
+    """`max_threads` threads, each with one persistent connection. An executor for one kind of query delays no other.
 
-    `seconds` are given to a statement; None lets it take as long as it takes.
+    `timeout_seconds` limits each statement; None means no limit.
     """
 
-    def __init__(self, name: str, most: int = 1, *, seconds: float | None) -> None:
-        self._executor = ThreadPoolExecutor(most, name, partial(set_statement_timeout, seconds))
-        self._most = most
+    def __init__(self, name: str, max_threads: int = 1, *, timeout_seconds: float | None) -> None:
+        self._executor = ThreadPoolExecutor(max_threads, name, partial(set_statement_timeout, timeout_seconds))
+        self._max_threads = max_threads
 
-    async def run(self, question: Callable[..., T], *args: Any) -> T:
-        """The answer of `question(*args)`; raises what the database raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, _answer, question, args)
+    async def run(self, query: Callable[..., T], *args: Any) -> T:
+        """Returns `query(*args)`; raises the database's errors."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _run, query, args)
 
     def shutdown(self) -> None:
-        # Each thread closes its own, and waits for the others: so none of them takes two.
-        meeting = threading.Barrier(self._most)
-        for _ in range(self._most):
-            self._executor.submit(_close, meeting)
+        # Connections are closed in their own threads. The barrier prevents one thread from taking two of the tasks.
+        barrier = threading.Barrier(self._max_threads)
+        for _ in range(self._max_threads):
+            self._executor.submit(_close, barrier)
         self._executor.shutdown(wait=False)
 
 
-def _close(meeting: threading.Barrier) -> None:
+def _close(barrier: threading.Barrier) -> None:
     connection.close()
-    meeting.wait()
+    barrier.wait()
 
 
-def _answer(question: Callable[..., T], args: tuple[Any, ...]) -> T:
-    # One that broke while nobody asked is found out before the question, and replaced.
+def _run(query: Callable[..., T], args: tuple[Any, ...]) -> T:
+    # Replaces a connection that broke while idle.
     connection.close_if_unusable_or_obsolete()
     try:
-        return question(*args)
+        return query(*args)
     except (DatabaseError, InterfaceError):
         connection.close()
         raise

@@ -1,7 +1,6 @@
-"""Model fields for the contract's formats, and what each looks like on the wire.
+"""Model fields for the contract's formats, and their conversion for clients.
 
-`wire()` is how a column is read for a client: as text that PostgreSQL wrote, so that no digit is lost and no
-Decimal is made on the way.
+`wire()` selects decimals as PostgreSQL's text: no digit is lost and no Decimal is created.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,7 +26,7 @@ class AmountField(models.DecimalField):  # type: ignore[type-arg]
 
 
 class LeverageField(models.DecimalField):  # type: ignore[type-arg]
-    """numeric(10, 2): the venue goes to 40x, others to 1000x and more."""
+    """numeric(10, 2): the venue allows up to 40x, other exchanges 1000x and more."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"max_digits": 10, "decimal_places": 2, **options})
@@ -61,50 +60,51 @@ class AddressField(models.CharField):  # type: ignore[type-arg]
         super().__init__(**{"max_length": 42, **options})
 
     def get_prep_value(self, value: Any) -> Any:
-        # Whatever way an address comes in, it is stored and compared in lower case.
+        # Stored values and lookups are both in lower case.
         prepared = super().get_prep_value(value)
         return prepared.lower() if isinstance(prepared, str) else prepared
 
 
 class HashField(models.CharField):  # type: ignore[type-arg]
-    """`0x` and 64 hex digits, in lower case; found by `hash_index`."""
+    """`0x` and 64 hex digits, in lower case; `hash_index` is its index."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"max_length": 66, **options})
 
 
-# In the venue's hashes 10 bytes that look drawn come first, then 04 and the block's number, then the place in it (all
-# fills of its node's blocks of 2026-03-15 are so: 0xe9ceeec0f592c513eb48 0437125f09 0202ac00 a69095… is of block
-# 923950857, in hex 37125f09). From here on, so far, hashes ascend as facts come.
-ASCENDING = (23, 24)
+# Start and length of the ascending part of a transaction hash, for SUBSTRING. The venue's hashes begin with 10 bytes
+# that look random. Then follow 04, the block number and the position in the block, which ascend in order of arrival:
+# 0xe9ceeec0f592c513eb48 0437125f09 0202ac00 a69095… is of block 923950857 (hex 37125f09). Verified with all fills of
+# a node's blocks of 2026-03-15.
+ASCENDING_PART = (23, 24)
 
 
 def hash_index(name: str, column: str = "tx_hash") -> models.Index:
-    """An index of the part of each hash that ascends. One of whole hashes is written to all over, at twice the size."""
-    return models.Index(Substr(column, *ASCENDING), name=name)
+    """An index of the ascending part of hashes. An index of whole hashes has random inserts and twice the size."""
+    return models.Index(Substr(column, *ASCENDING_PART), name=name)
 
 
 @HashField.register_lookup
 class HashExact(Exact):
-    """Looks for the part that `hash_index` has, then compares the whole."""
+    """Compares the part that `hash_index` contains, then the whole hash."""
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        whole, parameters = super().as_sql(compiler, connection)
-        column, of_column = self.process_lhs(compiler, connection)
-        value, of_value = self.process_rhs(compiler, connection)
-        first, most = ASCENDING
-        part = f"SUBSTRING({column}, {first}, {most}) = SUBSTRING({value}, {first}, {most})"
-        return f"({part} AND {whole})", [*of_column, *of_value, *parameters]
+        condition, parameters = super().as_sql(compiler, connection)
+        column, column_params = self.process_lhs(compiler, connection)
+        value, value_params = self.process_rhs(compiler, connection)
+        start, length = ASCENDING_PART
+        part = f"SUBSTRING({column}, {start}, {length}) = SUBSTRING({value}, {start}, {length})"
+        return f"({part} AND {condition})", [*column_params, *value_params, *parameters]
 
 
 class JsonTextField(models.JSONField):
-    """JSON that is kept as the text it came as (PostgreSQL's `json`): what goes out has the same bytes."""
+    """JSON stored as its original text (PostgreSQL's `json`), so that clients receive the same bytes."""
 
     def db_type(self, connection: Any) -> str:
         return "json"
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        # psycopg2 decodes `json` by itself, unlike `jsonb`.
+        # psycopg2 decodes `json` itself; Django registers a plain decoder for `jsonb` only.
         return super().from_db_value(value, expression, connection) if isinstance(value, str) else value
 
 
@@ -113,7 +113,7 @@ def _raw(text: str | None) -> msgspec.Raw | None:
 
 
 def wire(model: type[models.Model], name: str) -> tuple[str | Combinable, Convert | None]:
-    """How the column `name` of `model` is selected for a client, and what makes its value of what comes."""
+    """The expression that selects the column for clients, and a converter of its values if they need one."""
     column = model._meta.get_field(name)
     if isinstance(column, RatioField | JsonTextField):
         return Cast(name, models.TextField()), _raw
@@ -123,7 +123,7 @@ def wire(model: type[models.Model], name: str) -> tuple[str | Combinable, Conver
 
 
 def not_nan(columns: Iterable[str], table: str) -> list[models.CheckConstraint]:
-    """Checks, named, that keep NaN out of numeric columns: PostgreSQL takes it and sums are poisoned for ever."""
+    """Named check constraints against NaN: PostgreSQL accepts it in numeric columns, and every sum with it is NaN."""
     nan = cast(Any, models.Value("NaN", output_field=models.FloatField()))
     return [
         models.CheckConstraint(condition=~models.Q(**{column: nan}), name=f"{table}_{column}_not_nan")

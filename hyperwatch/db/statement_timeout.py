@@ -1,7 +1,7 @@
-"""How long the web process waits for a statement of the database.
+"""PostgreSQL's `statement_timeout` for the web process.
 
-A table that is locked, or a disk that is slow, would take one of its threads after the other, until none is left to
-say so. Whoever stores waits as long as it takes.
+Without it, a locked table or a slow disk would block one worker thread after the other, until none is left to respond
+with an error. The consumer sets no timeout.
 """
 
 import threading
@@ -17,12 +17,12 @@ _this_thread = threading.local()
 
 
 def set_statement_timeout(seconds: float | None) -> None:
-    """From now on, whatever connection this thread opens gives a statement so long; None: as long as it takes."""
+    """Sets the timeout of all connections that this thread opens later; None means no limit."""
     _this_thread.seconds = seconds
 
 
 @receiver(connection_created)
-def _bound(connection: Any, **_signal: Any) -> None:
+def _apply_timeout(connection: Any, **_signal: Any) -> None:
     seconds = getattr(_this_thread, "seconds", None)
     if seconds is not None:
         with connection.cursor() as cursor:
@@ -31,7 +31,7 @@ def _bound(connection: Any, **_signal: Any) -> None:
 
 @contextmanager
 def statement_timeout(seconds: float) -> Iterator[None]:
-    """Statements within are given so long; one that takes longer is an OperationalError."""
+    """A transaction with this timeout; a statement that exceeds it raises OperationalError."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = %s", [milliseconds(seconds)])

@@ -1,4 +1,4 @@
-"""Where clients come from, as they are counted."""
+"""Client addresses, as rate limits and connection limits count them."""
 
 import re
 from functools import lru_cache
@@ -7,32 +7,32 @@ from urllib.parse import quote
 
 from rest_framework.settings import api_settings
 
-# Whoever has one address of IPv6 has all that share its first half (RFC 6177 gives each site no less).
-SITE_BITS = 64
+# A client can use every IPv6 address of its /64: RFC 6177 assigns at least that much to each site.
+IPV6_SITE_BITS = 64
 ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d+)?", re.ASCII)
 
 
 def forwarded_address(header: str, peer: str) -> str:
-    """By an X-Forwarded-For and the peer. The header counts only as far as NUM_PROXIES says: anyone may write it."""
+    """The client's network, from the last NUM_PROXIES entries of X-Forwarded-For: clients can forge earlier ones."""
     forwarded = [part.strip() for part in header.split(",")]
     proxies = api_settings.NUM_PROXIES or 0
-    is_told = proxies and forwarded[0]
-    return network_of(forwarded[-min(proxies, len(forwarded))] if is_told else peer)
+    is_trusted = proxies and forwarded[0]
+    return network_of(forwarded[-min(proxies, len(forwarded))] if is_trusted else peer)
 
 
 @lru_cache(4_096)
 def network_of(address: str) -> str:
-    """The site of an address of IPv6, the address itself of IPv4; what is no address is quoted and cut.
+    """The /64 network of an IPv6 address, or the IPv4 address itself. Other texts are quoted and cut to 64 characters.
 
-    Some proxies tell the client's port with it.
+    Some proxies append the client's port.
     """
-    told = ADDRESS.fullmatch(address)
+    match = ADDRESS.fullmatch(address)
     try:
-        known = ip_address(told[1] or told[2] if told else address)
+        parsed = ip_address(match[1] or match[2] if match else address)
     except ValueError:
         return quote(address)[:64]
-    if not isinstance(known, IPv6Address):
-        return str(known)
-    if known.ipv4_mapped:
-        return str(known.ipv4_mapped)
-    return f"{IPv6Address(int(known) >> SITE_BITS << SITE_BITS)}/{SITE_BITS}"
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> IPV6_SITE_BITS << IPV6_SITE_BITS)}/{IPV6_SITE_BITS}"

@@ -1,4 +1,4 @@
-"""Caches that count: the requests of many clients by one question, where Django's own take three for each client."""
+"""Cache backends that increment many counters in one command. Django's own need three commands for each counter."""
 
 import threading
 from collections.abc import Mapping
@@ -8,39 +8,39 @@ import redis
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
-# One command for all of them: a pipeline would take as long to be put together as to be answered.
-SCRIPT = """local stand = {}
+# One EVAL for all counters: building a pipeline takes as long as its round trip.
+INCREMENT_SCRIPT = """local totals = {}
 for i, key in ipairs(KEYS) do
-    stand[i] = redis.call('INCRBY', key, ARGV[i + 1])
+    totals[i] = redis.call('INCRBY', key, ARGV[i + 1])
     redis.call('EXPIRE', key, ARGV[1])
 end
-return stand"""
+return totals"""
 
 
 class RedisRateCache(RedisCache):
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
-        self._of_thread = threading.local()
+        self._local = threading.local()
 
     @property
     def _counter(self) -> redis.Redis:
-        """Of this thread: a connection that is taken out of the pool is looked over each time."""
-        if not hasattr(self._of_thread, "counter"):
+        """This thread's client. It owns one connection, because each checkout from the pool polls the socket."""
+        if not hasattr(self._local, "counter"):
             pool = self._cache.get_client(None, write=True).connection_pool
-            self._of_thread.counter = redis.Redis(connection_pool=pool, single_connection_client=True)
-        counter: redis.Redis = self._of_thread.counter
+            self._local.counter = redis.Redis(connection_pool=pool, single_connection_client=True)
+        counter: redis.Redis = self._local.counter
         return counter
 
-    def count(self, more: Mapping[str, int], seconds: int) -> dict[str, int]:
-        """What each counter stands at with so many more; one that nobody adds to for so long is gone."""
-        names = map(self.make_and_validate_key, more)
-        stand: Any = self._counter.eval(SCRIPT, len(more), *names, seconds, *more.values())
-        return dict(zip(more, stand, strict=True))
+    def count(self, increments: Mapping[str, int], seconds: int) -> dict[str, int]:
+        """Adds to each counter and returns the totals; a counter expires `seconds` after its last increment."""
+        names = map(self.make_and_validate_key, increments)
+        totals: Any = self._counter.eval(INCREMENT_SCRIPT, len(increments), *names, seconds, *increments.values())
+        return dict(zip(increments, totals, strict=True))
 
 
 class MemoryRateCache(LocMemCache):
-    def count(self, more: Mapping[str, int], seconds: int) -> dict[str, int]:
-        return {key: self._count(key, amount, seconds) for key, amount in more.items()}
+    def count(self, increments: Mapping[str, int], seconds: int) -> dict[str, int]:
+        return {key: self._count(key, amount, seconds) for key, amount in increments.items()}
 
     def _count(self, key: str, amount: int, seconds: int) -> int:
         if self.add(key, amount, timeout=seconds):
@@ -48,5 +48,5 @@ class MemoryRateCache(LocMemCache):
         try:
             return self.incr(key, amount)
         except ValueError:
-            # It ran out between the two.
+            # The counter expired between add() and incr().
             return amount

@@ -1,13 +1,13 @@
-"""How often a client may come: so many requests in a window, told in every answer's headers.
+"""Rate limits: a number of requests in a fixed window, with X-RateLimit headers in every response.
 
-A window begins with the clock's, not with the client's first request: one counter a client in the cache, where a
-log of each request's time would be thousands. Where the cache is away, requests pass, and a metric says so.
+Windows are aligned to the clock, so one counter for each client is enough; a sliding log would store thousands of
+times. While the cache is unavailable, requests pass uncounted and a metric counts them.
 """
 
 import re
 import time
 from collections.abc import Mapping
-from functools import cache as remembered
+from functools import cache as memoize
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import redis
@@ -22,12 +22,12 @@ from hyperwatch.concurrency.backoff import CircuitBreaker
 from hyperwatch.limits.client_address import forwarded_address
 from hyperwatch.metrics import THROTTLE_BYPASSED_REQUESTS_TOTAL
 
-SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+PERIOD_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)", re.ASCII)
-CACHE_AWAY = (redis.RedisError, OSError)
-CACHE_SKIP_SECONDS = 1.0
-# In an ASGI request's scope: where its counter stood when it was counted, if that was before any view saw it.
-COUNTED = "hyperwatch.counted"
+CACHE_UNAVAILABLE = (redis.RedisError, OSError)
+CACHE_RETRY_SECONDS = 1.0
+# Key in an ASGI scope: the request's count, set by CacheMiddleware, so that the throttle does not count it again.
+REQUEST_COUNTS_KEY = "hyperwatch.counted"
 
 
 class Rate(NamedTuple):
@@ -35,17 +35,17 @@ class Rate(NamedTuple):
     seconds: int
 
 
-@remembered
+@memoize
 def read_rate(text: str) -> Rate:
     """`6000/minute`; raises ValueError."""
     match = RATE.fullmatch(text)
     if match is None:
-        raise ValueError("a rate is a number of requests / second, minute, hour or day")
-    return Rate(int(match[1]), SECONDS[match[2]])
+        raise ValueError("a rate must be a number of requests per second, minute, hour or day, such as 6000/minute")
+    return Rate(int(match[1]), PERIOD_SECONDS[match[2]])
 
 
 class Allowance(NamedTuple):
-    """What a client has left in a window that ends in `reset` seconds."""
+    """A client's remaining requests in a window that ends in `reset` seconds."""
 
     limit: int
     remaining: int
@@ -60,71 +60,70 @@ class Allowance(NamedTuple):
 
 
 class RateCounter:
-    """Counts requests in the cache, and lets pass while that is away."""
+    """Counts requests in the cache; while it is unavailable, all requests pass."""
 
     def __init__(self) -> None:
-        # Without it each request would wait for the connection to an unavailable cache to fail.
-        self.breaker = CircuitBreaker(CACHE_SKIP_SECONDS)
+        # Without the breaker each request would wait for the connection timeout of an unavailable cache.
+        self.breaker = CircuitBreaker(CACHE_RETRY_SECONDS)
 
-    def count(self, more: Mapping[str, int], seconds: int) -> dict[str, int]:
-        """The requests of each key with so many more; 0 where the cache is away."""
+    def count(self, increments: Mapping[str, int], seconds: int) -> dict[str, int]:
+        """Adds to each counter and returns the totals; 0 for each if the cache is unavailable."""
         if not self.breaker.is_open:
             try:
-                stand: dict[str, int] = cast(Any, cache).count(more, seconds)
-                return stand
-            except CACHE_AWAY:
+                totals: dict[str, int] = cast(Any, cache).count(increments, seconds)
+                return totals
+            except CACHE_UNAVAILABLE:
                 self.breaker.open()
-        THROTTLE_BYPASSED_REQUESTS_TOTAL.inc(sum(more.values()))
-        return dict.fromkeys(more, 0)
+        THROTTLE_BYPASSED_REQUESTS_TOTAL.inc(sum(increments.values()))
+        return dict.fromkeys(increments, 0)
 
 
 rate_counter = RateCounter()
 
 
 class RateWindow(NamedTuple):
-    """The requests of this moment's window are counted under names that no other window's are."""
+    """The current window of a rate. Its number is part of the counter names, so each window starts at 0."""
 
     rate: Rate
     number: int
-    # Seconds until it ends.
-    reset: int
+    seconds_left: int
 
     @classmethod
     def now(cls, rate: Rate) -> Self:
-        number, passed = divmod(time.time(), rate.seconds)
-        return cls(rate, int(number), max(int(rate.seconds - passed), 1))
+        number, elapsed = divmod(time.time(), rate.seconds)
+        return cls(rate, int(number), max(int(rate.seconds - elapsed), 1))
 
     @property
-    def seconds(self) -> int:
-        """As long as its counters are needed."""
+    def ttl_seconds(self) -> int:
+        """Lifetime of the window's counters."""
         return self.rate.seconds + 1
 
     def counter(self, scope: str, client: str) -> str:
         return f"throttle:{scope}:{client}:{self.number}"
 
     def allowance(self, used: int) -> Allowance:
-        return Allowance(self.rate.limit, self.rate.limit - used, self.reset)
+        return Allowance(self.rate.limit, self.rate.limit - used, self.seconds_left)
 
 
 class WindowThrottle(BaseThrottle):
-    """Counts in the cache. The view finds the client's allowance on the request, for the headers."""
+    """Counts in the cache and sets `request.allowance`, from which the view makes the headers."""
 
     scope: ClassVar[str]
     setting: ClassVar[str]
 
-    def counts(self, request: Request) -> bool:
+    def applies_to(self, request: Request) -> bool:
         raise NotImplementedError
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        if not self.counts(request):
+        if not self.applies_to(request):
             return True
         window = RateWindow.now(read_rate(getattr(settings, self.setting)))
-        counter = window.counter(self.scope, client(request))
-        counted: Mapping[str, int] = getattr(request, "scope", {}).get(COUNTED, {})
-        if counter not in counted:
-            counted = rate_counter.count({counter: 1}, window.seconds)
-        used = counted[counter]
-        self.reset = window.reset
+        counter = window.counter(self.scope, client_id(request))
+        counts: Mapping[str, int] = getattr(request, "scope", {}).get(REQUEST_COUNTS_KEY, {})
+        if counter not in counts:
+            counts = rate_counter.count({counter: 1}, window.ttl_seconds)
+        used = counts[counter]
+        self.reset = window.seconds_left
         cast(Any, request).allowance = window.allowance(used)
         return used <= window.rate.limit
 
@@ -132,8 +131,8 @@ class WindowThrottle(BaseThrottle):
         return self.reset
 
 
-def client(request: Request) -> str:
-    """Whoever comes: the key, the admin, or the address. Call after authentication."""
+def client_id(request: Request) -> str:
+    """The key, the admin user or the address of the client. Call after authentication."""
     if isinstance(request.auth, APIKey):
         return f"key:{request.auth.prefix}"
     if request.user and request.user.is_authenticated:
@@ -142,7 +141,7 @@ def client(request: Request) -> str:
 
 
 def anonymous_id(forwarded_for: str, peer: str) -> str:
-    """A client that has neither key nor session."""
+    """The id of a client without key or session."""
     return f"address:{forwarded_address(forwarded_for, peer)}"
 
 
@@ -150,7 +149,7 @@ class ReadThrottle(WindowThrottle):
     scope = "reads"
     setting = "THROTTLE_READS"
 
-    def counts(self, request: Request) -> bool:
+    def applies_to(self, request: Request) -> bool:
         return request.method in SAFE_METHODS
 
 
@@ -158,5 +157,5 @@ class WriteThrottle(WindowThrottle):
     scope = "writes"
     setting = "THROTTLE_WRITES"
 
-    def counts(self, request: Request) -> bool:
+    def applies_to(self, request: Request) -> bool:
         return request.method not in SAFE_METHODS

@@ -1,7 +1,7 @@
-"""gzip for what the API answers in JSON and CSV.
+"""gzip compression of the API's JSON and CSV responses.
 
-Django's own middleware compresses whatever there is, pages with their CSRF tokens too, and makes a file of its own of
-each piece of a stream, of which many clients read only the first.
+Django's GZipMiddleware also compresses pages with CSRF tokens. It writes each chunk of a stream as a gzip file of its
+own, and many clients decode only the first one.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-# No answer of these has both a secret and what a stranger can put beside it, so its length betrays nothing.
+# No such response contains both a secret and text of an attacker, so its length leaks nothing (BREACH).
 COMPRESSIBLE_TYPES = ("application/json", "text/csv")
-# Bytes, below which nothing is gained.
+# Below this size gzip saves nothing.
 MIN_COMPRESSED_BYTES = 500
-# On our rows the next levels gain a tenth, and cost twice as much.
+# On the API's rows, higher levels save a tenth more and take twice as long.
 GZIP_LEVEL = 1
-# zlib's name for gzip's frame around a full window.
-GZIP_WINDOW = 16 + zlib.MAX_WBITS
-NOTHING = re.compile(r"q=0(\.0{0,3})?", re.ASCII)
+# zlib's wbits for the largest window with a gzip header (16 is the flag for gzip).
+GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
+ZERO_WEIGHT = re.compile(r"q=0(\.0{0,3})?", re.ASCII)
 
 
 class CompressionMiddleware:
@@ -32,31 +32,31 @@ class CompressionMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
         if request.path.startswith("/api/"):
-            # A 304 and a small answer are for those who take gzip as for those who do not.
+            # Also on a 304 and on small responses: caches must store them by Accept-Encoding, too.
             patch_vary_headers(response, ["Accept-Encoding"])
-            if takes_gzip(request.headers.get("Accept-Encoding", "")) and _is_ours(response):
-                _compress(response)
+            if accepts_gzip(request.headers.get("Accept-Encoding", "")) and _is_compressible(response):
+                _compress_response(response)
         return response
 
 
-def takes_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding (RFC 9110, 12.5.3) takes gzip."""
+def accepts_gzip(header: str) -> bool:
+    """Whether an Accept-Encoding header (RFC 9110, 12.5.3) accepts gzip."""
     parts = [part.partition(";") for part in header.lower().replace(" ", "").split(",")]
     weights = {coding: weight for coding, _, weight in parts}
     weight = weights.get("gzip", weights.get("*"))
-    return weight is not None and not NOTHING.fullmatch(weight)
+    return weight is not None and not ZERO_WEIGHT.fullmatch(weight)
 
 
-def _is_ours(response: HttpResponseBase) -> bool:
+def _is_compressible(response: HttpResponseBase) -> bool:
     return response.get("Content-Type", "").startswith(COMPRESSIBLE_TYPES) and not response.has_header(
         "Content-Encoding"
     )
 
 
-def _compress(response: Any) -> None:
+def _compress_response(response: Any) -> None:
     if response.streaming:
-        pieces = response.streaming_content
-        response.streaming_content = _packed_async(pieces) if response.is_async else _packed_pieces(pieces)
+        chunks = response.streaming_content
+        response.streaming_content = _compress_chunks_async(chunks) if response.is_async else _compress_chunks(chunks)
     elif len(response.content) < MIN_COMPRESSED_BYTES:
         return
     else:
@@ -64,7 +64,7 @@ def _compress(response: Any) -> None:
         response["Content-Length"] = str(len(response.content))
     response["Content-Encoding"] = "gzip"
     if response.get("ETag", "").startswith('"'):
-        # The bytes are others, what they say is the same (RFC 9110, 8.8.1).
+        # Equal content in other bytes needs a weak ETag (RFC 9110, 8.8.1).
         response["ETag"] = f"W/{response['ETag']}"
 
 
@@ -72,29 +72,29 @@ def compress(body: bytes) -> bytes:
     return gzip.compress(body, GZIP_LEVEL, mtime=0)
 
 
-class _Packer:
-    """One gzip file of many pieces, each of which can be read once it has arrived."""
+class _GzipStream:
+    """One gzip file of many chunks. The flush after each chunk lets clients decode it at once."""
 
     def __init__(self) -> None:
-        self._zlib = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
+        self._zlib = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW_BITS)
 
-    def piece(self, data: bytes) -> bytes:
+    def compress(self, data: bytes) -> bytes:
         return self._zlib.compress(data) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
 
     def end(self) -> bytes:
         return self._zlib.flush()
 
 
-def _packed_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    packer = _Packer()
-    for piece in pieces:
-        yield packer.piece(piece)
-    yield packer.end()
+def _compress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    stream = _GzipStream()
+    for chunk in chunks:
+        yield stream.compress(chunk)
+    yield stream.end()
 
 
-async def _packed_async(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    packer = _Packer()
-    async for piece in pieces:
-        # Not on the event loop, where everybody would wait for it.
-        yield await asyncio.to_thread(packer.piece, piece)
-    yield packer.end()
+async def _compress_chunks_async(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    stream = _GzipStream()
+    async for chunk in chunks:
+        # In a thread: compression would block the event loop.
+        yield await asyncio.to_thread(stream.compress, chunk)
+    yield stream.end()

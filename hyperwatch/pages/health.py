@@ -1,4 +1,4 @@
-"""`/health`: it lives. `/health/ready`: whether what it needs does, too. `/metrics`: in figures."""
+"""`/health`: liveness. `/health/ready`: readiness of PostgreSQL, Redis and Kafka. `/metrics`: Prometheus metrics."""
 
 import math
 import threading
@@ -21,12 +21,13 @@ from realtime.kafka.admin import KafkaUnavailable, existing_topics, topics
 from realtime.storage import database_metrics  # noqa: F401 (registers its collector)
 from realtime.storage.sequences import latest_times
 
-PATIENCE = 1.5
-# What was found is told again for so long; while somebody looks anew, a little longer. Who comes later than that waits
-# for the one who looks, and not for ever: it takes a thread.
-READINESS_CACHE_SECONDS = 1.0
+CHECK_TIMEOUT_SECONDS = 1.5
+# Results up to this age are served without a new check.
+FRESH_SECONDS = 1.0
+# Results up to this age are served while another request runs the checks.
 STALE_SECONDS = 10.0
-LOOK_SECONDS = 5.0
+# A request without usable results waits this long for the running checks, because it occupies a worker thread.
+REFRESH_WAIT_SECONDS = 5.0
 
 Check = dict[str, Any]
 
@@ -41,7 +42,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """503 only where the database cannot be read; with `?strict=1` for anything that is not ok."""
+    """503 if the database cannot be read; with `?strict=1` also if any other check is not ok."""
     checks = readiness_cache.checks()
     is_down = checks["database"]["status"] != "ok"
     is_ok = all(check["status"] == "ok" for check in checks.values())
@@ -51,41 +52,47 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 class ReadinessCache:
-    """One looks for all: who asks for readiness is not counted, and a look where something is away takes seconds."""
+    """Runs the checks once for concurrent requests.
+
+    Readiness requests are not rate limited, and checks of an unavailable service take seconds.
+    """
 
     def __init__(self) -> None:
-        self._looking = threading.Lock()
-        self._found: dict[str, Check] = {}
-        self._found_at = -math.inf
+        self._refresh_lock = threading.Lock()
+        self._results: dict[str, Check] = {}
+        self._checked_at = -math.inf
 
     def checks(self) -> dict[str, Check]:
-        """What each part says, found by a look that ended within READINESS_CACHE_SECONDS, or by the one before it."""
-        wait = LOOK_SECONDS if self._age() > STALE_SECONDS else 0
-        if self._age() > READINESS_CACHE_SECONDS and self._looking.acquire(timeout=wait):
+        """Results at most FRESH_SECONDS old, or at most STALE_SECONDS while another thread refreshes them."""
+        wait = REFRESH_WAIT_SECONDS if self._age() > STALE_SECONDS else 0
+        if self._age() > FRESH_SECONDS and self._refresh_lock.acquire(timeout=wait):
             try:
-                if self._age() > READINESS_CACHE_SECONDS:
-                    self._found = {name: check() for name, check in CHECKS.items()}
-                    self._found_at = time.monotonic()
+                if self._age() > FRESH_SECONDS:
+                    self._results = {name: check() for name, check in CHECKS.items()}
+                    self._checked_at = time.monotonic()
             finally:
-                self._looking.release()
+                self._refresh_lock.release()
         if self._age() > STALE_SECONDS:
-            return {**self._found, "database": {"status": "down", "error": "nothing is known: a look is not done yet"}}
-        return self._found
+            return {
+                **self._results,
+                "database": {"status": "down", "error": "unknown: the first check has not finished"},
+            }
+        return self._results
 
     def _age(self) -> float:
-        return time.monotonic() - self._found_at
+        return time.monotonic() - self._checked_at
 
 
 readiness_cache = ReadinessCache()
 
 
 def _database() -> Check:
-    """With the database comes how fresh each stream is: the time of its newest fact, null where there is none."""
+    """Also reports the freshness of each stream: the time of its newest fact, null if it has none."""
     try:
-        with statement_timeout(PATIENCE):
+        with statement_timeout(CHECK_TIMEOUT_SECONDS):
             newest = latest_times()
     except (DatabaseError, InterfaceError):
-        return {"status": "down", "error": "the database does not answer"}
+        return {"status": "down", "error": "the database is unavailable"}
     return {"status": "ok", "streams": {name: _freshness(time) for name, time in newest.items()}}
 
 
@@ -100,36 +107,39 @@ def _channel_layer() -> Check:
         return {"status": "ok", "kind": "in memory"}
     try:
         with redis.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=None
+            settings.REDIS_URL,
+            socket_timeout=CHECK_TIMEOUT_SECONDS,
+            socket_connect_timeout=CHECK_TIMEOUT_SECONDS,
+            retry=None,
         ) as client:
             client.ping()
     except (redis.RedisError, OSError):
-        return {"status": "down", "error": "Redis does not answer; new facts reach clients from the database"}
+        return {"status": "down", "error": "Redis is unavailable; web processes read new facts from the database"}
     return {"status": "ok", "kind": "Redis"}
 
 
 def _kafka() -> Check:
     try:
-        missing = {topic.name for topic in topics()} - existing_topics(PATIENCE)
+        missing = {topic.name for topic in topics()} - existing_topics(CHECK_TIMEOUT_SECONDS)
     except KafkaUnavailable:
-        return {"status": "down", "error": "Kafka does not answer; nothing new arrives"}
+        return {"status": "down", "error": "Kafka is unavailable; no new facts arrive"}
     if missing:
         return {"status": "down", "error": f"no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"}
-    return _lost()
+    return _kafka_gaps()
 
 
-def _lost() -> Check:
-    """What Kafka removed within the last day before it was read, by partition."""
+def _kafka_gaps() -> Check:
+    """Messages that Kafka's retention removed unread within the last day, by partition."""
     try:
-        with statement_timeout(PATIENCE):
+        with statement_timeout(CHECK_TIMEOUT_SECONDS):
             lost = recent_gaps()
     except (DatabaseError, InterfaceError):
-        # That is the database's trouble, and told as such.
+        # The database check reports this error.
         return {"status": "ok"}
     if not lost:
         return {"status": "ok"}
-    told = f"Kafka removed {sum(lost.values())} messages of the last day before they were read; they are lost"
-    return {"status": "degraded", "error": told, "lost": lost}
+    error = f"Kafka removed {sum(lost.values())} messages of the last day before they were read; they are lost"
+    return {"status": "degraded", "error": error, "lost": lost}
 
 
 CHECKS: dict[str, Callable[[], Check]] = {

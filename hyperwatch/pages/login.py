@@ -1,4 +1,4 @@
-"""The admin's login: so many attempts in a window, from each address."""
+"""Rate limit of the admin login, by client address."""
 
 from typing import Any, cast
 
@@ -11,12 +11,14 @@ from hyperwatch.limits.throttling import RateWindow, anonymous_id, rate_counter,
 
 
 class LoginForm(AdminAuthenticationForm):
-    """Whoever tries too often is not even compared with a password, a right one included."""
+    """Checks the rate before the password: beyond the limit a valid password is rejected, too."""
 
     def clean(self) -> dict[str, Any]:
         window = RateWindow.now(read_rate(settings.THROTTLE_LOGINS))
-        told = cast(HttpRequest, self.request).META
-        counter = window.counter("logins", anonymous_id(told.get("HTTP_X_FORWARDED_FOR", ""), told["REMOTE_ADDR"]))
-        if rate_counter.count({counter: 1}, window.seconds)[counter] > window.rate.limit:
-            raise ValidationError(f"Too many attempts to log in; again in {window.reset} s.", code="throttled")
+        headers = cast(HttpRequest, self.request).META
+        counter = window.counter(
+            "logins", anonymous_id(headers.get("HTTP_X_FORWARDED_FOR", ""), headers["REMOTE_ADDR"])
+        )
+        if rate_counter.count({counter: 1}, window.ttl_seconds)[counter] > window.rate.limit:
+            raise ValidationError(f"Too many login attempts. Try again in {window.seconds_left} s.", code="throttled")
         return super().clean()

@@ -1,4 +1,4 @@
-"""`/`: for a person a page that shows that it lives, for a program where to look."""
+"""`/`: a live page for browsers, and links as JSON for programs."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -10,11 +10,15 @@ from realtime.streams import channels
 
 def start(request: HttpRequest) -> HttpResponse:
     if request.accepts("text/html") and "text/html" in request.headers.get("Accept", ""):
-        told = {"version": __version__, "channels": channels(), "reads_open": settings.ALLOW_ANONYMOUS_READS}
-        return render(request, "hyperwatch/start.html", told)
+        context = {
+            "version": __version__,
+            "channels": channels(),
+            "allows_anonymous_reads": settings.ALLOW_ANONYMOUS_READS,
+        }
+        return render(request, "hyperwatch/start.html", context)
     return JsonResponse({"message": "Hyperwatch", "version": __version__, "docs": "/docs"})
 
 
 def simulated_data(request: HttpRequest) -> dict[str, bool]:
-    """For every template: whether what it shows is simulated."""
-    return {"market_is_simulated": settings.SIMULATED_DATA}
+    """Template context processor."""
+    return {"is_simulated": settings.SIMULATED_DATA}

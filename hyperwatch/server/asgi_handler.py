@@ -23,7 +23,7 @@ from django.urls import set_script_prefix
 from hyperwatch.cache.cache_middleware import CacheMiddleware, HttpReply, ReadVersions
 from hyperwatch.concurrency.after_response import response_scope
 from hyperwatch.db.statement_timeout import set_statement_timeout
-from hyperwatch.middleware.request_log import route_of
+from hyperwatch.middleware.request_log import route_label
 
 # A database connection used within this time is not checked again before a request.
 HEALTH_CHECK_FRESH_SECONDS = 1.0
@@ -126,7 +126,7 @@ def _to_reply(request: Any, response: Any) -> HttpReply:
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
     headers += [(b"Set-Cookie", c.output(header="").strip().encode("ascii")) for c in response.cookies.values()]
     cache_key = getattr(response, "cache_key", None)
-    route, path = (route_of(request), request.path) if request is not None else ("", "")
+    route, path = (route_label(request), request.path) if request is not None else ("", "")
     return HttpReply(response.status_code, headers, response.content, cache_key, route, path)
 
 

@@ -17,7 +17,7 @@ from twisted.web import http as half_typed_http
 from hyperwatch.api.envelope import error_body
 from hyperwatch.limits.client_address import network_of
 from hyperwatch.metrics import HTTP_REJECTED_REQUESTS_TOTAL
-from hyperwatch.middleware.security_headers import headers_of_refusal
+from hyperwatch.middleware.security_headers import error_headers
 
 # Partly typed, so that mypy rejects subclasses.
 http: Any = half_typed_http
@@ -130,7 +130,7 @@ class HttpChannel(http.HTTPChannel):  # type: ignore[misc]
 
 def _response(status: int, body: bytes) -> bytes:
     headers = {
-        **headers_of_refusal(),
+        **error_headers(),
         "Content-Length": str(len(body)),
         "Connection": "close",
         **({"Retry-After": "1"} if status == HTTPStatus.TOO_MANY_REQUESTS else {}),

@@ -7,7 +7,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
 
 from hyperwatch.api.envelope import error_body
-from hyperwatch.middleware.security_headers import headers_of_refusal
+from hyperwatch.middleware.security_headers import error_headers
 from hyperwatch.server.http_channel import HttpChannel
 
 
@@ -45,7 +45,7 @@ class Request(WebRequest):  # type: ignore[misc]
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """Daphne's own errors, which are HTML pages, in the error envelope."""
-        headers = [(name.encode(), value.encode()) for name, value in headers_of_refusal().items()]
+        headers = [(name.encode(), value.encode()) for name, value in error_headers().items()]
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": error_body(status, body)})
 

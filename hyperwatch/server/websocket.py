@@ -22,7 +22,7 @@ from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
 from twisted.internet import tcp
 
-from hyperwatch.formats import DEFLATE_WINDOW
+from hyperwatch.formats import DEFLATE_WINDOW_BITS
 
 # Autobahn accepts only 1000 and 3000 to 4999 from an application. RFC 6455, 7.4.1 lets a server send these too.
 SERVER_CLOSE_CODES = {1001, 1009, 1012}
@@ -251,13 +251,13 @@ def accept_deflate(offers: Sequence[Any]) -> Any:
     for offer in offers:
         if isinstance(offer, PerMessageDeflateOffer) and offer.request_max_window_bits in (
             0,
-            *range(DEFLATE_WINDOW, 16),
+            *range(DEFLATE_WINDOW_BITS, 16),
         ):
             return PerMessageDeflateOfferAccept(  # type: ignore[no-untyped-call]
                 offer,
                 request_no_context_takeover=offer.accept_no_context_takeover,
                 no_context_takeover=True,
-                window_bits=DEFLATE_WINDOW,
+                window_bits=DEFLATE_WINDOW_BITS,
                 max_message_size=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
             )
     return None

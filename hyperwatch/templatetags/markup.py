@@ -8,6 +8,6 @@ register = template.Library()
 
 
 @register.filter
-def coded(text: str) -> SafeString:
-    """Text in which `what stands so` is code."""
-    return mark_safe(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S308 (escaped before)
+def inline_code(text: str) -> SafeString:
+    """HTML of a text, with `backticked` parts as `<code>`."""
+    return mark_safe(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S308 (escaped above)

@@ -48,7 +48,7 @@ class Hub:
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
         self._group_subscription = GroupSubscription(channels(), self._on_message)
-        self._database = DatabaseExecutor("hub", seconds=None)
+        self._database = DatabaseExecutor("hub", timeout_seconds=None)
         self._backfill = Backfill(self._feeds, self._database, self._group_subscription.resubscribe, self._on_new_epoch)
         self._starts = SubscriptionStart(self._backfill)
         self.epoch = ""

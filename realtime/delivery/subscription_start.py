@@ -33,9 +33,11 @@ class SubscriptionStart:
 
     def __init__(self, backfill: Backfill) -> None:
         self._backfill = backfill
-        self._resumes = DatabaseExecutor("hub-resumes", seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
-        self._quick_searches = DatabaseExecutor("hub-looks", seconds=QUICK_SEARCH_TIMEOUT_SECONDS)
-        self._searches = DatabaseExecutor("hub-searches", 2, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+        self._resumes = DatabaseExecutor("hub-resumes", timeout_seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+        self._quick_searches = DatabaseExecutor("hub-looks", timeout_seconds=QUICK_SEARCH_TIMEOUT_SECONDS)
+        self._searches = DatabaseExecutor(
+            "hub-searches", 2, timeout_seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS
+        )
 
     def stop(self) -> None:
         self._resumes.shutdown()

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from hyperwatch.formats import DEFLATE_WINDOW
+from hyperwatch.formats import DEFLATE_WINDOW_BITS
 from realtime.protocol.vocabulary import ServerFrame
 from realtime.streams import Fact, Row, Stream
 from realtime.structs.output_types import Head, Number, Time
@@ -98,7 +98,7 @@ def ws_frame_deflated(payload: bytes) -> bytes:
     No frame refers to an earlier one (`no_context_takeover`): only so can one copy serve all.
     """
     if len(payload) >= DEFLATE_FROM:
-        deflate = zlib.compressobj(level=DEFLATE_LEVEL, wbits=-DEFLATE_WINDOW, memLevel=DEFLATE_MEMORY)
+        deflate = zlib.compressobj(level=DEFLATE_LEVEL, wbits=-DEFLATE_WINDOW_BITS, memLevel=DEFLATE_MEMORY)
         short = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
         if len(short) < len(payload):
             return _header(b"\xc1", len(short) - len(SYNC_TAIL)) + short.removesuffix(SYNC_TAIL)

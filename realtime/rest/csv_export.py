@@ -15,13 +15,13 @@ from rest_framework.request import Request
 
 from hyperwatch.api import csv_table
 from hyperwatch.api.filters import Query
-from hyperwatch.api.pagination import ReadPoint, after_place, time_of
+from hyperwatch.api.pagination import ReadPoint, rows_after, time_field
 from hyperwatch.db.executor import DatabaseExecutor
 
 CHUNK = 2_000
 
 # So many pieces are made at a time, of whatever number of exports.
-_threads = DatabaseExecutor("export", 4, seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+_threads = DatabaseExecutor("export", 4, timeout_seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
 
 
 class Export:
@@ -30,14 +30,14 @@ class Export:
     def __init__(self, queryset: Query, finish: Callable[[Iterable[Any]], list[Any]]) -> None:
         self._queryset = queryset
         self._finish = finish
-        self._time = time_of(queryset)
+        self._time = time_field(queryset)
         self.first = finish(queryset[:CHUNK])
 
     def response(self, request: Request, columns: Sequence[str], snapshot: ReadPoint) -> StreamingHttpResponse:
         pieces = self._pieces(columns) if request.method == "GET" else iter(())
         # Django would collect the whole of an iterator of the other kind.
         content = _in_threads(pieces) if isinstance(request._request, ASGIRequest) else pieces
-        return StreamingHttpResponse(content, headers=csv_table.headers(request, snapshot._asdict()))
+        return StreamingHttpResponse(content, headers=csv_table.csv_headers(request, snapshot._asdict()))
 
     def _pieces(self, columns: Sequence[str]) -> Iterator[bytes]:
         yield csv_table.header_line(columns)
@@ -51,7 +51,7 @@ class Export:
             rows = self._after(last) if last else []
 
     def _after(self, last: Any) -> list[Any]:
-        return self._finish(after_place(self._queryset, getattr(last, self._time), last.seq)[:CHUNK])
+        return self._finish(rows_after(self._queryset, getattr(last, self._time), last.seq)[:CHUNK])
 
 
 async def _in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

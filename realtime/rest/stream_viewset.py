@@ -131,7 +131,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         if self._is_cacheable(request) and isinstance(response, Response):
             RESPONSE_CACHE_MISSES.inc()
             response.add_post_render_callback(
-                lambda rendered: response_cache.store(question, CachedResponse(version, tag, rendered.draft))
+                lambda rendered: response_cache.store(question, CachedResponse(version, tag, rendered.template))
             )
 
     def _is_cacheable(self, request: Request) -> bool:
@@ -163,7 +163,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         return self.respond(**super().get_paginated_response(data).data)
 
     def bounded_count(self, queryset: Query) -> int:
-        """How many rows there are, counted as far as DEEPEST and one more."""
+        """How many rows there are, counted up to MAX_OFFSET + 1."""
         if self._matching is None:
             # In order they are counted in the index of the list; what is scattered has an index of its own.
             counted = queryset.order_by() if self._scattered else queryset

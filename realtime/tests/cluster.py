@@ -22,7 +22,7 @@ from django.test import override_settings
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.kafka import KafkaBroker, MockKafka
 from hyperwatch.harness.postgres import Database
-from hyperwatch.pages.health import READINESS_CACHE_SECONDS
+from hyperwatch.pages.health import FRESH_SECONDS
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.kafka.admin import create_topics
@@ -48,7 +48,7 @@ class Cluster:
     def __init__(self, database: Database, kafka: Mapping[str, str], folder: Path, **env: str) -> None:
         self.database = database
         self.sent = 0
-        self._looked_at = -READINESS_CACHE_SECONDS
+        self._looked_at = -FRESH_SECONDS
         self.kafka = dict(kafka)
         # No superuser: limits hold for it.
         self._role = f"cluster_{uuid.uuid4().hex[:12]}"
@@ -162,7 +162,7 @@ class Cluster:
     def get(self, path: str) -> Answer:
         """Status and body of a response; readiness is read after its cache expired."""
         if path.startswith(READY):
-            time.sleep(max(0.0, self._looked_at + 1.1 * READINESS_CACHE_SECONDS - time.monotonic()))
+            time.sleep(max(0.0, self._looked_at + 1.1 * FRESH_SECONDS - time.monotonic()))
         try:
             with urllib.request.urlopen(f"{self.web.url}{path}", timeout=10) as answer:  # noqa: S310 (http, ours)
                 return answer.status, json.load(answer)

@@ -80,4 +80,4 @@ class QuerySampler:
         seq = self.rng.randrange(rows // 10, rows * 9 // 10)
         table = stream.model._meta.db_table
         time = self._session.value(f"SELECT {stream.time} FROM {table} WHERE id = %s", [seq])
-        return Cursor(self._epoch, rows, time, seq).text()
+        return Cursor(self._epoch, rows, time, seq).encode()

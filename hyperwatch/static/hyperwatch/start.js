@@ -1,12 +1,14 @@
 "use strict";
 
-const SHOWN = 20;
-const ASK_EVERY = 2000;
+const MAX_ROWS = 20;
+const HELLO_INTERVAL_MS = 2000;
+const MIN_RECONNECT_MS = 500;
+const MAX_RECONNECT_MS = 10000;
 
 const state = document.getElementById("state");
 const rows = document.getElementById("liquidations");
-const none = document.getElementById("none");
-let before = null;
+const noRows = document.getElementById("no-rows");
+let previous = null;
 
 function cell(text, className) {
   const td = document.createElement("td");
@@ -19,7 +21,7 @@ function grouped(digits) {
   return digits.replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
-// Decimals arrive as text and never become floats: rounded half-even, as everywhere here.
+// Decimals are text and never become floats. Rounds half-even, like the server.
 function rounded(text, places) {
   const [whole, fraction] = text.split(".");
   const unit = 10n ** BigInt(fraction.length - places);
@@ -30,7 +32,7 @@ function rounded(text, places) {
   return grouped(digits.slice(0, -places)) + "." + digits.slice(-places);
 }
 
-// By the fact's own time, ties by seq, as the API lists them. Without its Z an earlier time is a smaller text.
+// Orders by block time, then by seq, like the API. Times without Z compare as text.
 function isOlder(row, liquidation) {
   const time = liquidation.block_timestamp.slice(0, -1);
   return row.dataset.time < time || (row.dataset.time === time && Number(row.dataset.seq) < liquidation.seq);
@@ -50,59 +52,59 @@ function show(liquidation) {
     cell(liquidation.user_address.slice(0, 6) + "…" + liquidation.user_address.slice(-4)),
   );
   rows.querySelector(".empty")?.remove();
-  // One that comes late has its place further down.
+  // A late fact is inserted below newer ones.
   const older = [...rows.children].find((row) => isOlder(row, liquidation));
   rows.insertBefore(tr, older || null);
-  while (rows.children.length > SHOWN) rows.lastElementChild.remove();
+  while (rows.children.length > MAX_ROWS) rows.lastElementChild.remove();
 }
 
 function showHeads(channels) {
   const now = performance.now();
   for (const row of document.querySelectorAll("[data-channel]")) {
-    const place = channels[row.dataset.channel];
-    if (!place) continue;
-    row.children[1].textContent = grouped(String(place.head));
-    if (before && now > before.at) {
-      const gained = place.head - before.channels[row.dataset.channel].head;
-      row.children[2].textContent = (gained / ((now - before.at) / 1000)).toFixed(1);
+    const channel = channels[row.dataset.channel];
+    if (!channel) continue;
+    row.children[1].textContent = grouped(String(channel.head));
+    if (previous && now > previous.at) {
+      const added = channel.head - previous.channels[row.dataset.channel].head;
+      row.children[2].textContent = (added / ((now - previous.at) / 1000)).toFixed(1);
     }
   }
-  before = { channels, at: now };
+  previous = { channels, at: now };
 }
 
 async function showRecent() {
-  const answer = await fetch(`/api/v1/liquidations/recent?limit=${SHOWN}`);
-  const body = await answer.json();
-  if (!answer.ok) {
+  const response = await fetch(`/api/v1/liquidations/recent?limit=${MAX_ROWS}`);
+  const body = await response.json();
+  if (!response.ok) {
     state.textContent = body.error;
     return;
   }
-  none.textContent = "None yet.";
+  noRows.textContent = "None yet.";
   body.data.liquidations.forEach(show);
 }
 
-function connect(pause) {
+function connect(reconnectMs) {
   const socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/ws?hello=1");
-  let asking;
+  let helloTimer;
   socket.onopen = () => {
-    pause = 500;
+    reconnectMs = MIN_RECONNECT_MS;
     state.textContent = "live";
     socket.send(JSON.stringify({ type: "subscribe", channels: ["liquidations"] }));
-    asking = setInterval(() => socket.send(JSON.stringify({ type: "hello" })), ASK_EVERY);
+    helloTimer = setInterval(() => socket.send(JSON.stringify({ type: "hello" })), HELLO_INTERVAL_MS);
   };
   socket.onmessage = ({ data }) => {
     const frame = JSON.parse(data);
     if (frame.type === "liquidation") show(frame.data);
-    // Asked for once the stream is on: what came in between is in both and shown once.
+    // Requested after the subscription begins: facts in both appear once, and none is missed.
     if (frame.type === "subscribed") showRecent().catch(() => socket.close());
     if (frame.type === "connected") showHeads(frame.channels);
   };
   socket.onclose = () => {
-    clearInterval(asking);
-    before = null;
+    clearInterval(helloTimer);
+    previous = null;
     state.textContent = "connecting…";
-    setTimeout(connect, pause * (0.5 + Math.random()), Math.min(pause * 2, 10000));
+    setTimeout(connect, reconnectMs * (0.5 + Math.random()), Math.min(reconnectMs * 2, MAX_RECONNECT_MS));
   };
 }
 
-connect(500);
+connect(MIN_RECONNECT_MS);

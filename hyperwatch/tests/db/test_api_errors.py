@@ -28,7 +28,7 @@ def test_a_path_that_leads_nowhere_is_not_found(settings: Settings, debug: bool,
     settings.DEBUG = debug
     returned = ask(path, 404, method)
     assert returned["message"] == "Not Found"
-    assert returned["error"] == f"there is nothing at /api/v1{path}"
+    assert returned["error"] == f"no resource at /api/v1{path}"
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/v2/liquidations"])
@@ -112,7 +112,7 @@ def test_unavailable_database_returns_503_with_retry_after(path: str, monkeypatc
         write("POST", "/whales", {}, 503, HTTP_AUTHORIZATION="Api-Key a.b")
         ask("/nothing", 404)
     connection.close()
-    assert returned["error"] == "the database does not answer; try again in a moment"
+    assert returned["error"] == "the database is unavailable; try again in a few seconds"
     ask("/whales")
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from hyperwatch.middleware.compression import CompressionMiddleware, takes_gzip
+from hyperwatch.middleware.compression import CompressionMiddleware, accepts_gzip
 from realtime.rest import csv_export
 from realtime.tests.builders import liquidation, stored
 
@@ -91,4 +91,4 @@ def test_gzip_weakens_etag_and_keeps_encoded_content() -> None:
     ],
 )
 def test_gzip_is_taken_where_the_header_says_so(header: str, taken: bool) -> None:
-    assert takes_gzip(header) is taken
+    assert accepts_gzip(header) is taken

@@ -43,10 +43,10 @@ def test_revoked_or_expired_key_is_rejected_for_reads() -> None:
     ask("/whales", 200, **headers)
     key.expiry_date = timezone.now() - timedelta(seconds=1)
     key.save()
-    assert ask("/whales", 401, **headers)["error"] == "this key has expired"
+    assert ask("/whales", 401, **headers)["error"] == "the API key has expired"
     key.revoked = True
     key.save()
-    assert ask("/whales", 401, **headers)["error"] == "this key is not known, or was revoked"
+    assert ask("/whales", 401, **headers)["error"] == "the API key is unknown or revoked"
 
 
 def test_a_key_is_kept_as_a_hash() -> None:

@@ -115,5 +115,5 @@ def test_counter_expired_between_reads_starts_again(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("text", ["", "6000", "0/minute", "-1/day", "5/fortnight", "1e3/second"])
 def test_a_rate_that_cannot_be_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="a rate is"):
+    with pytest.raises(ValueError, match="a rate must be"):
         read_rate(text)

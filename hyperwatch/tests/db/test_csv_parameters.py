@@ -21,7 +21,7 @@ def test_csv_rejects_paging_parameters(path: str, place: str) -> None:
     envelope = ask(with_format(path).removeprefix("/api/v1") + f"&{place}", 400)
     names = [part.partition("=")[0] for part in place.split("&")]
     assert sorted(envelope["details"]) == sorted(names)
-    assert "is not taken for CSV, which gives the whole list" in envelope["error"]
+    assert "is not accepted for CSV, which returns the whole list" in envelope["error"]
 
 
 def test_csv_of_non_list_is_rejected_with_alternatives() -> None:

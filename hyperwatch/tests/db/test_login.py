@@ -31,7 +31,7 @@ def test_throttled_login_rejects_valid_password() -> None:
         assert "Please enter the correct username and password" in attempt(WRONG)
     for password in (WRONG, RIGHT):
         refused = attempt(password)
-        assert "Too many attempts to log in; again in " in refused
+        assert "Too many login attempts. Try again in " in refused
         assert "Please enter the correct" not in refused
     assert attempt(RIGHT, "10.0.0.2") == ""
 

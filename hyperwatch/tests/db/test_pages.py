@@ -33,7 +33,7 @@ def test_start_page_names_streams_and_needs_no_other_host() -> None:
 def test_a_simulated_market_is_called_so_on_every_page(settings: Settings, is_simulated: bool) -> None:
     settings.SIMULATED_DATA = is_simulated
     for path in ("/", "/admin/login/", "/api/v1/coins"):
-        assert ("simulated" in Client().get(path, headers=BROWSER).content.decode()) is is_simulated
+        assert ("simulated" in Client().get(path, headers=BROWSER).content.decode().lower()) is is_simulated
 
 
 def test_a_program_is_told_where_to_look() -> None:
@@ -86,10 +86,10 @@ def test_concurrent_readiness_requests_share_one_check(monkeypatch: pytest.Monke
         return {"status": "ok"}
 
     monkeypatch.setattr(health, "CHECKS", {"database": look})
-    monkeypatch.setattr(health, "READINESS_CACHE_SECONDS", 60.0)
+    monkeypatch.setattr(health, "FRESH_SECONDS", 60.0)
     assert [is_ready() for _ in range(5)] == [200] * 5
     assert len(looks) == 1
-    monkeypatch.setattr(health, "READINESS_CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
     with ThreadPoolExecutor(1) as other:
         looking = other.submit(is_ready)
         wait_until(lambda: len(looks) == 2, "another look")
@@ -109,7 +109,7 @@ def test_a_redis_that_is_away_is_told(
     settings.REDIS_URL = redis_server.url
     assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "ok"
     redis_server.stop()
-    monkeypatch.setattr(health, "READINESS_CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
     assert Client().get("/health/ready").json()["checks"]["channel_layer"]["status"] == "down"
 
 

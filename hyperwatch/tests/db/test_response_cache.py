@@ -62,7 +62,7 @@ class HandlerUnderTest(ThreadedHandler):
         return answer
 
     def end(self) -> None:
-        for pool in (self._threads, self._cache._reads, self._cache._counts):
+        for pool in (self._threads, self._cache._version_executor, self._cache._count_executor):
             everyone = Barrier(max(1, len(pool._threads)))
             for _ in list(pool._threads):
                 pool.submit(_leave, everyone)

@@ -12,6 +12,6 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 def test_start_page_without_open_reads_names_key(settings: Settings, is_open: bool) -> None:
     settings.ALLOW_ANONYMOUS_READS = is_open
     text = Client().get("/", headers=BROWSER).content.decode()
-    assert ("Reading needs a key here" in text) is not is_open
+    assert ("Reads need an API key" in text) is not is_open
     assert ("start.js" in text) is is_open
-    assert ("by their own time" in text) is is_open
+    assert ("by block time" in text) is is_open

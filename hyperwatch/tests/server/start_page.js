@@ -25,7 +25,7 @@ class Node {
   }
 }
 
-const nodes = { state: new Node(), liquidations: new Node(), none: new Node() };
+const nodes = { state: new Node(), liquidations: new Node(), "no-rows": new Node() };
 const sockets = [];
 Object.assign(globalThis, {
   document: { getElementById: (id) => nodes[id], createElement: () => new Node(), querySelectorAll: () => [] },
@@ -46,5 +46,5 @@ sockets[0].onopen();
 JSON.parse(frames).forEach((frame) => sockets[0].onmessage({ data: JSON.stringify(frame) }));
 setTimeout(() => {
   const rows = nodes.liquidations.children.map((row) => row.children.map((cell) => cell.textContent));
-  console.log(JSON.stringify({ rows, state: nodes.state.textContent, none: nodes.none.textContent }));
+  console.log(JSON.stringify({ rows, state: nodes.state.textContent, none: nodes["no-rows"].textContent }));
 }, 10);

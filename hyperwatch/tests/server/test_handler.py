@@ -65,7 +65,7 @@ def test_exhausted_postgres_returns_503_and_recovers(web_server: Start, fresh_da
         assert (status, returned["code"], returned["error"]) == (
             503,
             503,
-            "the database does not answer; try again in a moment",
+            "the database is unavailable; try again in a few seconds",
         )
     assert ask(web)[0] == 200
 
