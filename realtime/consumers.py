@@ -23,7 +23,7 @@ from realtime.delivery.hub import Hub, HubUnavailable, get_hub
 from realtime.delivery.key_revocation import key_watcher
 from realtime.delivery.subscribers import Subscriber, SubscriberState, Transport
 from realtime.protocol.descriptions import CLOSES
-from realtime.protocol.subscriptions import SNAPSHOT_MAX, Subscription, named_channels, subscriptions
+from realtime.protocol.subscriptions import MAX_SNAPSHOT_ROWS, Subscription, parse_subscriptions, resolve_channels
 from realtime.protocol.vocabulary import (
     ClientFrame,
     ClientMessage,
@@ -192,7 +192,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 raise ProtocolError(ErrorCode.INVALID_MESSAGE, f"Message type '{unknown[:64]}' is not known")
 
     async def _subscribe(self, message: ClientMessage) -> None:
-        wanted = subscriptions(_channels(message), message.params)
+        wanted = parse_subscriptions(_channels(message), message.params)
         self._check_values(wanted)
         hub = await self._ready_hub()
         begun = []
@@ -207,7 +207,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     def _check_values(self, wanted: list[Subscription]) -> None:
         replaced = {name: old for name, (old, _) in self._subscriptions.items()} | {w.stream.name: w for w in wanted}
-        values = sum(subscription.filter.values for subscription in replaced.values())
+        values = sum(subscription.filter.value_count for subscription in replaced.values())
         if values > settings.WEBSOCKET_MAX_FILTER_VALUES:
             raise ProtocolError(
                 ErrorCode.LIMIT_EXCEEDED,
@@ -238,15 +238,17 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def _send_connected(self) -> None:
         hub = await self._ready_hub()
-        reaches = {name: StreamRange(*place) for name, place in hub.places().items()}
+        reaches = {name: StreamRange(*place) for name, place in hub.positions().items()}
         limits = Limits(
             frame_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
             frames=settings.WEBSOCKET_MESSAGE_RATE,
             param_values=settings.WEBSOCKET_MAX_FILTER_VALUES,
-            snapshot=SNAPSHOT_MAX,
+            snapshot=MAX_SNAPSHOT_ROWS,
             replay=settings.STREAM_REPLAY_MAX,
         )
-        places = {name: hub.place(new.stream, subscriber) for name, (new, subscriber) in self._subscriptions.items()}
+        places = {
+            name: hub.position_of(new.stream, subscriber) for name, (new, subscriber) in self._subscriptions.items()
+        }
         await self._send(Connected(self._client_id, hub.epoch, limits, reaches, places).text())
 
     async def _ready_hub(self) -> Hub:
@@ -296,7 +298,7 @@ def _message(text: str | None) -> ClientMessage:
 def _channels(message: ClientMessage) -> Any:
     if not message.channels:
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "'channels' must name at least one channel")
-    return named_channels(message.channels)
+    return resolve_channels(message.channels)
 
 
 def _unique_channels(message: ClientMessage) -> list[str]:

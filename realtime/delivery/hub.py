@@ -67,11 +67,11 @@ class Hub:
     def has_failed(self) -> bool:
         return self._started.done() and self._started.exception() is not None
 
-    def places(self) -> dict[str, StreamPosition]:
+    def positions(self) -> dict[str, StreamPosition]:
         """Head and floor of each channel, as this process knows them."""
         return {name: StreamPosition(feed.head, feed.floor) for name, feed in self._feeds.items()}
 
-    def place(self, stream: Stream, subscriber: Subscriber) -> int:
+    def position_of(self, stream: Stream, subscriber: Subscriber) -> int:
         """All matching events up to this seq were sent to the subscriber."""
         return self._feeds[stream.name].head if subscriber.state is SubscriberState.LIVE else subscriber.seq
 
