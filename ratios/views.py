@@ -61,7 +61,7 @@ class RatioHistoryViewSet(ListModelMixin, StreamViewSet):
         self._found = self._ratios.ids_of_last_of_each(*self._wanted)
         return len(self._found)
 
-    def fetch_page(self, queryset: Query, most: int, begin: int = 0) -> list[Any]:
+    def fetch_page(self, queryset: Query, limit: int, offset: int = 0) -> list[Any]:
         # Those that were found with the total, or in the index alone: of the others nothing is read.
-        ids = queryset.values("id")[:most] if self._found is None else self._found[begin : begin + most]
+        ids = queryset.values("id")[:limit] if self._found is None else self._found[offset : offset + limit]
         return self.fetch_rows(queryset.model._default_manager.filter(id__in=ids))
