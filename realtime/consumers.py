@@ -1,4 +1,4 @@
-"""A WebSocket client's connection: it reads frames, answers, and asks the hub for what it wants."""
+"""The WebSocket connection of a client: parses its requests, responds, and subscribes to the hub."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from realtime.delivery.hub import Hub, HubUnavailable, get_hub
 from realtime.delivery.key_revocation import key_watcher
 from realtime.delivery.subscribers import Subscriber, SubscriberState, Transport
 from realtime.protocol.descriptions import CLOSES
-from realtime.protocol.subscriptions import SNAPSHOT_MAX, Subscription, named_channels, subscriptions
+from realtime.protocol.subscriptions import MAX_SNAPSHOT_ROWS, Subscription, parse_subscriptions, resolve_channels
 from realtime.protocol.vocabulary import (
     ClientFrame,
     ClientMessage,
@@ -42,16 +42,16 @@ from realtime.protocol.vocabulary import (
 
 log = logging.getLogger(__name__)
 
-# So long a client may leave unread what it was sent before it asks for more.
-ANSWER_SECONDS = 5.0
+# A client that sends requests and reads no frames for this time is disconnected.
+WRITABLE_TIMEOUT_SECONDS = 5.0
 
-_read = msgspec.json.Decoder(ClientMessage).decode
+_decode_message = msgspec.json.Decoder(ClientMessage).decode
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
-    """`/ws` (websocket.md)."""
+    """The application of `/ws` (docs/api/websocket.md)."""
 
-    # It has no channel of its own: the hub is the one member of the groups, and that saves 6 to 8 KB each.
+    # No channel for each connection: the hub alone is a member of the groups, which saves 6 to 8 KB a connection.
     channel_layer_alias = "none"
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -61,15 +61,15 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._client_id = ""
         self._is_closing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._frames = FixedWindow(read_rate(settings.WEBSOCKET_MESSAGE_RATE))
-        self._refused = FixedWindow(read_rate(settings.WEBSOCKET_INVALID_MESSAGE_RATE))
+        self._message_rate = FixedWindow(read_rate(settings.WEBSOCKET_MESSAGE_RATE))
+        self._invalid_message_rate = FixedWindow(read_rate(settings.WEBSOCKET_INVALID_MESSAGE_RATE))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One loop and no task beside it: the base class listens to a channel, too, and costs a task for each frame."""
+        """Handles messages in one loop. The base class also reads a channel, with one task for each message."""
         self.scope, self.base_send = scope, send
-        connection = _connection(scope)
+        connection = _server_connection(scope)
         with (
-            connection_limiter.acquire(client_address(scope)) as self._is_one_too_many,
+            connection_limiter.acquire(client_address(scope)) as self._is_over_limit,
             contextlib.suppress(StopConsumer),
         ):
             try:
@@ -79,19 +79,19 @@ class StreamConsumer(AsyncWebsocketConsumer):
                         connection.frame_consumed()
             finally:
                 # `disconnect` is not called after an exception, a killed application or SIGTERM.
-                self._leave()
+                self._release()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        # The base class hops to a thread for each message, to close database connections. There are none here.
+        # The base class calls a thread for each message to close database connections. This class has none.
         await getattr(self, message["type"].replace(".", "_"))(message)
 
     async def connect(self) -> None:
         await self.accept()
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
         token = query.get("token", [""])[-1]
-        refusal = await self._refusal(token)
-        if refusal is not None:
-            await self._close(refusal)
+        close_code = await self._rejection(token)
+        if close_code is not None:
+            await self._close(close_code)
             return
         if not settings.ALLOW_ANONYMOUS_READS:
             key_watcher.watch(self, token)
@@ -102,10 +102,10 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._hub = get_hub()
         self._hub.attach(self)
         if query.get("hello", [""])[-1] == "1":
-            await self._answer(ClientMessage(ClientFrame.HELLO))
+            await self._respond(ClientMessage(ClientFrame.HELLO))
 
-    async def _refusal(self, token: str) -> CloseCode | None:
-        if self._is_one_too_many:
+    async def _rejection(self, token: str) -> CloseCode | None:
+        if self._is_over_limit:
             return CloseCode.TOO_MANY_CONNECTIONS
         try:
             is_allowed = _origin_allowed(self.scope) and await can_read(token)
@@ -114,14 +114,14 @@ class StreamConsumer(AsyncWebsocketConsumer):
         return None if is_allowed else CloseCode.UNAUTHORISED
 
     def _find_transport(self) -> Transport:
-        """The server's own transport; other servers and TLS endpoints have only ASGI's `send`."""
-        transport: Transport | None = getattr(_connection(self.scope), "tcp_transport", None)
+        """The server's own transport; other servers and TLS endpoints only have ASGI's `send`."""
+        transport: Transport | None = getattr(_server_connection(self.scope), "tcp_transport", None)
         return transport or AsgiTransport(self.base_send)
 
     async def _is_writable_soon(self) -> bool:
-        """Waits for the transport: answers to a client that sends and does not read would accumulate here."""
-        until = time.monotonic() + ANSWER_SECONDS
-        while not self.transport.writable and time.monotonic() < until and not self._is_closing:  # noqa: ASYNC110
+        """Waits for the transport: responses to a client that does not read would accumulate in memory."""
+        deadline = time.monotonic() + WRITABLE_TIMEOUT_SECONDS
+        while not self.transport.writable and time.monotonic() < deadline and not self._is_closing:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         return self.transport.writable
 
@@ -131,8 +131,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
             if self._hub is not None and subscriber.state is not SubscriberState.LIVE:
                 self._spawn(self._hub.catch_up(subscription.stream, subscriber))
 
-    def _spawn(self, doing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(doing)
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -148,22 +148,22 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def _handle(self, text: str | None) -> None:
         try:
-            if wait := self._frames.hit():
+            if wait := self._message_rate.hit():
                 raise ProtocolError(
                     ErrorCode.RATE_LIMITED, f"More than {settings.WEBSOCKET_MESSAGE_RATE} frames; again in {wait:.0f} s"
                 )
-            await self._answer(_message(text))
-        except ProtocolError as bad:
-            await self._reject(bad)
+            await self._respond(_parse_message(text))
+        except ProtocolError as error:
+            await self._reject(error)
         except HubUnavailable as error:
             await self._send(Error(ErrorCode.INTERNAL_ERROR, str(error)).text())
 
-    async def _reject(self, bad: ProtocolError) -> None:
-        metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(bad.code).inc()
-        if self._refused.hit():
+    async def _reject(self, error: ProtocolError) -> None:
+        metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(error.code).inc()
+        if self._invalid_message_rate.hit():
             await self._close(CloseCode.TOO_MANY_BAD_FRAMES)
         else:
-            await self._send(Error(bad.code, bad.message).text())
+            await self._send(Error(error.code, error.message).text())
 
     def close_with(self, code: CloseCode) -> None:
         self._spawn(self._close(code))
@@ -173,10 +173,10 @@ class StreamConsumer(AsyncWebsocketConsumer):
             return
         self._is_closing = True
         metrics.WEBSOCKET_CLOSED_TOTAL.labels(str(int(code))).inc()
-        # A plain int: autobahn takes no IntEnum for a close code.
+        # A plain int: Autobahn rejects an IntEnum as close code.
         await self.close(code=int(code), reason=CLOSES[code])
 
-    async def _answer(self, message: ClientMessage) -> None:
+    async def _respond(self, message: ClientMessage) -> None:
         match message.type:
             case ClientFrame.SUBSCRIBE:
                 await self._subscribe(message)
@@ -185,72 +185,78 @@ class StreamConsumer(AsyncWebsocketConsumer):
             case ClientFrame.PING:
                 await self._send(Pong().text())
             case ClientFrame.GET_SUBSCRIPTIONS:
-                await self._show_subscriptions()
+                await self._send_subscriptions()
             case ClientFrame.HELLO:
                 await self._send_connected()
             case unknown:
-                raise ProtocolError(ErrorCode.INVALID_MESSAGE, f"Message type '{unknown[:64]}' is not known")
+                raise ProtocolError(
+                    ErrorCode.INVALID_MESSAGE,
+                    f"Message type '{unknown[:64]}' is unknown; send one of {', '.join(ClientFrame)}",
+                )
 
     async def _subscribe(self, message: ClientMessage) -> None:
-        wanted = subscriptions(_channels(message), message.params)
-        self._check_values(wanted)
+        requested = parse_subscriptions(_requested_streams(message), message.params)
+        self._check_values(requested)
         hub = await self._ready_hub()
-        begun = []
-        for new in wanted:
+        pending = []
+        for new in requested:
             _, replaced = self._subscriptions.get(new.stream.name, (None, None))
             subscriber = hub.subscribe(new, self, replaced)
             self._drop(new.stream.name)
             self._subscriptions[new.stream.name] = (new, subscriber)
-            begun.append((new, subscriber))
+            pending.append((new, subscriber))
         await self._send(Subscribed(_unique_channels(message)).text())
-        await self._begin(hub, begun)
+        await self._start_pending(hub, pending)
 
-    def _check_values(self, wanted: list[Subscription]) -> None:
-        replaced = {name: old for name, (old, _) in self._subscriptions.items()} | {w.stream.name: w for w in wanted}
-        values = sum(subscription.filter.values for subscription in replaced.values())
+    def _check_values(self, requested: list[Subscription]) -> None:
+        subscriptions = {name: subscription for name, (subscription, _) in self._subscriptions.items()}
+        subscriptions |= {subscription.stream.name: subscription for subscription in requested}
+        values = sum(subscription.filter.value_count for subscription in subscriptions.values())
         if values > settings.WEBSOCKET_MAX_FILTER_VALUES:
             raise ProtocolError(
                 ErrorCode.LIMIT_EXCEEDED,
                 f"Params name {values:,} coins, addresses, types and whales together; "
-                f"{settings.WEBSOCKET_MAX_FILTER_VALUES:,} are the most for a connection",
+                f"the limit of a connection is {settings.WEBSOCKET_MAX_FILTER_VALUES:,}",
             )
 
-    async def _begin(self, hub: Hub, begun: list[tuple[Subscription, Subscriber]]) -> None:
-        while begun:
+    async def _start_pending(self, hub: Hub, pending: list[tuple[Subscription, Subscriber]]) -> None:
+        while pending:
             try:
-                await hub.start(*begun[0])
+                await hub.start(*pending[0])
             except HubUnavailable as error:
-                names = [new.stream.name for new, _ in begun]
+                names = [new.stream.name for new, _ in pending]
                 for name in names:
                     self._drop(name)
                 raise HubUnavailable(f"Not subscribed to {', '.join(names)}. {error}") from error
-            begun.pop(0)
+            pending.pop(0)
 
     async def _unsubscribe(self, message: ClientMessage) -> None:
-        for stream in _channels(message):
+        for stream in _requested_streams(message):
             self._drop(stream.name)
         await self._send(Unsubscribed(_unique_channels(message)).text())
 
-    async def _show_subscriptions(self) -> None:
-        shown = {name: subscription.params for name, (subscription, _) in self._subscriptions.items()}
-        first = next(iter(shown.values()), {})
-        await self._send(Subscriptions(list(shown), first, shown).text())
+    async def _send_subscriptions(self) -> None:
+        params = {name: subscription.params for name, (subscription, _) in self._subscriptions.items()}
+        first = next(iter(params.values()), {})
+        await self._send(Subscriptions(list(params), first, params).text())
 
     async def _send_connected(self) -> None:
         hub = await self._ready_hub()
-        reaches = {name: StreamRange(*place) for name, place in hub.places().items()}
+        ranges = {name: StreamRange(*position) for name, position in hub.positions().items()}
         limits = Limits(
             frame_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
             frames=settings.WEBSOCKET_MESSAGE_RATE,
             param_values=settings.WEBSOCKET_MAX_FILTER_VALUES,
-            snapshot=SNAPSHOT_MAX,
+            snapshot=MAX_SNAPSHOT_ROWS,
             replay=settings.STREAM_REPLAY_MAX,
         )
-        places = {name: hub.place(new.stream, subscriber) for name, (new, subscriber) in self._subscriptions.items()}
-        await self._send(Connected(self._client_id, hub.epoch, limits, reaches, places).text())
+        positions = {
+            name: hub.position_of(new.stream, subscriber) for name, (new, subscriber) in self._subscriptions.items()
+        }
+        await self._send(Connected(self._client_id, hub.epoch, limits, ranges, positions).text())
 
     async def _ready_hub(self) -> Hub:
-        """The hub, once it knows where the streams are; one that could not start is replaced. Raises HubUnavailable."""
+        """The hub once it is started; replaces one that failed to start. Raises HubUnavailable."""
         if self._hub is None or self._hub.has_failed:
             if self._hub is not None:
                 self._hub.detach(self)
@@ -265,7 +271,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if subscription is not None and subscriber is not None and self._hub is not None:
             self._hub.unsubscribe(subscription.stream, subscriber)
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         for name in list(self._subscriptions):
             self._drop(name)
         if self._hub is not None:
@@ -279,24 +285,24 @@ class StreamConsumer(AsyncWebsocketConsumer):
         await self.base_send({"type": "websocket.send", "text": text})  # type: ignore[arg-type, misc, unused-ignore]
 
 
-def _connection(scope: Any) -> Any:
-    """The server's own end of it (hyperwatch/server/websocket.py), where the server has one."""
+def _server_connection(scope: Any) -> Any:
+    """The connection object of our own server (hyperwatch/server/websocket.py); None with other servers."""
     return (scope.get("extensions") or {}).get("connection")
 
 
-def _message(text: str | None) -> ClientMessage:
+def _parse_message(text: str | None) -> ClientMessage:
     if text is None:
-        raise ProtocolError(ErrorCode.INVALID_MESSAGE, "Frames are JSON text; this one was binary")
+        raise ProtocolError(ErrorCode.INVALID_MESSAGE, "Binary frames are not accepted; send JSON as a text frame")
     try:
-        return _read(text)
+        return _decode_message(text)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(ErrorCode.INVALID_MESSAGE, f"Not a frame: {error}") from error
+        raise ProtocolError(ErrorCode.INVALID_MESSAGE, f"The frame is no valid request: {error}") from error
 
 
-def _channels(message: ClientMessage) -> Any:
+def _requested_streams(message: ClientMessage) -> Any:
     if not message.channels:
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "'channels' must name at least one channel")
-    return named_channels(message.channels)
+    return resolve_channels(message.channels)
 
 
 def _unique_channels(message: ClientMessage) -> list[str]:
@@ -304,6 +310,6 @@ def _unique_channels(message: ClientMessage) -> list[str]:
 
 
 def _origin_allowed(scope: Any) -> bool:
-    """Bots send no Origin and are let in; a browser's must be allowed by the settings."""
+    """Accepts connections without an Origin; a browser's must be in WEBSOCKET_ALLOWED_ORIGINS."""
     origin, allowed = header(scope["headers"], b"origin"), settings.WEBSOCKET_ALLOWED_ORIGINS
     return "*" in allowed or not origin or origin in allowed

@@ -1,4 +1,4 @@
-"""The WebSocket's paths. A second dialect (frontend.md) will stand beside the first."""
+"""URL paths of the WebSocket."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from realtime.consumers import StreamConsumer
 
 
 class UnknownPath(AsyncWebsocketConsumer):
-    """Refuses the handshake; without it an unknown path is a traceback in the log."""
+    """Rejects the handshake; without a route, Channels logs a traceback for an unknown path."""
 
     async def connect(self) -> None:
         await self.close()
 
 
-# Django's `path` is typed for views; Channels routes applications by it.
-_ws: Any = StreamConsumer.as_asgi()
-_nothing: Any = UnknownPath.as_asgi()
+# Django's `path` is typed for views; Channels uses it for applications.
+_stream_app: Any = StreamConsumer.as_asgi()
+_unknown_path_app: Any = UnknownPath.as_asgi()
 
-websocket_urlpatterns = [path("ws", _ws), re_path(r"", _nothing)]
+websocket_urlpatterns = [path("ws", _stream_app), re_path(r"", _unknown_path_app)]

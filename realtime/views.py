@@ -34,7 +34,7 @@ class CoinsSerializer(serializers.Serializer[object]):
 
 
 class CoinViewSet(ApiViewMixin, ViewSet):
-    """The coins seen, and when each stream heard of each last."""
+    """The known coins, with the time of the latest fact of each in each stream."""
 
     serializer_class = CoinsSerializer
     pagination_class = None

@@ -13,9 +13,9 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 class AsgiTransport:
-    """Sends one frame after the other. `send` returns once a frame was taken: it is writable while none is under way.
+    """Sends frames one after the other, and is writable while no call of `send` is pending.
 
-    ASGI has no other back-pressure.
+    `send` returns once the server has accepted a frame; ASGI has no other back-pressure.
     """
 
     kind = "asgi"
@@ -42,7 +42,7 @@ class AsgiTransport:
                 for text in self._queue.pop(0).texts:
                     await self._send({"type": "websocket.send", "text": text})
         except Exception:
-            log.warning("a frame could not be sent", exc_info=True)
+            log.warning("sending a frame failed", exc_info=True)
         self._sending = None
         if self.on_drain is not None:
             self.on_drain()

@@ -25,17 +25,17 @@ from realtime.streams import Stream, channels
 
 log = logging.getLogger(__name__)
 
-# Two consumers may publish out of order: within this time a hole may close by itself.
+# Two consumers may publish out of order: the missing event may arrive within this time.
 REORDER_GRACE_SECONDS = 0.05
 BACKFILL_PAGE_ROWS = 1_000
 MAX_SEQ = 2**63 - 1
 
 
 class Backfill:
-    """Watches the feeds of a hub and reads into them what they miss.
+    """Detects missing events of a hub's feeds and reads them from the database.
 
-    feeds           the hub's, by channel
-    on_missed       called when heads moved without a message: the group subscription may have been lost
+    feeds           the feeds of the hub, by channel
+    on_missed       called if a head grew without a message: the group subscription may have been lost
     on_new_epoch    called when the database has another epoch than the feeds
     """
 
@@ -75,16 +75,16 @@ class Backfill:
     async def read_forward(self, feed: Feed, reason: str) -> None:
         """Reads the events after the feed's head: all of them if `reason` is "heads", else until no hole is left."""
         while feed.has_hole or reason == "heads":
-            before = feed.head
-            events = await self._database.run(read_events, feed.stream, before, BACKFILL_PAGE_ROWS)
+            head = feed.head
+            events = await self._database.run(read_events, feed.stream, head, BACKFILL_PAGE_ROWS)
             metrics.HUB_BACKFILLED_EVENTS_TOTAL.labels(feed.stream.name, reason).inc(len(events))
             feed.accept(events)
             # A head that does not move means pruned rows, which the next poll of the heads reports.
-            if len(events) < BACKFILL_PAGE_ROWS or feed.head == before:
+            if len(events) < BACKFILL_PAGE_ROWS or feed.head == head:
                 return
 
     async def _watch(self, epoch: str) -> None:
-        """Polls the heads, whatever was received meanwhile and however the last poll ended."""
+        """Polls the heads at a fixed interval, regardless of received messages and of failed polls."""
         while True:
             await asyncio.sleep(settings.STREAM_SYNC_INTERVAL_SECONDS)
             try:
@@ -92,20 +92,20 @@ class Backfill:
                     feed.evict_stalled()
                 await self._compare(await self._database.run(read_stream_states), epoch)
             except (DatabaseError, InterfaceError) as error:
-                log.warning("the hub cannot read the heads: %s", str(error).strip())
+                log.warning("the database is unavailable, the heads are polled again later: %s", str(error).strip())
             except Exception:
-                log.exception("polling the heads failed; it is repeated")
+                log.exception("polling the heads failed; the next poll retries")
 
-    async def _compare(self, standing: StreamState, epoch: str) -> None:
-        if standing.epoch != epoch:
-            self._on_new_epoch(standing.epoch)
+    async def _compare(self, state: StreamState, epoch: str) -> None:
+        if state.epoch != epoch:
+            self._on_new_epoch(state.epoch)
             return
         await asyncio.sleep(REORDER_GRACE_SECONDS)
         for name, feed in self._feeds.items():
-            feed.prune_to(standing.positions[name].floor)
+            feed.prune_to(state.positions[name].floor)
             if isinstance(feed, StateFeed) and feed.has_lost_latest:
                 feed.reload_latest(await self._database.run(read_states, feed.stream))
-        behind = [feed for name, feed in self._feeds.items() if feed.head < standing.positions[name].head]
+        behind = [feed for name, feed in self._feeds.items() if feed.head < state.positions[name].head]
         for feed in behind:
             self.schedule(feed, "heads")
         if behind:
@@ -116,7 +116,9 @@ class Backfill:
         try:
             await self.read_forward(feed, reason)
         except (DatabaseError, InterfaceError) as error:
-            log.warning("a hole in %s stays open for now: %s", feed.stream.name, str(error).strip())
+            log.warning(
+                "backfill of %s failed, the next poll of the heads retries: %s", feed.stream.name, str(error).strip()
+            )
 
     def _on_done(self, feed: Feed, task: asyncio.Task[None]) -> None:
         name = feed.stream.name
@@ -132,16 +134,16 @@ def read_events(stream: Stream, after: int, limit: int, upto: int = MAX_SEQ) -> 
     return _events(stream, _rows(stream).filter(id__gt=after, id__lte=upto).order_by("id")[:limit])
 
 
-def read_latest(stream: Stream, wanted: Filter, after: int, upto: int, limit: int) -> list[Event]:
+def read_latest(stream: Stream, criteria: Filter, after: int, upto: int, limit: int) -> list[Event]:
     """The last `limit` events after seq `after` up to `upto` that match, ascending."""
-    matching = _matching(stream, _rows(stream).filter(id__gt=after, id__lte=upto), wanted)
+    matching = _matching(stream, _rows(stream).filter(id__gt=after, id__lte=upto), criteria)
     return _events(stream, matching.order_by("-id")[:limit])[::-1]
 
 
 def read_start() -> tuple[StreamState, dict[str, list[Event]]]:
-    """The beginning of a hub: heads, floors, epoch and, of state streams, each coin's latest at that moment."""
+    """The initial state of a hub: heads, floors, epoch and, for state streams, the latest state of each coin."""
     states = [stream for stream in channels().values() if stream.is_state]
-    # One snapshot of the database: with a latest state beyond the head, the events before it would count as late.
+    # One database snapshot: with a latest state beyond the head, the events before it would be discarded as late.
     with read_snapshot():
         latest = {stream.name: read_states(stream) for stream in states}
         return read_stream_states(), latest
@@ -157,20 +159,25 @@ def _rows(stream: Stream) -> QuerySet[Any]:
 
 
 def _events(stream: Stream, rows: QuerySet[Any]) -> list[Event]:
-    reads = row_reader(stream.name)
-    return [make_event(stream, reads.row(values)) for values in reads.select(rows)]
+    reader = row_reader(stream.name)
+    return [make_event(stream, reader.row(values)) for values in reader.select(rows)]
 
 
-def _matching(stream: Stream, rows: QuerySet[Any], wanted: Filter) -> QuerySet[Any]:
+def _matching(stream: Stream, rows: QuerySet[Any], criteria: Filter) -> QuerySet[Any]:
     """The rows that the filter accepts, in SQL; `Filter.matches` is the same condition on a fact."""
-    if wanted.coins is not None:
-        rows = rows.filter(coin__in=known_coins(wanted.coins))
-    lists = {"side": wanted.sides, "address": wanted.addresses, "kind": wanted.kinds, "whale_id": wanted.whale_ids}
+    if criteria.coins is not None:
+        rows = rows.filter(coin__in=known_coins(criteria.coins))
+    lists = {
+        "side": criteria.sides,
+        "address": criteria.addresses,
+        "kind": criteria.kinds,
+        "whale_id": criteria.whale_ids,
+    }
     for name, values in lists.items():
         if values is not None:
             rows = rows.filter(**{f"{stream.columns[name]}__in": values})
-    if wanted.min_value is not None:
+    if criteria.min_value is not None:
         value = stream.columns["value"]
         rows = rows.annotate(_value=F(value) if isinstance(value, str) else value)
-        rows = rows.filter(_value__gte=wanted.min_value)
+        rows = rows.filter(_value__gte=criteria.min_value)
     return rows

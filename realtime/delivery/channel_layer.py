@@ -1,4 +1,4 @@
-"""The channel layer as the project uses it: one group for each stream, one member for each process."""
+"""Access to the channel layer: one group for each stream, one member for each process."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from hyperwatch.concurrency.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-# Leaving the groups of a Redis that does not answer is given up after this time.
+# Timeout for leaving the groups when Redis does not respond.
 LEAVE_TIMEOUT_SECONDS = 1.0
 
 
@@ -26,7 +26,7 @@ def channel_layer() -> BaseChannelLayer:
 
 
 def group_name(stream: str) -> str:
-    """The group of a stream: its name, never a coin's (`@107` is no valid group name)."""
+    """The group of a stream. Groups of coins are impossible: `@107` is no valid group name."""
     return f"stream.{stream}"
 
 
@@ -73,7 +73,7 @@ class GroupSubscription:
             await self._leave(channel)
 
     async def _leave(self, channel: str) -> None:
-        """Leaves the groups: the in-memory layer would go on filling the queue of a channel that has no reader."""
+        """Leaves the groups: the in-memory layer would keep adding to the queue of a channel without a reader."""
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT_SECONDS):
                 for name in self._streams:

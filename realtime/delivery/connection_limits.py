@@ -1,4 +1,4 @@
-"""Limits of WebSocket clients: messages within a window, connections from one address."""
+"""Limits of WebSocket clients: messages in a window, connections from one address."""
 
 import time
 from collections import Counter
@@ -41,7 +41,7 @@ class ConnectionLimiter:
 
     @contextmanager
     def acquire(self, address: str) -> Iterator[bool]:
-        """Counts one connection while the context lasts; its value is True if that is one above a limit."""
+        """Counts one connection for the duration of the context; the value is True above a limit."""
         self._total += 1
         self._by_address[address] += 1
         limit = settings.WEBSOCKET_MAX_CONNECTIONS_PER_IP or settings.WEBSOCKET_MAX_CONNECTIONS
@@ -58,7 +58,7 @@ connection_limiter = ConnectionLimiter()
 
 
 def client_address(scope: dict[str, Any]) -> str:
-    """The address that a connection counts for; behind a trusted proxy, the one that the proxy forwards."""
+    """The client's address for the limits; behind a trusted proxy, the forwarded address."""
     forwarded = header(scope["headers"], b"x-forwarded-for")
     return forwarded_address(forwarded, (scope.get("client") or [""])[0])
 

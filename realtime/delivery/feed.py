@@ -1,4 +1,4 @@
-"""One stream in this process: puts its events in order, keeps the latest, and sends them to its subscribers.
+"""One stream in this process: orders its events, holds the latest, and sends them to its subscribers.
 
 Unsent events are not queued for each client: a client is a position in the history that all of them share.
 """
@@ -21,26 +21,26 @@ from realtime.streams import Stream
 # Events, ascending, and the seq that a subscriber has reached once they are sent.
 Page = tuple[Sequence[Event], int]
 
-# Most seqs of a page; the transport is checked after each.
+# Seqs in a page at most; the sender checks the transport after each page.
 PAGE_SEQS = 512
 
 
 class Feed(ABC):
-    """Puts the events of one stream into their order and sends each once.
+    """Sorts the events of one stream by seq and sends each once.
 
     It never awaits: published events and events from the database cannot overtake each other on the way to a client.
     """
 
-    def __init__(self, stream: Stream, place: StreamPosition, history_bytes: int) -> None:
+    def __init__(self, stream: Stream, position: StreamPosition, history_bytes: int) -> None:
         self.stream = stream
-        self.head, self.floor = place
-        self.history = FrameHistory(place.head, history_bytes)
+        self.head, self.floor = position
+        self.history = FrameHistory(position.head, history_bytes)
         self._groups = FilterGroups(stream)
         self._buffer = ReorderBuffer(history_bytes)
 
     @property
     def has_hole(self) -> bool:
-        """Events wait for one before them, which may still arrive or has to be read from the database."""
+        """The buffer holds events after a missing one, which may still arrive or has to be backfilled."""
         return bool(self._buffer)
 
     @property
@@ -48,7 +48,7 @@ class Feed(ABC):
         return sum(map(len, self._groups))
 
     def accept(self, events: Iterable[Event]) -> None:
-        """Takes events in any order, repeats included, and sends those that follow the head."""
+        """Accepts events in any order, repeated ones too, and sends those that follow the head."""
         before = self.head
         in_order = self._in_order(events)
         if in_order:
@@ -58,9 +58,9 @@ class Feed(ABC):
             metrics.HUB_HISTORY_BYTES.labels(self.stream.name).set(self.history.bytes)
 
     def prune_to(self, floor: int) -> None:
-        """Takes over a floor from the database.
+        """Sets the floor to that of the database.
 
-        Rows that retention removed before they arrived here cannot arrive any more: subscribers receive a gap.
+        Events that retention removed before they arrived here are lost: subscribers receive a gap.
         """
         self.floor = floor
         if self.head >= floor:
@@ -73,9 +73,9 @@ class Feed(ABC):
             group.write(group.batch_of([gap]), before)
         self.accept(())
 
-    def subscribe(self, client: Client, wanted: Filter, encoding: Encoding) -> Subscriber:
+    def subscribe(self, client: Client, criteria: Filter, encoding: Encoding) -> Subscriber:
         """A subscriber at the head."""
-        return self._groups.group(wanted, encoding).subscribe(client, self.head)
+        return self._groups.group(criteria, encoding).subscribe(client, self.head)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         subscriber.group.unsubscribe(subscriber)
@@ -108,15 +108,18 @@ class Feed(ABC):
         return self.after(seq)
 
     @abstractmethod
-    def latest(self, wanted: Filter, limit: int) -> Sequence[Event] | None:
-        """The events of a snapshot, ascending: the last `limit` or each coin's latest; None if not all are here."""
+    def latest(self, criteria: Filter, limit: int) -> Sequence[Event] | None:
+        """The events of a snapshot, ascending; None if the history is too short.
+
+        Event streams: the last `limit`. State streams: the latest of each coin.
+        """
 
     @abstractmethod
     def _is_sendable(self, event: Event) -> bool:
         """Whether an event that follows the head is sent to the subscribers."""
 
     def _in_order(self, events: Iterable[Event]) -> list[Event]:
-        """The events to send now; those behind a missing one go to the buffer."""
+        """The events that can be sent now; events after a missing one are buffered."""
         in_order = list(self._drain_buffer())
         for event in events:
             if event.seq == self.head + 1:
@@ -138,11 +141,11 @@ class Feed(ABC):
 
 
 class EventFeed(Feed):
-    """A stream of events: every one is sent. A client that leaves the history has to reconnect for the rest."""
+    """An event stream: sends every event. A subscriber that falls behind the history has to reconnect."""
 
-    def latest(self, wanted: Filter, limit: int) -> Sequence[Event] | None:
+    def latest(self, criteria: Filter, limit: int) -> Sequence[Event] | None:
         events = self.history.latest_first()
-        matching = (event for event in events if event.seq > self.floor and wanted.matches(event.fact))
+        matching = (event for event in events if event.seq > self.floor and criteria.matches(event.fact))
         latest = list(islice(matching, limit))
         is_complete = self.history.oldest <= self.floor
         return latest[::-1] if is_complete or len(latest) == limit else None
@@ -152,10 +155,10 @@ class EventFeed(Feed):
 
 
 class StateFeed(Feed):
-    """A stream of states: the latest of each coin is sent. A client that leaves the history skips the older ones."""
+    """A state stream: sends new latest states. A subscriber that falls behind the history skips older states."""
 
-    def __init__(self, stream: Stream, place: StreamPosition, history_bytes: int, latest: Iterable[Event]) -> None:
-        super().__init__(stream, place, history_bytes)
+    def __init__(self, stream: Stream, position: StreamPosition, history_bytes: int, latest: Iterable[Event]) -> None:
+        super().__init__(stream, position, history_bytes)
         self._latest = {event.fact.coin: event for event in latest}
         # Set when pruning removed a coin's latest state, until `reload_latest`.
         self.has_lost_latest = False
@@ -170,30 +173,30 @@ class StateFeed(Feed):
         newer = [event for event in self._latest.values() if event.seq > seq]
         return sorted(newer, key=attrgetter("seq")), self.head
 
-    def latest(self, wanted: Filter, limit: int) -> Sequence[Event]:
-        matching = [event for event in self._latest.values() if wanted.matches(event.fact)]
+    def latest(self, criteria: Filter, limit: int) -> Sequence[Event]:
+        matching = [event for event in self._latest.values() if criteria.matches(event.fact)]
         return sorted(matching, key=attrgetter("seq"))
 
     def evict_stalled(self) -> None:
         """Evicts none: `after` serves any position."""
 
     def prune_to(self, floor: int) -> None:
-        """A pruned state is its coin's latest no longer; an older one that was stored later may remain."""
+        """Drops pruned states; the coin's latest may then be an older state that was stored later."""
         remaining = {coin: event for coin, event in self._latest.items() if event.seq > floor}
         self.has_lost_latest |= len(remaining) < len(self._latest)
         self._latest = remaining
         super().prune_to(floor)
 
     def reload_latest(self, latest: Iterable[Event]) -> None:
-        """Takes the latest state of each coin from the database, for coins that have none here."""
+        """Adds the latest states from the database, for coins without one here."""
         for event in latest:
-            # A state beyond the head arrives by itself.
+            # A state beyond the head is published or backfilled.
             if event.seq <= self.head:
                 self._latest.setdefault(event.fact.coin, event)
         self.has_lost_latest = False
 
     def _is_sendable(self, event: Event) -> bool:
-        """A state that is older than its coin's latest arrived late: it is stored and not sent."""
+        """False for late states: states older than their coin's latest are stored and not sent."""
         known = self._latest.get(event.fact.coin)
         if known is not None and event.fact.time <= known.fact.time:
             return False

@@ -1,6 +1,6 @@
 """Subscribers with equal filters form a group: events are matched and encoded for them once.
 
-A stream's groups are indexed by coin, so that an event costs nothing for the groups of other coins.
+A stream's groups are indexed by coin, so that the groups of other coins add no cost to an event.
 """
 
 from collections import defaultdict
@@ -42,14 +42,14 @@ NO_PAGE: CachedPage = ((0, 0, 0), None)
 class FilterGroup:
     """The subscribers of a stream with the same filter and encoding."""
 
-    def __init__(self, stream: Stream, wanted: Filter, encoding: Encoding) -> None:
-        self.filter = wanted
+    def __init__(self, stream: Stream, criteria: Filter, encoding: Encoding) -> None:
+        self.filter = criteria
         self.encoding = encoding
-        self._matches_all = wanted == Filter()
+        self._matches_all = criteria == Filter()
         self._stream = stream
         self._live: set[Subscriber] = set()
         self._others: set[Subscriber] = set()
-        # The last page that a subscriber caught up with: others are likely to be at the same position.
+        # The last page that was sent: other subscribers are likely to be at the same position.
         self._page = NO_PAGE
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class FilterGroup:
         self._drop_unused_page()
 
     def mark_live(self, subscriber: Subscriber) -> None:
-        """The subscriber has everything up to the head: from here on it receives events as they arrive."""
+        """The subscriber has everything up to the head and receives the next events as they arrive."""
         subscriber.state = SubscriberState.LIVE
         self._others.discard(subscriber)
         self._live.add(subscriber)
@@ -96,9 +96,9 @@ class FilterGroup:
 
     def send_page(self, subscriber: Subscriber, events: Sequence[Event], upto: int) -> None:
         """Sends a page of the history; the next subscriber at the same position receives the same bytes."""
-        place = (events[0].seq, events[-1].seq, len(events)) if events else (0, 0, 0)
-        if self._page[0] != place:
-            self._page = (place, self.encode(events))
+        page_key = (events[0].seq, events[-1].seq, len(events)) if events else (0, 0, 0)
+        if self._page[0] != page_key:
+            self._page = (page_key, self.encode(events))
         subscriber.push(self._page[1], upto)
 
     def encode(self, events: Sequence[Event]) -> FrameBatch | None:
@@ -128,7 +128,7 @@ class FilterGroup:
 
 
 class FilterGroups:
-    """The groups of one stream: one for each filter and encoding that is subscribed to."""
+    """The groups of one stream: one for each filter and encoding with a subscriber."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -139,12 +139,12 @@ class FilterGroups:
     def __iter__(self) -> Iterator[FilterGroup]:
         return iter(list(self._groups.values()))
 
-    def group(self, wanted: Filter, encoding: Encoding) -> FilterGroup:
+    def group(self, criteria: Filter, encoding: Encoding) -> FilterGroup:
         """The group of this filter and encoding; its first subscriber creates it."""
-        group = self._groups.get((wanted, encoding))
+        group = self._groups.get((criteria, encoding))
         if group is None:
-            group = self._groups[wanted, encoding] = FilterGroup(self._stream, wanted, encoding)
-            for groups in self._indexes(wanted):
+            group = self._groups[criteria, encoding] = FilterGroup(self._stream, criteria, encoding)
+            for groups in self._indexes(criteria):
                 groups.add(group)
         return group
 
@@ -171,5 +171,5 @@ class FilterGroups:
                 routed[group].append(event)
         yield from routed.items()
 
-    def _indexes(self, wanted: Filter) -> list[set[FilterGroup]]:
-        return [self._of_all_coins] if wanted.coins is None else [self._by_coin[coin] for coin in wanted.coins]
+    def _indexes(self, criteria: Filter) -> list[set[FilterGroup]]:
+        return [self._of_all_coins] if criteria.coins is None else [self._by_coin[coin] for coin in criteria.coins]

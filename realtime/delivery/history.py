@@ -1,4 +1,4 @@
-"""Bounded stores of one stream's events: those that were sent, and those that arrived before their turn."""
+"""Buffers of one stream's events, bounded in bytes: sent events, and events that arrived out of order."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,15 @@ from operator import attrgetter
 
 from realtime.protocol.frames import Event
 
-# Share of a history's length that may be entries already dropped and not yet freed.
+# Share of dropped entries in a history's list, above which the list is compacted.
 MAX_DROPPED_SHARE = 1 / 8
 
 
 class FrameHistory:
-    """The latest events that were sent, bounded in bytes; the last one stays, however large it is."""
+    """The latest events that were sent, bounded in bytes; it always holds the last one, whatever its size."""
 
     def __init__(self, head: int, max_bytes: int) -> None:
-        # A subscriber that has everything up to this seq can be served from here.
+        # The history can serve subscribers that have everything up to this seq.
         self.oldest = head
         self.bytes = 0
         self.max_bytes = max_bytes
@@ -34,7 +34,7 @@ class FrameHistory:
             self.bytes -= len(dropped.frame)
             self.oldest = dropped.seq
         if self._first > len(self) * MAX_DROPPED_SHARE:
-            # Rarely, so that moving the rest of the list costs next to nothing for each event.
+            # Amortised: compaction moves the list once for many dropped events.
             del self._events[: self._first]
             self._first = 0
 
@@ -49,7 +49,7 @@ class FrameHistory:
 
 
 class ReorderBuffer:
-    """Events that arrived before their turn, bounded in bytes; an event that does not fit is backfilled later."""
+    """Events that arrived before a missing one, bounded in bytes; events that do not fit are backfilled later."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -71,5 +71,5 @@ class ReorderBuffer:
         return event
 
     def drop_upto(self, seq: int) -> None:
-        for early in [early for early in self._events if early <= seq]:
-            self.pop(early)
+        for buffered in [buffered for buffered in self._events if buffered <= seq]:
+            self.pop(buffered)

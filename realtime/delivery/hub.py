@@ -1,7 +1,7 @@
-"""The hub: the clients and the feeds of one event loop, from the first client to the last.
+"""The hub: the clients and the feeds of one event loop, while there are clients.
 
 It sends stored events to the clients of this process, complete and in order. The channel layer is only a
-notification: messages may be lost, reordered or stop, and the missing events are read from the database.
+notification: it may lose, reorder or stop messages, and missing events are read from the database.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ GROUP_JOIN_TIMEOUT_SECONDS = 1.0
 
 
 class HubUnavailable(Exception):
-    """The database does not answer; the text is for the client."""
+    """The database is unavailable; the text is for the client."""
 
     def __init__(self, message: str = "The database does not answer; try again") -> None:
         super().__init__(message)
 
 
 class Hub:
-    """Clients attach to it and subscribe; its feeds send to the subscribers."""
+    """Registry of the clients and the feeds; the feeds send to the subscribers."""
 
     def __init__(self) -> None:
         self._clients: set[Client] = set()
@@ -55,7 +55,7 @@ class Hub:
         self._started = asyncio.ensure_future(self._start())
 
     async def ready(self) -> None:
-        """Waits until the heads are known; raises HubUnavailable where they cannot be read."""
+        """Waits until the heads are known; raises HubUnavailable if the database is unavailable."""
         try:
             await asyncio.shield(self._started)
         except Exception as error:
@@ -67,11 +67,11 @@ class Hub:
     def has_failed(self) -> bool:
         return self._started.done() and self._started.exception() is not None
 
-    def places(self) -> dict[str, StreamPosition]:
-        """Head and floor of each channel, as this process knows them."""
+    def positions(self) -> dict[str, StreamPosition]:
+        """Head and floor of each channel in this process, which may be behind the database."""
         return {name: StreamPosition(feed.head, feed.floor) for name, feed in self._feeds.items()}
 
-    def place(self, stream: Stream, subscriber: Subscriber) -> int:
+    def position_of(self, stream: Stream, subscriber: Subscriber) -> int:
         """All matching events up to this seq were sent to the subscriber."""
         return self._feeds[stream.name].head if subscriber.state is SubscriberState.LIVE else subscriber.seq
 
@@ -81,7 +81,7 @@ class Hub:
         self._clients.add(client)
 
     def detach(self, client: Client) -> None:
-        """The hub stops with its last client."""
+        """Detaches a client; the last one stops the hub."""
         self._clients.discard(client)
         if not self._clients:
             discard_hub(self)
@@ -106,7 +106,7 @@ class Hub:
         self._feeds[stream.name].unsubscribe(subscriber)
 
     async def start(self, subscription: Subscription, subscriber: Subscriber) -> None:
-        """Sends what the subscription begins with, then events as they arrive; raises HubUnavailable."""
+        """Sends the snapshot or the events after `since`, then events as they arrive; raises HubUnavailable."""
         feed = self._feeds[subscription.stream.name]
         try:
             await self._starts.begin(feed, subscriber, subscription.start, self.epoch)
@@ -118,21 +118,21 @@ class Hub:
         await self.catch_up(subscription.stream, subscriber)
 
     async def catch_up(self, stream: Stream, subscriber: Subscriber) -> None:
-        """Sends what a subscriber has missed; to be called when its transport has drained."""
+        """Sends the events that a subscriber has missed; called when its transport has drained."""
         await self._starts.catch_up(self._feeds[stream.name], subscriber)
 
     # Lifecycle
 
     async def _start(self) -> None:
-        # Groups before heads: an event published after the heads were read arrives, or the next poll finds it.
+        # Groups before heads: an event published after the heads were read is received, or found by the next poll.
         self._group_subscription.resubscribe()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._group_subscription.subscribed.wait(), GROUP_JOIN_TIMEOUT_SECONDS)
-        standing, latest = await self._database.run(read_start)
-        self.epoch = standing.epoch
+        state, latest = await self._database.run(read_start)
+        self.epoch = state.epoch
         for name, stream in channels().items():
-            place = standing.positions.get(name, StreamPosition(0, 0))
-            self._feeds[name] = _feed(stream, place, latest.get(name, []))
+            position = state.positions.get(name, StreamPosition(0, 0))
+            self._feeds[name] = _feed(stream, position, latest.get(name, []))
         self._backfill.start(self.epoch)
 
     def _stop(self) -> None:
@@ -155,24 +155,23 @@ class Hub:
             self._backfill.schedule(feed, "hole")
 
     def _on_new_epoch(self, epoch: str) -> None:
-        log.warning("the numbers start again (epoch %s): all clients are disconnected", epoch)
-        # First, so that a client which reconnects gets a new hub.
+        log.warning("new epoch %s, the numbers start again: all clients are disconnected", epoch)
+        # Before the disconnects, so that a client which reconnects gets a new hub.
         discard_hub(self)
         for client in list(self._clients):
             client.close_with(CloseCode.GOING_AWAY)
 
 
-def _feed(stream: Stream, place: StreamPosition, latest: list[Event]) -> Feed:
+def _feed(stream: Stream, position: StreamPosition, latest: list[Event]) -> Feed:
     history_bytes = settings.STREAM_HISTORY_MAX_BYTES
     if stream.is_state:
-        return StateFeed(stream, place, history_bytes, latest)
-    return EventFeed(stream, place, history_bytes)
+        return StateFeed(stream, position, history_bytes, latest)
+    return EventFeed(stream, position, history_bytes)
 
 
 def _timeout_message() -> str:
-    return (
-        f"The database did not find it within {settings.DATABASE_STATEMENT_TIMEOUT_SECONDS:g} s; ask again, or for less"
-    )
+    seconds = settings.DATABASE_STATEMENT_TIMEOUT_SECONDS
+    return f"The database did not answer within {seconds:g} s; try again, or request a smaller snapshot"
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
@@ -187,6 +186,6 @@ def get_hub() -> Hub:
 
 
 def discard_hub(hub: Hub) -> None:
-    for loop, known in list(_hubs.items()):
-        if known is hub:
+    for loop, registered in list(_hubs.items()):
+        if registered is hub:
             del _hubs[loop]

@@ -10,7 +10,7 @@ KEY_CHECK_INTERVAL_SECONDS = 5.0
 
 
 class KeyWatcher:
-    """Checks the keys of this process's connections with one query an interval, while there are any."""
+    """Checks the keys of all connections of this process with one query an interval; idle without keys."""
 
     def __init__(self) -> None:
         self._keys: dict[Client, str] = {}

@@ -17,15 +17,15 @@ from realtime.storage.records import StoredRows
 log = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_SECONDS = 1.0
-# After a failure, batches for this time are stored without waiting for the channel layer.
+# After a failure, batches are not published for this time, so that storing does not wait for the channel layer.
 PUBLISH_SKIP_SECONDS = 2.0
 
 
 class Publisher:
-    """Publishes from any thread on one lasting event loop: the layer has a pool of connections for each loop.
+    """Publishes from any thread on one permanent event loop: the layer has a connection pool for each loop.
 
-    loop    the loop to publish on; None: one of its own. The in-memory layer delivers late to a loop other than
-            the server's.
+    loop    the loop to publish on; None: a new one. The in-memory layer delivers late to other loops than the
+            server's.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:

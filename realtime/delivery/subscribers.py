@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Transport(Protocol):
     """The outgoing side of a connection.
 
-    It accepts any amount. While it is not `writable` it buffers, so whatever is pushed then costs memory.
+    It accepts any amount, and buffers in memory while it is not `writable`.
     `on_drain` is called when its buffer is empty; `kind` is its label in the metrics.
     """
 
@@ -34,7 +34,7 @@ class Transport(Protocol):
 
 
 class Client(Protocol):
-    """A connection, as the hub sees it."""
+    """The part of a connection that the hub uses."""
 
     transport: Transport
 
@@ -45,14 +45,14 @@ class Client(Protocol):
 class SubscriberState(Enum):
     """Where the next events of a subscriber come from."""
 
-    # From the feed's history, or from the database once the history no longer has them: it began with a snapshot or
-    # `since`, and nothing has been skipped for it yet.
+    # From the feed's history, or from the database if the history is too short: after a snapshot or `since`, before
+    # the subscriber is live for the first time.
     RESUMING = auto()
-    # From the history alone. Beyond its end an event stream evicts, and a state stream skips to the latest states.
+    # From the history alone. Behind its oldest event, an event stream evicts and a state stream skips to the latest.
     BEHIND = auto()
     # From the feed, as they arrive: it has everything up to the head.
     LIVE = auto()
-    # From nowhere: unsubscribed or evicted. Tasks that still send to it stop.
+    # None: unsubscribed or evicted. Tasks that still send to it stop.
     CLOSED = auto()
 
 

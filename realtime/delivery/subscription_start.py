@@ -19,22 +19,22 @@ from realtime.protocol.vocabulary import CloseCode
 
 log = logging.getLogger(__name__)
 
-# A snapshot is searched for in this many of the latest rows first, which takes next to no time.
+# A snapshot is searched in this many of the latest rows first, which is fast.
 SEARCH_WINDOW_ROWS = 20_000
 QUICK_SEARCH_TIMEOUT_SECONDS = 1.0
 
 
 class SubscriptionStart:
-    """Sends each subscriber of a hub what it begins with, and later what it missed while its transport was full.
+    """Sends the first frames of subscriptions, and later the events missed while a transport was full.
 
-    It has database connections of its own: backfill does not wait for clients' queries, a client that resumes does
-    not wait for one that wants a snapshot, and a quick search does not wait for a slow one.
+    Separate database connections: backfill does not wait for the queries of clients, a client that resumes does not
+    wait for a snapshot, and a quick search does not wait for a slow one.
     """
 
     def __init__(self, backfill: Backfill) -> None:
         self._backfill = backfill
         self._resumes = DatabaseExecutor("hub-resumes", timeout_seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
-        self._quick_searches = DatabaseExecutor("hub-looks", timeout_seconds=QUICK_SEARCH_TIMEOUT_SECONDS)
+        self._quick_searches = DatabaseExecutor("hub-quick-searches", timeout_seconds=QUICK_SEARCH_TIMEOUT_SECONDS)
         self._searches = DatabaseExecutor(
             "hub-searches", 2, timeout_seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS
         )
@@ -65,8 +65,8 @@ class SubscriptionStart:
         try:
             await self._catch_up(feed, subscriber)
         except (DatabaseError, InterfaceError) as error:
-            # Nothing would call again for a transport that has drained already. The client reconnects with `since`.
-            log.warning("a client cannot resume: %s", str(error).strip())
+            # A transport that has drained already triggers no other call. The client reconnects with `since`.
+            log.warning("a client is disconnected, the database cannot read its next events: %s", str(error).strip())
             subscriber.client.close_with(CloseCode.GOING_AWAY)
         finally:
             subscriber.is_busy = False
@@ -84,11 +84,11 @@ class SubscriptionStart:
                 await self._read_page(feed, subscriber)
             else:
                 feed.evict(subscriber)
-            # Yields to other clients: a kernel that takes everything would hold the loop for a hundred pages.
+            # Yields to other clients: while the kernel accepts all data, a hundred pages would block the loop.
             await asyncio.sleep(0)
 
     async def _read_page(self, feed: Feed, subscriber: Subscriber) -> None:
-        """Sends a page from the database; rows that retention has removed meanwhile are a gap."""
+        """Sends a page from the database; sends a gap for rows that retention has removed meanwhile."""
         upto = feed.head
         events = await self._resumes.run(read_events, feed.stream, subscriber.seq, BACKFILL_PAGE_ROWS, upto)
         if subscriber.state is SubscriberState.CLOSED:
@@ -111,20 +111,20 @@ class SubscriptionStart:
         if subscriber.state is not SubscriberState.CLOSED:
             subscriber.push(batch, head)
 
-    async def _search(self, feed: Feed, wanted: Filter, head: int, limit: int) -> list[Event]:
-        """The latest matching events: in a window first, then, as matches may be rare, in the whole stream."""
+    async def _search(self, feed: Feed, criteria: Filter, head: int, limit: int) -> list[Event]:
+        """The latest matching events: from a window of rows first, then, if matches are rare, from the whole stream."""
         after = max(feed.floor, head - SEARCH_WINDOW_ROWS)
         try:
-            events = await self._quick_searches.run(read_latest, feed.stream, wanted, after, head, limit)
+            events = await self._quick_searches.run(read_latest, feed.stream, criteria, after, head, limit)
             if len(events) == limit or after == feed.floor:
                 return events
         except DatabaseError as error:
             if not is_cancelled(error):
                 raise
-        return await self._searches.run(read_latest, feed.stream, wanted, feed.floor, head, limit)
+        return await self._searches.run(read_latest, feed.stream, criteria, feed.floor, head, limit)
 
     async def _resume(self, feed: Feed, subscriber: Subscriber, start: StartPosition, epoch: str) -> None:
-        """Sets the position to `since`, or sends a gap first and sets it behind the gap."""
+        """Sets the position to `since`, or sends a gap and sets it to the end of the gap."""
         since = start.since or 0
         is_same_epoch = start.epoch in (None, epoch)
         if since > feed.head and is_same_epoch:
@@ -133,17 +133,17 @@ class SubscriptionStart:
         oldest = max(feed.floor, feed.head - settings.STREAM_REPLAY_MAX)
         subscriber.seq = since
         if since > feed.head or not is_same_epoch:
-            # Numbers of another epoch mean nothing in this one: everything stored counts as missing.
-            self._send_gap(feed, subscriber, feed.floor + 1, feed.head, known=0)
+            # Numbers of another epoch have no meaning in this one: all stored events count as missing.
+            self._send_gap(feed, subscriber, feed.floor + 1, feed.head, resume_at=0)
         elif since < oldest:
-            self._send_gap(feed, subscriber, since + 1, oldest, known=since)
+            self._send_gap(feed, subscriber, since + 1, oldest, resume_at=since)
 
     @staticmethod
-    def _send_gap(feed: Feed, subscriber: Subscriber, first: int, last: int, known: int) -> None:
-        """On a state channel each coin's latest that is newer than `known` follows in spite of the gap."""
+    def _send_gap(feed: Feed, subscriber: Subscriber, first: int, last: int, resume_at: int) -> None:
+        """Sends a gap; on a state channel the latest states after `resume_at` follow it."""
         subscriber.write([gap_frame(feed.stream.name, first, last)], last)
         if feed.stream.is_state:
-            subscriber.seq = known
+            subscriber.seq = resume_at
 
 
 def _encode_snapshot(channel: str, head: int, events: Sequence[Event], group: FilterGroup) -> FrameBatch:

@@ -1,7 +1,7 @@
-"""The AsyncAPI document of the WebSocket, made of the registered streams and of the structs of the frames.
+"""The AsyncAPI document of the WebSocket, built from the registered streams and the structs of the frames.
 
-https://www.asyncapi.com/docs/reference/specification/v3.0.0. To AsyncAPI our socket is one channel; what a client
-subscribes to are operations that send, each with the schema of its params in `x-params`.
+https://www.asyncapi.com/docs/reference/specification/v3.0.0. The socket is one AsyncAPI channel. Each of our channels
+is an operation with the action `send`, with the schema of its params in `x-params`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,21 +12,21 @@ from typing import Any
 from django.conf import settings
 
 from realtime.protocol import catalog
-from realtime.protocol.catalog import COMMON, MessageDoc
-from realtime.protocol.descriptions import ABOUT, CLOSES, ERRORS, PROMISES
-from realtime.protocol.subscriptions import SNAPSHOT_MAX
+from realtime.protocol.catalog import COMMON_PARAMS, MessageDoc
+from realtime.protocol.descriptions import CLOSES, ERRORS, GUARANTEES, OVERVIEW
+from realtime.protocol.subscriptions import MAX_SNAPSHOT_ROWS
 from realtime.protocol.vocabulary import ClientFrame, ServerFrame
 from realtime.streams import Stream, channels
 from realtime.structs.json_schema import REF, Schema, example, schemas
 
-SOCKET = "#/channels/socket"
-QUERY = {
-    "hello": {"type": "string", "enum": ["1"], "description": "greet me with `connected`, unasked"},
-    "client_id": {"type": "string", "maxLength": 64, "description": "a name of your own, for the logs"},
-    "token": {"type": "string", "description": "where the server asks for one"},
+SOCKET_REF = "#/channels/socket"
+QUERY_PARAMETERS = {
+    "hello": {"type": "string", "enum": ["1"], "description": "the server sends `connected` first, without a request"},
+    "client_id": {"type": "string", "maxLength": 64, "description": "your name for the connection"},
+    "token": {"type": "string", "description": "API key, if the server requires one"},
 }
-# What a request may be answered with, besides an error; what a subscription begins with comes behind its answer.
-ANSWERS = {
+# The response to each request, besides `error`. The first frames of a subscription follow the response.
+RESPONSES = {
     "subscribe": "subscribed",
     "unsubscribe": "unsubscribed",
     "ping": "pong",
@@ -36,7 +36,7 @@ ANSWERS = {
 
 
 def document(version: str, host: str, *, is_secure: bool) -> Schema:
-    """The whole document, for the server behind `host`."""
+    """The document for the server at `host`."""
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Hyperwatch", "version": version, "description": _description()},
@@ -47,38 +47,38 @@ def document(version: str, host: str, *, is_secure: bool) -> Schema:
 
 
 def _description() -> str:
-    return "\n\n".join([ABOUT, "\n".join(f"- {promise}" for promise in PROMISES)])
+    return "\n\n".join([OVERVIEW, "\n".join(f"- {guarantee}" for guarantee in GUARANTEES)])
 
 
 @cache
 def _body() -> Schema:
     streams = catalog.subscribable_streams()
-    pushed = {stream.name: list(catalog.pushed(stream)) for stream in streams}
-    messages = [*catalog.requests(), *catalog.answers(), *chain.from_iterable(pushed.values())]
-    structs = [*(message.struct for message in messages), *map(catalog.params, streams)]
-    known = schemas(structs, {values for stream in streams for values in stream.params.values() if values})
+    by_channel = {stream.name: list(catalog.channel_messages(stream)) for stream in streams}
+    messages = [*catalog.request_messages(), *catalog.response_messages(), *chain.from_iterable(by_channel.values())]
+    structs = [*(message.struct for message in messages), *map(catalog.params_schema, streams)]
+    definitions = schemas(structs, {values for stream in streams for values in stream.params.values() if values})
     return {
-        "channels": {"socket": _socket(message.key for message in messages)},
-        "operations": {**_receiving(), **_sending(pushed)},
+        "channels": {"socket": _socket_channel(message.key for message in messages)},
+        "operations": {**_receive_operations(), **_send_operations(by_channel)},
         "components": {
-            "messages": {message.key: _told(message, known) for message in messages},
-            "schemas": known,
+            "messages": {message.key: _message(message, definitions) for message in messages},
+            "schemas": definitions,
         },
-        "x-promises": list(PROMISES),
-        "x-error-codes": {code.value: about for code, about in ERRORS.items()},
-        "x-close-codes": {str(int(code)): about for code, about in CLOSES.items()},
+        "x-promises": list(GUARANTEES),
+        "x-error-codes": {code.value: text for code, text in ERRORS.items()},
+        "x-close-codes": {str(int(code)): text for code, text in CLOSES.items()},
         "x-limits": _limits(),
     }
 
 
 def _limits() -> dict[str, Schema]:
     limits = {
-        "frame_bytes": (settings.WEBSOCKET_MAX_MESSAGE_BYTES, "The longest frame that the server takes, in bytes."),
+        "frame_bytes": (settings.WEBSOCKET_MAX_MESSAGE_BYTES, "Longest frame that the server accepts, in bytes."),
         "frames": (settings.WEBSOCKET_MESSAGE_RATE, "Frames that a connection may send; more are `RATE_LIMITED`."),
-        "refused_frames": (settings.WEBSOCKET_INVALID_MESSAGE_RATE, "Refused frames; one more closes with 4400."),
+        "refused_frames": (settings.WEBSOCKET_INVALID_MESSAGE_RATE, "Invalid frames; one more closes with 4400."),
         "param_values": (
             settings.WEBSOCKET_MAX_FILTER_VALUES,
-            "Coins, addresses, types and whales that a connection's params may name together.",
+            "Coins, addresses, types and whales in the params of a connection, in total.",
         ),
         "connections": (
             settings.WEBSOCKET_MAX_CONNECTIONS_PER_IP or settings.WEBSOCKET_MAX_CONNECTIONS,
@@ -86,21 +86,27 @@ def _limits() -> dict[str, Schema]:
         ),
         "ping_seconds": (
             settings.WEBSOCKET_PING_INTERVAL_SECONDS,
-            "After so many seconds of silence a client is pinged.",
+            "Seconds without a frame from the client until the server pings it.",
         ),
         "pong_seconds": (
             settings.WEBSOCKET_PING_TIMEOUT_SECONDS,
-            "After so many seconds without a pong the connection is cut.",
+            "Seconds without a pong until the server closes the connection.",
         ),
-        "snapshot": (SNAPSHOT_MAX, "The most that a snapshot of events has."),
-        "replay": (settings.STREAM_REPLAY_MAX, "The most facts that `since` brings; further back there is a gap."),
-        "ring_bytes": (settings.STREAM_HISTORY_MAX_BYTES, "So many bytes of a channel are kept for who falls behind."),
+        "snapshot": (MAX_SNAPSHOT_ROWS, "Largest `snapshot` of an event channel."),
+        "replay": (
+            settings.STREAM_REPLAY_MAX,
+            "Events that `since` can reach back; a `gap` frame names the range before them.",
+        ),
+        "ring_bytes": (
+            settings.STREAM_HISTORY_MAX_BYTES,
+            "Bytes of recent frames of each channel in memory, for clients that fall behind.",
+        ),
     }
-    return {name: {"value": value, "description": about} for name, (value, about) in limits.items()}
+    return {name: {"value": value, "description": text} for name, (value, text) in limits.items()}
 
 
-def _socket(keys: Iterable[str]) -> Schema:
-    query = {"type": "object", "properties": QUERY}
+def _socket_channel(keys: Iterable[str]) -> Schema:
+    query = {"type": "object", "properties": QUERY_PARAMETERS}
     return {
         "address": "/ws",
         "messages": {key: {"$ref": f"#/components/messages/{key}"} for key in keys},
@@ -108,16 +114,16 @@ def _socket(keys: Iterable[str]) -> Schema:
     }
 
 
-def _receiving() -> dict[str, Schema]:
+def _receive_operations() -> dict[str, Schema]:
     return {
         request: _operation("receive", [request])
-        | {"reply": {"channel": {"$ref": SOCKET}, "messages": _messages([answer, "error"])}}
-        for request, answer in ANSWERS.items()
+        | {"reply": {"channel": {"$ref": SOCKET_REF}, "messages": _messages([response, "error"])}}
+        for request, response in RESPONSES.items()
     }
 
 
-def _sending(pushed: Mapping[str, Iterable[MessageDoc]]) -> dict[str, Schema]:
-    """What comes unasked: a channel's frames, and the greeting that the URL asks for."""
+def _send_operations(by_channel: Mapping[str, Iterable[MessageDoc]]) -> dict[str, Schema]:
+    """The frames of each channel, and `connected` as the URL parameter `hello` requests it."""
     streams = {
         name: _operation("send", [*(message.key for message in messages), "gap"])
         | {
@@ -125,40 +131,42 @@ def _sending(pushed: Mapping[str, Iterable[MessageDoc]]) -> dict[str, Schema]:
             "tags": [{"name": "state" if channels()[name].is_state else "events"}],
             "x-params": {"$ref": REF + catalog.params_name(channels()[name])},
         }
-        for name, messages in pushed.items()
+        for name, messages in by_channel.items()
     }
     return {**streams, "greet": _operation("send", ["connected"])}
 
 
 def _operation(action: str, keys: Iterable[str]) -> Schema:
-    return {"action": action, "channel": {"$ref": SOCKET}, "messages": _messages(keys)}
+    return {"action": action, "channel": {"$ref": SOCKET_REF}, "messages": _messages(keys)}
 
 
 def _messages(keys: Iterable[str]) -> list[Schema]:
-    return [{"$ref": f"{SOCKET}/messages/{key}"} for key in keys]
+    return [{"$ref": f"{SOCKET_REF}/messages/{key}"} for key in keys]
 
 
-def _told(message: MessageDoc, known: Mapping[str, Schema]) -> Schema:
+def _message(message: MessageDoc, definitions: Mapping[str, Schema]) -> Schema:
     return {
         "name": message.type,
         "title": message.key,
-        "summary": message.about,
+        "summary": message.description,
         "payload": {"$ref": REF + message.struct.__name__},
-        "examples": [{"payload": payload} for payload in _examples(message, known)],
+        "examples": [{"payload": payload} for payload in _examples(message, definitions)],
     }
 
 
-def _examples(message: MessageDoc, known: Mapping[str, Schema]) -> list[Any]:
+def _examples(message: MessageDoc, definitions: Mapping[str, Schema]) -> list[Any]:
     if message.type == ClientFrame.SUBSCRIBE:
-        return [{"type": message.type, **_subscription(stream, known)} for stream in catalog.subscribable_streams()]
-    payload = example(known[message.struct.__name__], known)
+        return [
+            {"type": message.type, **_subscription(stream, definitions)} for stream in catalog.subscribable_streams()
+        ]
+    payload = example(definitions[message.struct.__name__], definitions)
     if message.type == ServerFrame.SUBSCRIPTIONS:
-        first = _subscription(catalog.subscribable_streams()[0], known)
+        first = _subscription(catalog.subscribable_streams()[0], definitions)
         payload |= {"params": first["params"], "subscriptions": {first["channels"][0]: first["params"]}}
     return [payload]
 
 
-def _subscription(stream: Stream, known: Mapping[str, Schema]) -> Schema:
-    """To one channel, with all the params that are its own."""
-    params = example(known[catalog.params_name(stream)], known)
-    return {"channels": [stream.name], "params": {name: params[name] for name in params if name not in COMMON}}
+def _subscription(stream: Stream, definitions: Mapping[str, Schema]) -> Schema:
+    """A request for one channel with all params that only this channel has."""
+    params = example(definitions[catalog.params_name(stream)], definitions)
+    return {"channels": [stream.name], "params": {name: params[name] for name in params if name not in COMMON_PARAMS}}

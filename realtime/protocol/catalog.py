@@ -1,4 +1,4 @@
-"""Every kind of frame there is, as a struct that tells its shape: what clients ask, what the server sends."""
+"""All frames of the protocol as structs for the AsyncAPI document: requests, responses, frames of the channels."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from realtime.protocol.descriptions import REQUESTS
 from realtime.protocol.frames import BatchFrame, Frame, GapFrame, SnapshotFrame
-from realtime.protocol.subscriptions import Filters, Params, Some
+from realtime.protocol.subscriptions import Filters, NonEmptyList, Params
 from realtime.protocol.vocabulary import (
     ClientFrame,
     ClientMessage,
@@ -23,91 +23,97 @@ from realtime.streams import Stream, channels
 from realtime.structs.json_schema import client_schema, const, enum_schema, schema_name, server_schema
 from realtime.structs.output_types import Head
 
-# Of every channel; the rest of Params are a channel's own.
-COMMON = ("snapshot", "since", "epoch", "batch")
-NONE: frozenset[str] = frozenset()
+# The params of every channel; each channel has some of the others.
+COMMON_PARAMS = ("snapshot", "since", "epoch", "batch")
+ALL_OPTIONAL: frozenset[str] = frozenset()
 
 
 class MessageDoc(NamedTuple):
-    """Its name among all, its `type`, its struct, and what it is for."""
+    """Documentation of one message.
+
+    key         unique name in the document
+    type        its `type` field
+    struct      struct with the documented fields
+    description purpose, for the authors of clients
+    """
 
     key: str
     type: str
     struct: Any
-    about: str
+    description: str
 
 
-def requests() -> Iterator[MessageDoc]:
-    named = {"channels": _some(_channel_name())}
-    fields = {ClientFrame.SUBSCRIBE: {**named, "params": any_params()}, ClientFrame.UNSUBSCRIBE: named}
-    for kind, about in REQUESTS.items():
-        types = {"type": const(kind.value), **fields.get(kind, {})}
-        name = "".join(word.capitalize() for word in kind.split("_"))
+def request_messages() -> Iterator[MessageDoc]:
+    channel_list = {"channels": _non_empty_list(_channel_name())}
+    fields = {
+        ClientFrame.SUBSCRIBE: {**channel_list, "params": combined_params()},
+        ClientFrame.UNSUBSCRIBE: channel_list,
+    }
+    for frame_type, description in REQUESTS.items():
+        types = {"type": const(frame_type.value), **fields.get(frame_type, {})}
+        name = "".join(word.capitalize() for word in frame_type.split("_"))
         struct = client_schema(ClientMessage, name, types, frozenset({"type", "channels"}))
-        yield MessageDoc(kind.value, kind.value, struct, about)
+        yield MessageDoc(frame_type.value, frame_type.value, struct, description)
 
 
-def answers() -> Iterator[MessageDoc]:
+def response_messages() -> Iterator[MessageDoc]:
     name = _channel_name()
-    of_each: Any = dict
-    named: dict[str, Any] = {"channels": GenericAlias(list, name)}
-    yield _message(server_schema(Subscribed, **named))
-    yield _message(server_schema(Unsubscribed, **named))
+    mapping: Any = dict
+    channel_list: dict[str, Any] = {"channels": GenericAlias(list, name)}
+    yield _message(server_schema(Subscribed, **channel_list))
+    yield _message(server_schema(Unsubscribed, **channel_list))
     yield _message(server_schema(Pong))
-    yield _message(
-        server_schema(Subscriptions, **named, params=any_params(), subscriptions=of_each[name, any_params()])
-    )
-    yield _message(server_schema(Connected, channels=of_each[name, StreamRange], places=of_each[name, Head]))
+    params = combined_params()
+    yield _message(server_schema(Subscriptions, **channel_list, params=params, subscriptions=mapping[name, params]))
+    yield _message(server_schema(Connected, channels=mapping[name, StreamRange], places=mapping[name, Head]))
     yield _message(server_schema(Error))
     yield _message(server_schema(GapFrame, channel=name))
 
 
-def pushed(stream: Stream) -> Iterator[MessageDoc]:
-    """What a subscription to the channel brings: the facts' frames first."""
-    kind, here, row = stream.frame_type or "", const(stream.name), server_schema(stream.row)
-    name = row.__name__
-    frame = server_schema(Frame, f"{name}Frame", type=const(kind), channel=here, data=row)
-    yield MessageDoc(kind, kind, frame, stream.row.__doc__ or "")
+def channel_messages(stream: Stream) -> Iterator[MessageDoc]:
+    """The frames that a subscription to the channel receives: the frame of one fact first."""
+    frame_type, channel, row = stream.frame_type or "", const(stream.name), server_schema(stream.row)
+    name, prefix = row.__name__, f"{stream.name}_"
+    frame = server_schema(Frame, f"{name}Frame", type=const(frame_type), channel=channel, data=row)
+    yield MessageDoc(frame_type, frame_type, frame, row.__doc__ or "")
     yield _message(
-        server_schema(SnapshotFrame, f"{name}Snapshot", channel=here, data=GenericAlias(list, row)), f"{stream.name}_"
+        server_schema(SnapshotFrame, f"{name}Snapshot", channel=channel, data=GenericAlias(list, row)), prefix
     )
-    yield _message(
-        server_schema(BatchFrame, f"{name}Batch", channel=here, data=GenericAlias(list, frame)), f"{stream.name}_"
-    )
+    yield _message(server_schema(BatchFrame, f"{name}Batch", channel=channel, data=GenericAlias(list, frame)), prefix)
 
 
 def _message(struct: Any, prefix: str = "") -> MessageDoc:
-    kind = struct.__struct_config__.tag
-    return MessageDoc(f"{prefix}{kind}", kind, struct, struct.__doc__)
+    frame_type = struct.__struct_config__.tag
+    return MessageDoc(f"{prefix}{frame_type}", frame_type, struct, struct.__doc__)
 
 
 @cache
-def any_params() -> Any:
-    """Of a request for several channels: what at least one of them may know."""
-    filters = client_schema(Filters, "Filters", _fields(Filters), NONE)
-    return client_schema(Params, "Params", {**_fields(Params), "filters": filters}, NONE)
+def combined_params() -> Any:
+    """Params of a request for several channels: all params that any channel has."""
+    filters = client_schema(Filters, "Filters", _fields(Filters), ALL_OPTIONAL)
+    return client_schema(Params, "Params", {**_fields(Params), "filters": filters}, ALL_OPTIONAL)
 
 
 def params_name(stream: Stream) -> str:
     return f"{schema_name(stream.row)}Params"
 
 
-def params(stream: Stream) -> Any:
-    """Of a request for this channel alone, with the values that it takes."""
-    types = {name: kind for name, kind in _fields(Params).items() if name in COMMON}
+def params_schema(stream: Stream) -> Any:
+    """Params of a request for this channel alone, with the values that it accepts."""
+    types = {name: hint for name, hint in _fields(Params).items() if name in COMMON_PARAMS}
     filters: dict[str, Any] = {}
     for param, values in stream.params.items():
         if param in Filters.__struct_fields__:
             filters[param] = values or _fields(Filters)[param]
         else:
-            types[param] = _some(values) if values else _fields(Params)[param]
+            types[param] = _non_empty_list(values) if values else _fields(Params)[param]
     if filters:
-        types["filters"] = client_schema(Filters, f"{schema_name(stream.row)}Filters", filters, NONE)
+        types["filters"] = client_schema(Filters, f"{schema_name(stream.row)}Filters", filters, ALL_OPTIONAL)
     return client_schema(Params, params_name(stream), types, stream.required)
 
 
 def subscribable_streams() -> list[Stream]:
-    """Those that can be subscribed to, events first."""
+    """The streams with a channel, event streams first."""
     return sorted(channels().values(), key=lambda stream: stream.is_state)
 
 
@@ -115,9 +121,9 @@ def _channel_name() -> Any:
     return enum_schema([stream.name for stream in subscribable_streams()])
 
 
-def _some(kind: Any) -> Any:
-    some: Any = Some
-    return some[kind]
+def _non_empty_list(item: Any) -> Any:
+    list_type: Any = NonEmptyList
+    return list_type[item]
 
 
 def _fields(struct: Any) -> dict[str, Any]:

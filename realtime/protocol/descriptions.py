@@ -1,44 +1,44 @@
-"""What the document of the WebSocket says in words."""
+"""Texts of the AsyncAPI document and of `/docs/ws`, for the authors of clients."""
 
 from realtime.protocol.vocabulary import ClientFrame, CloseCode, ErrorCode
 
-ABOUT = (
-    "What happens on the Hyperliquid exchange, as it is stored. Frames are JSON texts; "
-    "every channel's facts are numbered by `seq`, without holes."
+OVERVIEW = (
+    "Facts of the Hyperliquid exchange as soon as they are stored. Frames are JSON texts. "
+    "The facts of each channel have consecutive numbers, `seq`."
 )
-PROMISES = (
-    "Who subscribes to a whole event channel sees every `seq` once, in order, without a hole. "
-    "On a state channel what is newer than the coin's newest is sent.",
-    "A frame depends on its fact alone: it has the same bytes live, in a snapshot, in a batch and in a resume.",
-    "`snapshot` begins with what there is, and the live frames go on from its `seq`: nothing lost, nothing twice.",
-    "`since` goes on behind a `seq`, after a restart and on another server too; "
-    "where that cannot be, a `gap` says first what is missing.",
-    "Params are kept for each channel; subscribing again replaces that channel's. "
-    "A param that at least one of the named channels knows is ignored for the others.",
-    "Who reads too slowly falls behind alone: state channels then skip to the newest of each coin, "
-    "event channels close with 4408 once the server keeps no more, and `since` goes on from there.",
+GUARANTEES = (
+    "An event channel without filters sends every `seq` once, in order, without a hole. "
+    "A state channel sends each state that is newer than the latest one of its coin.",
+    "A frame depends on its fact alone: it has the same bytes live, in a snapshot, in a batch and after a resume.",
+    "`snapshot` begins with stored facts, and live frames continue from its `seq` without loss or repetition.",
+    "`since` continues after a `seq`, also after a restart and on another server. "
+    "If events are missing, a `gap` frame comes first and names their range.",
+    "Each channel has its own params. Another `subscribe` to a channel replaces them. "
+    "In a request for several channels, each channel ignores the params that only others have.",
+    "A slow client never delays others. A state channel skips to the latest state of each coin. "
+    "An event channel closes with 4408 once the server's history is exceeded; `since` continues from there.",
 )
 REQUESTS = {
-    ClientFrame.SUBSCRIBE: "Subscribe to channels, or give their subscriptions other params.",
-    ClientFrame.UNSUBSCRIBE: "End subscriptions.",
-    ClientFrame.PING: "See whether the server lives.",
-    ClientFrame.GET_SUBSCRIPTIONS: "Ask what this connection is subscribed to.",
-    ClientFrame.HELLO: "Ask where the streams are, and for the epoch and the limits.",
+    ClientFrame.SUBSCRIBE: "Subscribes to channels, or replaces the params of existing subscriptions.",
+    ClientFrame.UNSUBSCRIBE: "Ends the subscriptions to channels.",
+    ClientFrame.PING: "Checks the connection; the response is `pong`.",
+    ClientFrame.GET_SUBSCRIPTIONS: "Requests the subscriptions of this connection and their params.",
+    ClientFrame.HELLO: "Requests the epoch, the limits, the range of each channel and the positions of the connection.",
 }
 ERRORS = {
-    ErrorCode.INVALID_MESSAGE: "Not a frame: no JSON object, binary, an unknown type, a field of the wrong type.",
+    ErrorCode.INVALID_MESSAGE: "The frame is no JSON object or is binary, or its type or the type of a field is wrong.",
     ErrorCode.INVALID_CHANNEL: "There is no such channel.",
-    ErrorCode.INVALID_PARAMS: "A param is unknown to all of the channels, missing, or has a value that cannot be.",
-    ErrorCode.UNAUTHORIZED: "A token is needed, or this one is not valid. Who is not let in sees 4401.",
-    ErrorCode.INTERNAL_ERROR: "The server cannot do it now; the message says what to do.",
+    ErrorCode.INVALID_PARAMS: "A param is unknown to all of the channels, is missing, or has an invalid value.",
+    ErrorCode.UNAUTHORIZED: "The token is missing or invalid. A rejected connection closes with 4401.",
+    ErrorCode.INTERNAL_ERROR: "The server cannot handle the request now; the message says what to do.",
     ErrorCode.RATE_LIMITED: "Too many frames in a short time.",
-    ErrorCode.LIMIT_EXCEEDED: "More than one connection may have.",
+    ErrorCode.LIMIT_EXCEEDED: "The request exceeds a limit of the connection.",
 }
 CLOSES = {
-    CloseCode.GOING_AWAY: "The server goes away, its database is away, or its numbers start anew: connect again.",
-    CloseCode.FRAME_TOO_LARGE: "A frame from the client was longer than the server takes.",
-    CloseCode.TOO_MANY_BAD_FRAMES: "Too many frames that could not be.",
-    CloseCode.UNAUTHORISED: "This origin is not allowed, or the token is not valid, or no longer.",
-    CloseCode.TOO_SLOW: "Read too slowly and is further behind than the server keeps: connect again, with `since`.",
-    CloseCode.TOO_MANY_CONNECTIONS: "Too many connections.",
+    CloseCode.GOING_AWAY: "The server stops, its database is unavailable, or the numbers start again: reconnect.",
+    CloseCode.FRAME_TOO_LARGE: "A frame from the client was longer than the server accepts.",
+    CloseCode.TOO_MANY_BAD_FRAMES: "The client sent too many invalid frames.",
+    CloseCode.UNAUTHORISED: "The origin is not allowed, or the token is missing, invalid, revoked or expired.",
+    CloseCode.TOO_SLOW: "The client reads too slowly and fell behind the server's history: reconnect with `since`.",
+    CloseCode.TOO_MANY_CONNECTIONS: "Too many connections, in total or from one address.",
 }

@@ -1,4 +1,4 @@
-"""Frames: what a client is sent of one fact. A frame depends on its row alone, wherever it is made."""
+"""Frames of facts, and their encoding. The bytes of a frame depend on its row alone, in every process."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,21 @@ from realtime.protocol.vocabulary import ServerFrame
 from realtime.streams import Fact, Row, Stream
 from realtime.structs.output_types import Head, Number, Time
 
-# A message in the channel layer holds so many bytes of frames, or a single larger one.
-CHUNK_BYTES = 256 * 1024
+# Frames in one message of the channel layer; a larger frame is a message of its own.
+MAX_CHUNK_BYTES = 256 * 1024
 
-# A frame of our size gains nothing by more memory, and below some bytes it gains nothing at all.
-DEFLATE_LEVEL, DEFLATE_MEMORY = 6, 5
-DEFLATE_FROM = 128
-SYNC_TAIL = b"\x00\x00\xff\xff"
+# More memory does not make frames of this size smaller, and frames below the minimum do not shrink at all.
+DEFLATE_LEVEL, DEFLATE_MEM_LEVEL = 6, 5
+MIN_DEFLATE_BYTES = 128
+# The end of a Z_SYNC_FLUSH, which RFC 7692, 7.2.1, removes.
+DEFLATE_SYNC_TAIL = b"\x00\x00\xff\xff"
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One fact; `timestamp` is the fact's own time. It has the same bytes live, in a batch and in a resume."""
+    """One fact. `seq` is its number in the channel, `timestamp` the time at which it happened at the exchange.
+
+    `data` has the fields of the REST API. A frame has the same bytes live, in a batch and after a resume.
+    """
 
     type: str
     channel: str
@@ -32,14 +36,18 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class BatchFrame(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.BATCH.value):
-    """Frames that are due together, in order, for those who asked for `batch`."""
+    """Several frames at once, in order. Replaces single frames in subscriptions with the param `batch`."""
 
     channel: str
     data: list[Frame]
 
 
 class SnapshotFrame(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.SNAPSHOT.value):
-    """The frames' data as the stream stood at `seq`, ascending; the live frames go on from there."""
+    """The first frame of a subscription with the param `snapshot`: the `data` of matching facts, ascending by `seq`.
+
+    Event channels send the last matching facts, state channels the latest of each coin. Live frames continue after
+    this frame's own `seq`.
+    """
 
     channel: str
     seq: Head
@@ -47,7 +55,11 @@ class SnapshotFrame(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFra
 
 
 class GapFrame(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.GAP.value):
-    """What was not sent and will not be, both ends in; the stream goes on from what there is."""
+    """A range of `seq` that the server cannot send: `missing_from` to `missing_to`, both included.
+
+    Retention has removed the events, `since` reaches back too far, or the epoch is another one. The channel continues
+    after the gap.
+    """
 
     channel: str
     missing_from: Annotated[int, Meta(ge=0, examples=[1201])]
@@ -55,7 +67,7 @@ class GapFrame(msgspec.Struct, frozen=True, tag_field="type", tag=ServerFrame.GA
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
-    """A finished frame, and what decides who gets it."""
+    """An encoded frame, and the fact that filters match."""
 
     seq: int
     fact: Fact
@@ -66,19 +78,19 @@ _unpack = msgspec.msgpack.Decoder(list[Event]).decode
 
 
 def make_event(stream: Stream, row: Row, fact: Fact | None = None) -> Event:
-    """`fact` is the row's own, where it was made already."""
+    """`fact`: that of the row, if the caller has computed it already."""
     fact = fact or stream.fact(row)
     frame = Frame(stream.frame_type or "", stream.name, fact.time, row.seq, row)
     return Event(row.seq, fact, msgspec.json.encode(frame))
 
 
 def batch_frame(channel: str, frames: Sequence[bytes]) -> bytes:
-    """A Batch, joined; each frame has in it the bytes that it has alone."""
+    """A BatchFrame joined from encoded frames, without encoding them again."""
     return b'{"type":"batch","channel":"%b","data":[%b]}' % (channel.encode(), b",".join(frames))
 
 
 def snapshot_frame(channel: str, head: int, events: Sequence[Event]) -> bytes:
-    """A Snapshot, joined from the frames of the facts."""
+    """A SnapshotFrame joined from the data of encoded frames."""
     data = b",".join(bytes(_read_data(event.frame).data) for event in events)
     return b'{"type":"snapshot","channel":"%b","seq":%d,"data":[%b]}' % (channel.encode(), head, data)
 
@@ -88,20 +100,22 @@ def gap_frame(channel: str, missing_from: int, missing_to: int) -> bytes:
 
 
 def ws_frame(payload: bytes) -> bytes:
-    """A whole text frame (RFC 6455, 5.2); a server's are not masked, so that it is the same for every client."""
+    """A complete text frame (RFC 6455, 5.2). Servers do not mask frames, so that every client gets the same bytes."""
     return _header(b"\x81", len(payload)) + payload
 
 
 def ws_frame_deflated(payload: bytes) -> bytes:
-    """The same for a client of permessage-deflate (RFC 7692, 7.2.1); what gains nothing by it goes as it is.
+    """A text frame for permessage-deflate (RFC 7692, 7.2.1); uncompressed if compression does not make it shorter.
 
-    No frame refers to an earlier one (`no_context_takeover`): only so can one copy serve all.
+    With `no_context_takeover` no frame refers to an earlier one, so that all clients can share the bytes.
     """
-    if len(payload) >= DEFLATE_FROM:
-        deflate = zlib.compressobj(level=DEFLATE_LEVEL, wbits=-DEFLATE_WINDOW_BITS, memLevel=DEFLATE_MEMORY)
-        short = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
-        if len(short) < len(payload):
-            return _header(b"\xc1", len(short) - len(SYNC_TAIL)) + short.removesuffix(SYNC_TAIL)
+    if len(payload) >= MIN_DEFLATE_BYTES:
+        deflate = zlib.compressobj(level=DEFLATE_LEVEL, wbits=-DEFLATE_WINDOW_BITS, memLevel=DEFLATE_MEM_LEVEL)
+        compressed = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
+        if len(compressed) < len(payload):
+            return _header(b"\xc1", len(compressed) - len(DEFLATE_SYNC_TAIL)) + compressed.removesuffix(
+                DEFLATE_SYNC_TAIL
+            )
     return ws_frame(payload)
 
 
@@ -121,11 +135,11 @@ _read_data = msgspec.json.Decoder(_Data).decode
 
 
 def pack(events: Sequence[Event]) -> Iterator[bytes]:
-    """Events as bytes for the channel layer, in chunks."""
+    """Events encoded for the channel layer, in chunks of at most MAX_CHUNK_BYTES of frames."""
     chunk: list[Event] = []
     size = 0
     for event in events:
-        if chunk and size + len(event.frame) > CHUNK_BYTES:
+        if chunk and size + len(event.frame) > MAX_CHUNK_BYTES:
             yield msgspec.msgpack.encode(chunk)
             chunk, size = [], 0
         chunk.append(event)

@@ -1,4 +1,4 @@
-"""What a client asks for: from the `params` of a subscribe frame to a filter on a channel's facts."""
+"""Parses the `params` of a subscribe request into subscriptions: filter, start position, encoding."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -11,56 +11,65 @@ from realtime.protocol.vocabulary import ErrorCode, ProtocolError
 from realtime.streams import Fact, Param, Stream, channels
 from realtime.structs.input_types import Address, Amount, Coin, decoder
 
-NAMES = frozenset(Param)
-SNAPSHOT_MAX = 100
+FILTER_PARAMS = frozenset(Param)
+MAX_SNAPSHOT_ROWS = 100
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 A = TypeVar("A")
-# That none may be empty is told, but said in words of our own (`_check_values`).
-Some = Annotated[list[A], Meta(extra_json_schema={"minItems": 1})]
+# The schema forbids an empty list; the error for it is that of `_check_values`, not msgspec's.
+NonEmptyList = Annotated[list[A], Meta(extra_json_schema={"minItems": 1})]
 SnapshotSize = Annotated[
-    int, Meta(ge=1, le=SNAPSHOT_MAX, description="begin with the last that match; states: with the newest of each coin")
+    int,
+    Meta(
+        ge=1,
+        le=MAX_SNAPSHOT_ROWS,
+        description="begin with this many of the last matching events; state channels: with the latest of each coin",
+    ),
 ]
 Since = Annotated[
-    Seq | dict[str, Seq], Meta(description="begin behind this `seq`; for several channels {channel: seq}", examples=[1])
+    Seq | dict[str, Seq], Meta(description="begin after this `seq`; for several channels {channel: seq}", examples=[1])
 ]
-EpochValue = Annotated[str, Meta(description="the life that `since` was numbered in; in another one, a gap is told")]
-WRITTEN_AMOUNT = {
+EpochValue = Annotated[str, Meta(description="the epoch in which `since` was counted; another one leads to a `gap`")]
+AMOUNT_INPUT_SCHEMA = {
     "type": ["string", "number"],
     "pattern": "^[0-9]+([.][0-9]+)?$",
     "minimum": 0,
-    "description": "decimal, as text or number",
+    "description": "decimal, as text or as a number",
     "examples": ["10000"],
 }
-WrittenAmount = Annotated[Amount, Meta(extra_json_schema=WRITTEN_AMOUNT)]
-IsBatch = Annotated[bool, Meta(description="frames that are due together come as one")]
+AmountInput = Annotated[Amount, Meta(extra_json_schema=AMOUNT_INPUT_SCHEMA)]
+IsBatch = Annotated[bool, Meta(description="events that are due together come in one frame")]
 
 
 class Filters(msgspec.Struct, forbid_unknown_fields=True):
+    """Conditions on the facts of a channel; a fact has to meet all of them."""
+
     side: str | UnsetType = UNSET
-    min_value_usd: WrittenAmount | UnsetType = UNSET
+    min_value_usd: AmountInput | UnsetType = UNSET
 
 
 class Params(msgspec.Struct, forbid_unknown_fields=True):
-    coins: Some[Coin] | UnsetType = UNSET
-    user_addresses: Some[Address] | UnsetType = UNSET
-    tx_types: Some[str] | UnsetType = UNSET
-    whale_ids: Some[int] | UnsetType = UNSET
-    activity_types: Some[str] | UnsetType = UNSET
+    """Options of a subscription. Without them it begins with the next event and receives all events of its channel."""
+
+    coins: NonEmptyList[Coin] | UnsetType = UNSET
+    user_addresses: NonEmptyList[Address] | UnsetType = UNSET
+    tx_types: NonEmptyList[str] | UnsetType = UNSET
+    whale_ids: NonEmptyList[int] | UnsetType = UNSET
+    activity_types: NonEmptyList[str] | UnsetType = UNSET
     filters: Filters = msgspec.field(default_factory=Filters)
     snapshot: SnapshotSize | UnsetType = UNSET
     since: Since | UnsetType = UNSET
     epoch: EpochValue | UnsetType = UNSET
     batch: IsBatch = False
 
-    def given(self) -> dict[Param, Any]:
-        """What was asked for, by the params' names."""
+    def filter_params(self) -> dict[Param, Any]:
+        """The values of the filter params that the request contains."""
         values = {**msgspec.structs.asdict(self), **msgspec.structs.asdict(self.filters)}
-        return {Param(name): value for name, value in values.items() if name in NAMES and value is not UNSET}
+        return {Param(name): value for name, value in values.items() if name in FILTER_PARAMS and value is not UNSET}
 
 
 class Filter(NamedTuple):
-    """Which facts of a stream are wanted; None lets all pass. Clients with equal filters share their work."""
+    """Conditions on the facts of a stream; None accepts all. Subscribers with equal filters form one filter group."""
 
     coins: frozenset[str] | None = None
     sides: frozenset[str] | None = None
@@ -70,8 +79,8 @@ class Filter(NamedTuple):
     min_value: Decimal | None = None
 
     @property
-    def values(self) -> int:
-        """How many it names."""
+    def value_count(self) -> int:
+        """Number of values in all lists, for the limit of a connection."""
         return sum(map(len, filter(None, (self.coins, self.addresses, self.kinds, self.whale_ids))))
 
     def matches(self, fact: Fact) -> bool:
@@ -86,7 +95,7 @@ class Filter(NamedTuple):
 
 
 class StartPosition(NamedTuple):
-    """Where a subscription begins: at the head, with a snapshot of so many before it, or behind `since`."""
+    """Where a subscription begins: at the head, with a snapshot of at most `snapshot` rows, or after `since`."""
 
     snapshot: int | None = None
     since: int | None = None
@@ -98,7 +107,7 @@ class StartPosition(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """A filter, the form, the start; and the params it was made from as a client is shown them."""
+    """A parsed subscription to one channel; `params` are its own in the form of the `subscriptions` response."""
 
     stream: Stream
     filter: Filter
@@ -110,88 +119,92 @@ class Subscription(NamedTuple):
 _read_params = decoder(Params)
 
 
-def named_channels(names: Sequence[str]) -> list[Stream]:
-    """The streams behind channel names, in their order; raises ProtocolError for one that there is not."""
-    known = channels()
+def resolve_channels(names: Sequence[str]) -> list[Stream]:
+    """The streams of channel names, in order, without repetition; raises ProtocolError for an unknown name."""
+    by_name = channels()
     for name in names:
-        if name not in known:
+        if name not in by_name:
             raise ProtocolError(ErrorCode.INVALID_CHANNEL, f"Channel '{name[:64]}' is not supported")
-    return [known[name] for name in dict.fromkeys(names)]
+    return [by_name[name] for name in dict.fromkeys(names)]
 
 
-def subscriptions(streams: Sequence[Stream], params: msgspec.Raw) -> list[Subscription]:
-    """One subscription for each stream. A param is taken by the streams that know it; raises ProtocolError."""
+def parse_subscriptions(streams: Sequence[Stream], params: msgspec.Raw) -> list[Subscription]:
+    """One subscription for each stream, with the params that this stream has. Raises ProtocolError."""
     try:
-        read = _read_params(params)
+        parsed = _read_params(params)
     except ValueError as error:
-        raise _bad_params(str(error)) from error
-    given = read.given()
-    known_to_any = {param for stream in streams for param in stream.params}
-    for param in given:
-        if param not in known_to_any:
-            raise _bad_params(f"none of the channels takes '{param}'")
-    starts = _starts(streams, read)
-    return [_subscription(stream, given, read.batch, start) for stream, start in zip(streams, starts, strict=True)]
+        raise _invalid_params(str(error)) from error
+    filter_params = parsed.filter_params()
+    supported = {param for stream in streams for param in stream.params}
+    for param in filter_params:
+        if param not in supported:
+            raise _invalid_params(f"none of the channels takes '{param}'")
+    starts = _start_positions(streams, parsed)
+    return [
+        _subscription(stream, filter_params, parsed.batch, start) for stream, start in zip(streams, starts, strict=True)
+    ]
 
 
-def _starts(streams: Sequence[Stream], read: Params) -> list[StartPosition]:
-    if read.since is UNSET:
-        return [StartPosition(snapshot=None if read.snapshot is UNSET else read.snapshot)] * len(streams)
-    if read.snapshot is not UNSET:
-        raise _bad_params("'since' and 'snapshot' do not go together")
+def _start_positions(streams: Sequence[Stream], parsed: Params) -> list[StartPosition]:
+    if parsed.since is UNSET:
+        return [StartPosition(snapshot=None if parsed.snapshot is UNSET else parsed.snapshot)] * len(streams)
+    if parsed.snapshot is not UNSET:
+        raise _invalid_params("'since' and 'snapshot' exclude each other; send one of them")
     names = {stream.name for stream in streams}
-    if isinstance(read.since, int) and len(names) > 1:
-        raise _bad_params("for several channels 'since' is {channel: seq}")
-    places = dict.fromkeys(names, read.since) if isinstance(read.since, int) else read.since
-    if stranger := next((name for name in places if name not in names), None):
-        raise _bad_params(f"'since' names '{stranger[:64]}', which is not among the channels")
-    epoch = None if read.epoch is UNSET else read.epoch
-    return [StartPosition(since=places.get(stream.name), epoch=epoch) for stream in streams]
+    if isinstance(parsed.since, int) and len(names) > 1:
+        raise _invalid_params("with several channels 'since' must be an object {channel: seq}")
+    positions = dict.fromkeys(names, parsed.since) if isinstance(parsed.since, int) else parsed.since
+    if unknown := next((name for name in positions if name not in names), None):
+        raise _invalid_params(f"'since' names '{unknown[:64]}', which is none of the requested channels")
+    epoch = None if parsed.epoch is UNSET else parsed.epoch
+    return [StartPosition(since=positions.get(stream.name), epoch=epoch) for stream in streams]
 
 
-def _subscription(stream: Stream, given: dict[Param, Any], is_batch: bool, start: StartPosition) -> Subscription:
-    taken = {param: value for param, value in given.items() if param in stream.params}
-    for param in stream.required - set(taken):
-        raise _bad_params(f"channel '{stream.name}' needs '{param}'")
-    for param, value in taken.items():
+def _subscription(
+    stream: Stream, filter_params: dict[Param, Any], is_batch: bool, start: StartPosition
+) -> Subscription:
+    params = {param: value for param, value in filter_params.items() if param in stream.params}
+    for param in stream.required - set(params):
+        raise _invalid_params(f"channel '{stream.name}' needs '{param}'")
+    for param, value in params.items():
         _check_values(stream, param, value if isinstance(value, list) else [value])
-    shown = _shown(taken) | ({"batch": True} if is_batch else {})
-    return Subscription(stream, _filter(taken), is_batch, start, shown)
+    response_params = _response_params(params) | ({"batch": True} if is_batch else {})
+    return Subscription(stream, _filter(params), is_batch, start, response_params)
 
 
 def _check_values(stream: Stream, param: Param, values: Sequence[Any]) -> None:
     if not values:
-        raise _bad_params(f"'{param}' is empty; leave it out to have all")
+        raise _invalid_params(f"'{param}' is empty; omit it to receive all")
     choices = stream.params[param]
     if choices is not None:
         for value in values:
             if value not in list(choices):
-                raise _bad_params(f"'{param}' of '{stream.name}' takes {', '.join(choices)}")
+                raise _invalid_params(f"'{param}' of '{stream.name}' takes {', '.join(choices)}")
 
 
-def _filter(taken: dict[Param, Any]) -> Filter:
-    kinds = [*taken.get(Param.TX_TYPES, []), *taken.get(Param.ACTIVITY_TYPES, [])]
+def _filter(params: dict[Param, Any]) -> Filter:
+    kinds = [*params.get(Param.TX_TYPES, []), *params.get(Param.ACTIVITY_TYPES, [])]
     return Filter(
-        coins=_set(coin.lower() for coin in taken.get(Param.COINS, [])),
-        sides=_set([taken[Param.SIDE]] if Param.SIDE in taken else []),
-        addresses=_set(str(address) for address in taken.get(Param.USER_ADDRESSES, [])),
+        coins=_set(coin.lower() for coin in params.get(Param.COINS, [])),
+        sides=_set([params[Param.SIDE]] if Param.SIDE in params else []),
+        addresses=_set(str(address) for address in params.get(Param.USER_ADDRESSES, [])),
         kinds=_set(kinds),
-        whale_ids=_set(taken.get(Param.WHALE_IDS, [])),
-        min_value=Decimal(taken[Param.MIN_VALUE_USD]) if Param.MIN_VALUE_USD in taken else None,
+        whale_ids=_set(params.get(Param.WHALE_IDS, [])),
+        min_value=Decimal(params[Param.MIN_VALUE_USD]) if Param.MIN_VALUE_USD in params else None,
     )
 
 
 def _set(values: Iterable[Any]) -> frozenset[Any] | None:
-    # Not given is not the same as given and empty, but empty has been refused before.
+    # `_check_values` has rejected empty lists, so an empty set means that the param is absent.
     return frozenset(values) or None
 
 
-def _shown(taken: dict[Param, Any]) -> dict[str, Any]:
-    nested = {param: value for param, value in taken.items() if param in (Param.SIDE, Param.MIN_VALUE_USD)}
-    plain: dict[str, Any] = {param: value for param, value in taken.items() if param not in nested}
-    shown = plain | ({"filters": nested} if nested else {})
-    return msgspec.json.decode(msgspec.json.encode(shown), type=dict[str, Any])
+def _response_params(params: dict[Param, Any]) -> dict[str, Any]:
+    nested = {param: value for param, value in params.items() if param in (Param.SIDE, Param.MIN_VALUE_USD)}
+    plain: dict[str, Any] = {param: value for param, value in params.items() if param not in nested}
+    response_params = plain | ({"filters": nested} if nested else {})
+    return msgspec.json.decode(msgspec.json.encode(response_params), type=dict[str, Any])
 
 
-def _bad_params(message: str) -> ProtocolError:
+def _invalid_params(message: str) -> ProtocolError:
     return ProtocolError(ErrorCode.INVALID_PARAMS, message)

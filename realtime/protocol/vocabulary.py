@@ -1,4 +1,4 @@
-"""The vocabulary of the WebSocket (websocket.md) on one page: frames in and out, error codes, close codes."""
+"""The vocabulary of the WebSocket protocol: frame types, error codes, close codes, requests and responses."""
 
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
@@ -20,7 +20,7 @@ class ClientFrame(StrEnum):
 
 
 class ServerFrame(StrEnum):
-    """Besides those of the streams, which each stream names."""
+    """Frame types of every channel; `Stream.frame_type` names those of facts."""
 
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
@@ -53,7 +53,7 @@ class CloseCode(IntEnum):
 
 
 class ProtocolError(Exception):
-    """What a client sent cannot be; it is told so, and its subscriptions go on."""
+    """An invalid request. The client receives an Error; the connection and its subscriptions stay."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ def now() -> str:
 
 
 class ClientMessage(msgspec.Struct):
-    """A frame from a client; what else stands in it is ignored."""
+    """A request from a client. Unknown fields are ignored."""
 
     type: str
     channels: list[str] = msgspec.field(default_factory=list)
@@ -74,56 +74,59 @@ class ClientMessage(msgspec.Struct):
 
 
 class StreamRange(msgspec.Struct, frozen=True):
-    """From where to where a stream is: `head` is its newest `seq`, `floor` the newest that is no longer kept."""
+    """The stored range of a channel: the facts after `floor` up to `head`.
+
+    `head` is the newest `seq`, `floor` the newest that retention has removed; 0 if it has removed nothing.
+    """
 
     head: Head
     floor: Count
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one connection may have.
+    """The limits of one connection."""
 
-    `frame_bytes` is the longest frame that the server takes, `frames` how many of them in what time,
-    `param_values` how many coins, addresses, types and whales its params may name together, `snapshot` the most
-    events in one, `replay` how many facts `since` reaches back.
-    """
-
-    frame_bytes: Annotated[int, Meta(ge=1, examples=[65536])]
-    frames: Annotated[str, Meta(examples=["600/minute"])]
-    param_values: Annotated[int, Meta(ge=1, examples=[1000])]
-    snapshot: Annotated[int, Meta(ge=1, examples=[100])]
-    replay: Annotated[int, Meta(ge=0, examples=[100000])]
+    frame_bytes: Annotated[int, Meta(ge=1, examples=[65536], description="longest frame from the client, in bytes")]
+    frames: Annotated[str, Meta(examples=["600/minute"], description="frames from the client in a time")]
+    param_values: Annotated[
+        int, Meta(ge=1, examples=[1000], description="coins, addresses, types and whales in all params together")
+    ]
+    snapshot: Annotated[int, Meta(ge=1, examples=[100], description="largest `snapshot` of an event channel")]
+    replay: Annotated[int, Meta(ge=0, examples=[100000], description="events that `since` can reach back")]
 
 
 class ServerMessage(msgspec.Struct, frozen=True, tag_field="type"):
-    """A frame from the server that is not made of facts; those are in frames.py."""
+    """A frame from the server without facts; frames.py has the frames of facts."""
 
     def text(self) -> str:
         return msgspec.json.encode(self).decode()
 
 
 class Subscribed(ServerMessage, frozen=True, tag=ServerFrame.SUBSCRIBED.value):
-    """The answer to `subscribe`; what the subscriptions begin with comes behind it."""
+    """The response to `subscribe`. A snapshot, a gap or the events after `since` follow it, then live frames."""
 
     channels: list[str]
     message: str = "Successfully subscribed"
 
 
 class Unsubscribed(ServerMessage, frozen=True, tag=ServerFrame.UNSUBSCRIBED.value):
-    """The answer to `unsubscribe`."""
+    """The response to `unsubscribe`. No frame of these channels follows it."""
 
     channels: list[str]
     message: str = "Successfully unsubscribed"
 
 
 class Pong(ServerMessage, frozen=True, tag=ServerFrame.PONG.value):
-    """The answer to `ping`, with the server's time."""
+    """The response to `ping`. `timestamp` is the server's time."""
 
     timestamp: TimeText = msgspec.field(default_factory=now)
 
 
 class Subscriptions(ServerMessage, frozen=True, tag=ServerFrame.SUBSCRIPTIONS.value):
-    """The answer to `get_subscriptions`; `params` are those of the first channel."""
+    """The response to `get_subscriptions`.
+
+    `channels` names the subscribed channels, `subscriptions` has the params of each, `params` those of the first.
+    """
 
     channels: list[str]
     params: dict[str, Any]
@@ -131,14 +134,16 @@ class Subscriptions(ServerMessage, frozen=True, tag=ServerFrame.SUBSCRIPTIONS.va
 
 
 class Connected(ServerMessage, frozen=True, tag=ServerFrame.CONNECTED.value):
-    """The answer to `hello`, and the first frame for who comes with `?hello=1`. Another epoch: numbers start anew.
+    """The response to `hello`, and the first frame of a connection with `?hello=1`.
 
-    `places` are this connection's, by channel: up to that `seq` everything that matches was sent before this frame,
-    so that `since` may begin there.
+    `channels` has the stored range of each channel. `places` has the position of each subscription of this connection:
+    all matching events up to that `seq` were sent before this frame, so that `since` may begin there.
     """
 
-    client_id: Annotated[str, Meta(examples=["bot-7"])]
-    epoch: Annotated[str, Meta(examples=["1f0c5e0f7d1b4d0a"])]
+    client_id: Annotated[str, Meta(examples=["bot-7"], description="name of the connection")]
+    epoch: Annotated[
+        str, Meta(examples=["1f0c5e0f7d1b4d0a"], description="another epoch means that the numbers start again")
+    ]
     limits: Limits
     channels: dict[str, StreamRange]
     places: dict[str, Head]
@@ -146,8 +151,8 @@ class Connected(ServerMessage, frozen=True, tag=ServerFrame.CONNECTED.value):
 
 
 class Error(ServerMessage, frozen=True, tag=ServerFrame.ERROR.value):
-    """What could not be done; the connection stays, and its subscriptions go on."""
+    """A rejected request. The connection and its subscriptions stay."""
 
-    code: Annotated[ErrorCode, Meta(examples=["INVALID_CHANNEL"])]
-    message: Annotated[str, Meta(examples=["Channel 'x' is not supported"])]
+    code: Annotated[ErrorCode, Meta(examples=["INVALID_CHANNEL"], description="see `x-error-codes`")]
+    message: Annotated[str, Meta(examples=["Channel 'x' is not supported"], description="reason, for people")]
     timestamp: TimeText = msgspec.field(default_factory=now)

@@ -1,8 +1,8 @@
-"""A stream's list as CSV: the whole of what is asked for, in constant memory.
+"""CSV export of a stream's list: all matching rows, in constant memory.
 
-Rows are read a chunk at a time, each by a query of its own that goes on behind the last row, and none beyond the head
-that was read first. So nothing is held open while a client reads, however slowly; what arrives meanwhile is not in it;
-and no row is lost or told twice. (What retention removes before it is reached is gone.)
+Keyset pagination: each chunk is a query of its own that continues after the last row, up to the head of the first
+query. No transaction or cursor is open while a slow client reads, and no row is lost or repeated. Rows stored after
+the first query are not included. Rows that retention removes before their chunk are missing.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -18,43 +18,46 @@ from hyperwatch.api.filters import Query
 from hyperwatch.api.pagination import ReadPoint, rows_after, time_field
 from hyperwatch.db.executor import DatabaseExecutor
 
-CHUNK = 2_000
+CHUNK_ROWS = 2_000
 
-# So many pieces are made at a time, of whatever number of exports.
-_threads = DatabaseExecutor("export", 4, timeout_seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
+# At most four chunks at a time, for all exports of the process together.
+_executor = DatabaseExecutor("export", 4, timeout_seconds=settings.DATABASE_STATEMENT_TIMEOUT_SECONDS)
 
 
 class Export:
-    """Rows of `queryset`, which `finish` makes structs of; the first of them are read at once, with the head."""
+    """The rows of an ordered queryset as CSV.
 
-    def __init__(self, queryset: Query, finish: Callable[[Iterable[Any]], list[Any]]) -> None:
+    The constructor reads the first chunk, in the same snapshot as the head. `to_structs` converts rows to structs.
+    """
+
+    def __init__(self, queryset: Query, to_structs: Callable[[Iterable[Any]], list[Any]]) -> None:
         self._queryset = queryset
-        self._finish = finish
-        self._time = time_field(queryset)
-        self.first = finish(queryset[:CHUNK])
+        self._to_structs = to_structs
+        self._time_field = time_field(queryset)
+        self.first_chunk = to_structs(queryset[:CHUNK_ROWS])
 
     def response(self, request: Request, columns: Sequence[str], snapshot: ReadPoint) -> StreamingHttpResponse:
-        pieces = self._pieces(columns) if request.method == "GET" else iter(())
-        # Django would collect the whole of an iterator of the other kind.
-        content = _in_threads(pieces) if isinstance(request._request, ASGIRequest) else pieces
+        chunks = self._chunks(columns) if request.method == "GET" else iter(())
+        # Django consumes a synchronous iterator completely under ASGI, and an asynchronous one under WSGI.
+        content = _in_threads(chunks) if isinstance(request._request, ASGIRequest) else chunks
         return StreamingHttpResponse(content, headers=csv_table.csv_headers(request, snapshot._asdict()))
 
-    def _pieces(self, columns: Sequence[str]) -> Iterator[bytes]:
+    def _chunks(self, columns: Sequence[str]) -> Iterator[bytes]:
         yield csv_table.header_line(columns)
-        rows, self.first = self.first, []
+        rows, self.first_chunk = self.first_chunk, []
         while rows:
-            last = rows[-1] if len(rows) == CHUNK else None
-            piece = csv_table.data_lines(columns, rows)
-            # While a slow client takes it, the text waits and not the rows as well, which are five times as large.
+            last = rows[-1] if len(rows) == CHUNK_ROWS else None
+            chunk = csv_table.data_lines(columns, rows)
+            # While a slow client reads, only the text stays in memory: the rows are five times as large.
             rows.clear()
-            yield piece
-            rows = self._after(last) if last else []
+            yield chunk
+            rows = self._rows_after(last) if last else []
 
-    def _after(self, last: Any) -> list[Any]:
-        return self._finish(rows_after(self._queryset, getattr(last, self._time), last.seq)[:CHUNK])
+    def _rows_after(self, last: Any) -> list[Any]:
+        return self._to_structs(rows_after(self._queryset, getattr(last, self._time_field), last.seq)[:CHUNK_ROWS])
 
 
-async def _in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each piece is made when the one before it was taken; between two no thread is held."""
-    while piece := await _threads.run(next, pieces, b""):
-        yield piece
+async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Produces each chunk once the one before it was sent; in between no thread is occupied."""
+    while chunk := await _executor.run(next, chunks, b""):
+        yield chunk

@@ -1,4 +1,7 @@
-"""The rows of a list, by a statement whose greater part is the same each time."""
+"""Fetches the rows of lists as structs: Django compiles the conditions, the column list is cached.
+
+Django would take twenty times as long to compile the columns as well.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
@@ -13,112 +16,125 @@ from hyperwatch.db.fields import Convert, wire
 from realtime.streams import Stream, get_stream
 
 
-def fetch(facts: Query, stream: str) -> list[Any]:
-    """Of `facts` what goes out, finished.
+def fetch(queryset: Query, stream: str) -> list[Any]:
+    """The rows of `queryset` as structs of the output fields."""
+    query = queryset.query
+    try:
+        where, values = _conditions(queryset, query.where)
+    except EmptyResultSet:
+        return []
+    return _fetch(
+        queryset, stream, f"{_select(stream)} WHERE {where} ORDER BY {_order(queryset)}{_limits(query)}", values
+    )
 
-    Django writes what they must meet. It would take twenty times as long to write the columns down as well.
+
+def fetch_among_latest(queryset: Query, stream: str, selective: Collection[str], scan_rows: int) -> list[Any]:
+    """The rows of `queryset` among the latest `scan_rows` rows, as structs; there may be more matches before them.
+
+    The latest rows meet all conditions except those on the columns `selective`.
     """
-    query = facts.query
-    try:
-        where, values = _conditions(facts, query.where)
-    except EmptyResultSet:
-        return []
-    return _fetch(facts, stream, f"{_select(stream)} WHERE {where} ORDER BY {_order(facts)}{_limits(query)}", values)
-
-
-def fetch_among_latest(facts: Query, stream: str, scattered: Collection[str], among: int) -> list[Any]:
-    """The same, of so many of the newest that meet all conditions but those on the columns `scattered`."""
-    query, order = facts.query, _order(facts)
-    by_kind = [query.where.create(), query.where.create()]
+    query, order = queryset.query, _order(queryset)
+    other, on_selective = query.where.create(), query.where.create()
     for condition in query.where.children:
-        of_column = getattr(getattr(condition, "lhs", None), "target", None)
-        by_kind[of_column is not None and of_column.name in scattered].children.append(condition)
+        column = getattr(getattr(condition, "lhs", None), "target", None)
+        is_selective = column is not None and column.name in selective
+        (on_selective if is_selective else other).children.append(condition)
     try:
-        (where, values), (then, more) = (_conditions(facts, conditions) for conditions in by_kind)
+        scan_where, scan_values = _conditions(queryset, other)
+        where, values = _conditions(queryset, on_selective)
     except EmptyResultSet:
         return []
-    table = f'"{facts.model._meta.db_table}"'
-    newest = f"SELECT * FROM {table} WHERE {where} ORDER BY {order} LIMIT {among}"
-    select = _select(stream).replace(f"FROM {table}", f"FROM ({newest}) AS {table}")
-    return _fetch(facts, stream, f"{select} WHERE {then} ORDER BY {order}{_limits(query)}", [*values, *more])
+    table = f'"{queryset.model._meta.db_table}"'
+    latest = f"SELECT * FROM {table} WHERE {scan_where} ORDER BY {order} LIMIT {scan_rows}"
+    select = _select(stream).replace(f"FROM {table}", f"FROM ({latest}) AS {table}")
+    statement = f"{select} WHERE {where} ORDER BY {order}{_limits(query)}"
+    return _fetch(queryset, stream, statement, [*scan_values, *values])
 
 
-def fetch_by_coin(facts: Query, stream: str, coins: Sequence[str], most: int, begin: int) -> list[Any]:
-    """The same, of `coins`: the newest of each are found in its index, and no row is read but those that go out."""
-    query, order = facts.query, _order(facts)
+def fetch_by_coin(queryset: Query, stream: str, coins: Sequence[str], limit: int, offset: int) -> list[Any]:
+    """A page of `queryset` for `coins`, as structs.
+
+    Merges the latest ids of each coin from the index on (coin, time), then reads the rows of the page alone.
+    """
+    query, order = queryset.query, _order(queryset)
     try:
-        where, values = _conditions(facts, query.where)
+        where, values = _conditions(queryset, query.where)
     except EmptyResultSet:
         return []
-    table, time = f'"{facts.model._meta.db_table}"', get_stream(stream).time
-    of_coin = f"SELECT {time}, id FROM {table} WHERE {where} AND coin = one ORDER BY {order} LIMIT {begin + most}"
-    newest = f"unnest(%s::text[]) AS coins (one) CROSS JOIN LATERAL ({of_coin}) AS newest"
-    ids = f"SELECT id FROM {newest} ORDER BY {order} LIMIT {most} OFFSET {begin}"
-    return _fetch(facts, stream, f"{_select(stream)} WHERE id IN ({ids}) ORDER BY {order}", [list(coins), *values])
+    table, time_field = f'"{queryset.model._meta.db_table}"', get_stream(stream).time
+    where = f"{where} AND coin = coins.name"
+    of_coin = f"SELECT {time_field}, id FROM {table} WHERE {where} ORDER BY {order} LIMIT {offset + limit}"
+    of_all = f"unnest(%s::text[]) AS coins (name) CROSS JOIN LATERAL ({of_coin}) AS latest"
+    ids = f"SELECT id FROM {of_all} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    return _fetch(queryset, stream, f"{_select(stream)} WHERE id IN ({ids}) ORDER BY {order}", [list(coins), *values])
 
 
-def _conditions(facts: Query, where: Any) -> tuple[str, list[Any]]:
-    """Raises EmptyResultSet where nothing can meet them."""
-    database = connections[facts.db]
+def _conditions(queryset: Query, where: Any) -> tuple[str, list[Any]]:
+    """SQL and values of a WHERE node; raises EmptyResultSet if no row can match."""
+    database = connections[queryset.db]
     try:
-        text, values = where.as_sql(facts.query.get_compiler(connection=database), database)
+        sql, values = where.as_sql(queryset.query.get_compiler(connection=database), database)
     except FullResultSet:
         return "true", []
-    return text or "true", list(values)
+    return sql or "true", list(values)
 
 
-def _fetch(facts: Query, stream: str, statement: str, values: Sequence[Any]) -> list[Any]:
-    with connections[facts.db].cursor() as cursor:
+def _fetch(queryset: Query, stream: str, statement: str, values: Sequence[Any]) -> list[Any]:
+    with connections[queryset.db].cursor() as cursor:
         cursor.execute(statement, values)
         return to_structs(cursor.fetchall(), stream)
 
 
 def to_structs(rows: Iterable[Sequence[Any]], stream: str) -> list[Any]:
-    """Structs with the fields of the stream's row that go out, of the columns that its reader selects."""
-    line, converts = _line(stream)
-    if not converts:
-        return [line(*values) for values in rows]
-    found = []
+    """Structs of the visible fields of the stream's row, from the columns of `_select` or of its row reader."""
+    struct, converters = _output_struct(stream)
+    if not converters:
+        return [struct(*values) for values in rows]
+    structs = []
     for values in map(list, rows):
-        for place, convert in converts:
-            values[place] = convert(values[place])
-        found.append(line(*values))
-    return found
+        for index, convert in converters:
+            values[index] = convert(values[index])
+        structs.append(struct(*values))
+    return structs
 
 
 @cache
-def _line(stream: str) -> tuple[type[msgspec.Struct], list[tuple[int, Convert]]]:
-    """A row's own struct takes its fields by name alone, and thrice as long to be made."""
-    of = get_stream(stream)
-    names = _names(of)
-    converts = [wire(of.model, "id" if name == "seq" else name)[1] for name in names]
-    line = msgspec.defstruct(f"{of.row.__name__}Line", [(name, Any) for name in names], frozen=True, gc=False)
-    return line, [(place, convert) for place, convert in enumerate(converts) if convert]
+def _output_struct(name: str) -> tuple[type[msgspec.Struct], list[tuple[int, Convert]]]:
+    """A struct with positional fields, and the converters of columns by index.
+
+    The stream's row struct accepts keywords alone, which takes three times as long.
+    """
+    stream = get_stream(name)
+    fields = _visible_fields(stream)
+    converters = [wire(stream.model, "id" if field == "seq" else field)[1] for field in fields]
+    definition = [(field, Any) for field in fields]
+    struct = msgspec.defstruct(f"{stream.row.__name__}Line", definition, frozen=True, gc=False)
+    return struct, [(index, convert) for index, convert in enumerate(converters) if convert]
 
 
-def _names(of: Stream) -> list[str]:
-    return [name for name in of.row.__struct_fields__ if name not in of.row.hidden]
+def _visible_fields(stream: Stream) -> list[str]:
+    return [name for name in stream.row.__struct_fields__ if name not in stream.row.hidden]
 
 
 @cache
-def _select(stream: str) -> str:
-    of = get_stream(stream)
-    columns = [_column(of.model, name) for name in _names(of)]
-    return f'SELECT {", ".join(columns)} FROM "{of.model._meta.db_table}"'
+def _select(name: str) -> str:
+    stream = get_stream(name)
+    columns = [_column(stream.model, field) for field in _visible_fields(stream)]
+    return f'SELECT {", ".join(columns)} FROM "{stream.model._meta.db_table}"'
 
 
 def _column(model: Any, name: str) -> str:
     if name == "seq":
         return '"id"'
-    goes_out_as_it_is = isinstance(wire(model, name)[0], str)
-    return f'"{name}"' if goes_out_as_it_is else f'"{name}"::text'
+    is_selected_directly = isinstance(wire(model, name)[0], str)
+    return f'"{name}"' if is_selected_directly else f'"{name}"::text'
 
 
-def _order(facts: Query) -> str:
-    return ", ".join(map(_ordered, facts.query.order_by or facts.model._meta.ordering))
+def _order(queryset: Query) -> str:
+    return ", ".join(map(_order_term, queryset.query.order_by or queryset.model._meta.ordering))
 
 
-def _ordered(field: str) -> str:
+def _order_term(field: str) -> str:
     return f'"{field[1:]}" DESC' if field.startswith("-") else f'"{field}"'
 
 

@@ -1,7 +1,7 @@
-"""The types of the fields in Kafka's messages, and how bytes become a typed struct of them.
+"""Checked types of the fields in Kafka messages, and the decoder from bytes to structs of them.
 
-A struct that was decoded is valid: its decimals are texts with all their places, its addresses and hashes are
-in lower case. What cannot be raises msgspec.ValidationError with the field's path.
+A decoded struct is valid: decimals are texts with all decimal places, addresses and hashes are in lower case.
+Invalid values raise msgspec.ValidationError with the path of the field.
 """
 
 import functools
@@ -17,14 +17,14 @@ from hyperwatch import formats
 
 
 class _Checked(type):
-    """Of types whose values are plain strings that were checked: msgspec encodes `str` and no subclass of it."""
+    """Metaclass of types whose checked values are plain `str`: msgspec does not encode subclasses of `str`."""
 
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, str)
 
 
 class Amount(str, metaclass=_Checked):
-    """Text of a numeric(30, 8) that is not negative."""
+    """Text of a non-negative numeric(30, 8)."""
 
 
 class SignedAmount(str, metaclass=_Checked):
@@ -32,11 +32,11 @@ class SignedAmount(str, metaclass=_Checked):
 
 
 class Leverage(str, metaclass=_Checked):
-    """Text of a numeric(10, 2) that is not negative."""
+    """Text of a non-negative numeric(10, 2)."""
 
 
 class Ratio(str, metaclass=_Checked):
-    """Text of a number that is not negative, with as many places as came."""
+    """Text of a non-negative number with the decimal places of the message."""
 
 
 class Address(str, metaclass=_Checked):
@@ -48,17 +48,17 @@ class Hash(str, metaclass=_Checked):
 
 
 class Coin(str, metaclass=_Checked):
-    """A coin's name, case kept."""
+    """Name of a coin, case-sensitive."""
 
 
 class Number(str):
-    """The text of a JSON number with a point or an exponent: read exactly, never a float."""
+    """Text of a JSON number with a point or an exponent; a float would lose digits."""
 
 
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 BlockNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
-CHECKS: dict[type, Callable[[object], str]] = {
+TEXT_CHECKS: dict[type, Callable[[object], str]] = {
     Amount: formats.AMOUNT.text,
     SignedAmount: formats.SIGNED_AMOUNT.text,
     Leverage: formats.LEVERAGE.text,
@@ -68,8 +68,8 @@ CHECKS: dict[type, Callable[[object], str]] = {
     Coin: formats.coin,
 }
 
-# The texts that a check returns as they are: almost all that come.
-CANONICAL = {
+# Texts that a check returns unchanged: almost all texts in messages.
+CANONICAL_PATTERNS = {
     Amount: formats.AMOUNT.canonical,
     SignedAmount: formats.SIGNED_AMOUNT.canonical,
     Leverage: formats.LEVERAGE.canonical,
@@ -77,48 +77,49 @@ CANONICAL = {
     Hash: r"0x[0-9a-f]{64}\Z",
     Coin: rf"{formats.COIN.pattern}\Z",
 }
-TEXTS = (Address, Hash, Coin)
+NON_NUMERIC_TYPES = (Address, Hash, Coin)
 
 M = TypeVar("M")
 
 
-def _check(kind: type, value: object) -> str:
-    # The number 1.5 would pass for a coin of that name.
-    if isinstance(value, Number) and kind in TEXTS:
+def _check(checked_type: type, value: object) -> str:
+    # The number 1.5 would be a valid name of a coin.
+    if isinstance(value, Number) and checked_type in NON_NUMERIC_TYPES:
         raise ValueError("expected a string, got a number")
-    return CHECKS[kind](value)
+    return TEXT_CHECKS[checked_type](value)
 
 
 def decoder(struct: type[M]) -> Callable[[bytes | msgspec.Raw], M]:
     """A function from JSON bytes to `struct`; raises msgspec.DecodeError or msgspec.ValidationError.
 
-    A message whose texts are canonical is read without a call into Python for each; any other is read again.
+    The first pass matches canonical texts by pattern, without a Python call for each field. Messages with other texts
+    are decoded a second time, with all checks.
     """
-    # Without the hook a type that has no canonical form would take any text, unchecked.
-    quickly: Callable[[bytes | msgspec.Raw], M]
-    quickly = msgspec.json.Decoder(_canonical(struct), dec_hook=_check, float_hook=Number).decode
-    thoroughly = msgspec.json.Decoder(struct, dec_hook=_check, float_hook=Number).decode
+    # The hook checks the types without a canonical pattern; without it they would accept any text.
+    decode_canonical: Callable[[bytes | msgspec.Raw], M]
+    decode_canonical = msgspec.json.Decoder(_canonical(struct), dec_hook=_check, float_hook=Number).decode
+    decode_checked = msgspec.json.Decoder(struct, dec_hook=_check, float_hook=Number).decode
 
     def decode(message: bytes | msgspec.Raw) -> M:
         try:
-            return quickly(message)
+            return decode_canonical(message)
         except msgspec.ValidationError:
-            return thoroughly(message)
+            return decode_checked(message)
 
     return decode
 
 
-def _canonical(kind: Any) -> Any:
-    """`kind` with canonical texts in place of the types that are checked; of a struct, a subclass."""
-    if kind in CANONICAL:
-        return Annotated[str, Meta(pattern=f"^{CANONICAL[kind]}")]
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return _canonical_struct(kind)
-    if get_origin(kind) is list:
-        return list[_canonical(*get_args(kind))]  # type: ignore[misc]
-    if isinstance(kind, UnionType):
-        return functools.reduce(operator.or_, map(_canonical, get_args(kind)))
-    return kind
+def _canonical(hint: Any) -> Any:
+    """`hint` with patterns of canonical texts in place of checked types; for a struct, a subclass."""
+    if hint in CANONICAL_PATTERNS:
+        return Annotated[str, Meta(pattern=f"^{CANONICAL_PATTERNS[hint]}")]
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return _canonical_struct(hint)
+    if get_origin(hint) is list:
+        return list[_canonical(*get_args(hint))]  # type: ignore[misc]
+    if isinstance(hint, UnionType):
+        return functools.reduce(operator.or_, map(_canonical, get_args(hint)))
+    return hint
 
 
 def _canonical_struct(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
@@ -131,7 +132,7 @@ def _canonical_struct(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
 
 
 class RawData(msgspec.Struct):
-    """What we read of the venue's own record; the record itself is stored as it came."""
+    """The fields of `raw_data`, the venue's own record, that are used; the record is stored unchanged."""
 
     tid: int | str | None = None
     dir: str | None = None
@@ -142,12 +143,12 @@ NO_RAW_DATA = RawData()
 
 
 def raw_data(raw: msgspec.Raw | msgspec.UnsetType | None) -> RawData:
-    """What is known of a `raw_data` field, which is an object, null or missing."""
+    """The used fields of `raw_data`, which is an object, null or missing."""
     return _read_raw_data(raw) if isinstance(raw, msgspec.Raw) else NO_RAW_DATA
 
 
 def object_or_none(raw: msgspec.Raw) -> msgspec.Raw | None:
-    """A raw JSON object, or None for null, as bytes of its own: a Raw is a view that keeps the whole message."""
+    """A copy of a raw JSON object, None for null: a Raw is a view, which would hold the whole message in memory."""
     text = bytes(raw)
     if text == b"null":
         return None
@@ -156,5 +157,5 @@ def object_or_none(raw: msgspec.Raw) -> msgspec.Raw | None:
 
 
 def known_block(number: int | None) -> int | None:
-    """`block_number` 0 in a message means not known."""
+    """`block_number` 0 in a message means that the number is unknown."""
     return number or None

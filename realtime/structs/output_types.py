@@ -1,4 +1,4 @@
-"""The types of what goes out, and how the documents tell of them. To Python they are plain; nothing is checked."""
+"""Annotated types of output fields: at run time plain Python types without checks, in the documents schemas."""
 
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from hyperwatch.formats import AMOUNT, LEVERAGE, SIGNED_AMOUNT
 
-INSTANT = {
+TIME_SCHEMA = {
     "format": "date-time",
     "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$",
     "description": "time in UTC",
@@ -15,19 +15,19 @@ INSTANT = {
 }
 
 
-def _text(pattern: str, what: str, example: str) -> dict[str, Any]:
-    return {"pattern": pattern, "description": what, "examples": [example]}
+def _text_schema(pattern: str, description: str, example: str) -> dict[str, Any]:
+    return {"pattern": pattern, "description": description, "examples": [example]}
 
 
-AMOUNT_TEXT = _text(AMOUNT.pattern, "decimal with 8 places", "45000.50000000")
-SIGNED_TEXT = _text(SIGNED_AMOUNT.pattern, "decimal with 8 places, may be negative", "-1.25000000")
-LEVERAGE_TEXT = _text(LEVERAGE.pattern, "decimal with 2 places", "10.00")
-ADDRESS_TEXT = _text("^0x[0-9a-f]{40}$", "address", "0x49f3000000000000000000000000000000008d2b")
-HASH_TEXT = _text("^0x[0-9a-f]{64}$", "hash", "0x" + "c3" * 32)
-COIN_TEXT = _text("^[A-Za-z0-9@/:._-]{1,32}$", "coin, in the venue's own case", "BTC")
+AMOUNT_TEXT = _text_schema(AMOUNT.pattern, "decimal with 8 places", "45000.50000000")
+SIGNED_TEXT = _text_schema(SIGNED_AMOUNT.pattern, "decimal with 8 places, may be negative", "-1.25000000")
+LEVERAGE_TEXT = _text_schema(LEVERAGE.pattern, "decimal with 2 places", "10.00")
+ADDRESS_TEXT = _text_schema("^0x[0-9a-f]{40}$", "address", "0x49f3000000000000000000000000000000008d2b")
+HASH_TEXT = _text_schema("^0x[0-9a-f]{64}$", "hash", "0x" + "c3" * 32)
+COIN_TEXT = _text_schema("^[A-Za-z0-9@/:._-]{1,32}$", "coin, as the exchange spells it", "BTC")
 
-Time = Annotated[datetime, Meta(extra_json_schema={"type": "string", **INSTANT})]
-TimeText = Annotated[str, Meta(extra_json_schema=INSTANT)]
+Time = Annotated[datetime, Meta(extra_json_schema={"type": "string", **TIME_SCHEMA})]
+TimeText = Annotated[str, Meta(extra_json_schema=TIME_SCHEMA)]
 AmountText = Annotated[str, Meta(extra_json_schema=AMOUNT_TEXT)]
 SignedText = Annotated[str, Meta(extra_json_schema=SIGNED_TEXT)]
 LeverageText = Annotated[str, Meta(extra_json_schema=LEVERAGE_TEXT)]
@@ -41,6 +41,6 @@ Head = Annotated[int, Meta(ge=0, examples=[1234])]
 
 
 class JsonOf(NamedTuple):
-    """Marks a field that holds finished JSON (`msgspec.Raw`): what it is the JSON of."""
+    """Annotation of a field with encoded JSON (`msgspec.Raw`): the type of the JSON."""
 
     type: Any

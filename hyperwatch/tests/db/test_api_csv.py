@@ -126,7 +126,7 @@ def test_a_list_without_rows_is_its_first_line() -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(csv_export, "CHUNK", 25)
+    monkeypatch.setattr(csv_export, "CHUNK_ROWS", 25)
     return 25
 
 

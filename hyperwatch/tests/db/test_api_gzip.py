@@ -51,7 +51,7 @@ def test_small_responses_and_pages_stay_uncompressed() -> None:
 
 @pytest.mark.usefixtures("facts")
 def test_gzipped_csv_is_one_file_readable_while_streaming(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_export, "CHUNK", 20)
+    monkeypatch.setattr(csv_export, "CHUNK_ROWS", 20)
     plain, packed = get("/liquidations?format=csv"), get("/liquidations?format=csv", **TAKES)
     assert packed["Content-Encoding"] == "gzip"
     assert not packed.has_header("Content-Length")

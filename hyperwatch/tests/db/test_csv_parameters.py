@@ -74,7 +74,7 @@ def test_unavailable_database_returns_503_before_csv_starts(path: str, monkeypat
 
 
 def test_the_head_of_an_export_costs_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_export, "CHUNK", 10)
+    monkeypatch.setattr(csv_export, "CHUNK_ROWS", 10)
     stored(*(transaction(raw_data={"tid": tid}) for tid in range(30)))
     with CaptureQueriesContext(connection) as queries:
         response = Client().head(with_format("/transactions"))

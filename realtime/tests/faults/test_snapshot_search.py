@@ -102,7 +102,8 @@ def test_locked_table_is_reported_and_others_continue(web_server: Start, filled:
                 returned = waiting.answer()
                 assert (returned["type"], returned["code"]) == ("error", "INTERNAL_ERROR")
                 assert returned["message"] == (
-                    "Not subscribed to transactions. The database did not find it within 2 s; ask again, or for less"
+                    "Not subscribed to transactions. "
+                    "The database did not answer within 2 s; try again, or request a smaller snapshot"
                 )
         assert ws.ask(type="get_subscriptions")["channels"] == ["liquidations"]
         ws.subscribe("transactions", snapshot=2)

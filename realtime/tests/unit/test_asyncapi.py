@@ -19,7 +19,7 @@ from realtime.protocol.frames import (
     make_event,
     snapshot_frame,
 )
-from realtime.protocol.subscriptions import named_channels, subscriptions
+from realtime.protocol.subscriptions import parse_subscriptions, resolve_channels
 from realtime.protocol.vocabulary import (
     ClientFrame,
     CloseCode,
@@ -121,8 +121,8 @@ def test_the_examples_of_subscribing_are_taken(told: Any) -> None:
     assert {example["channels"][0] for example in examples} == set(channels())
     for requested in examples:
         schema_validation.check_asked(requested)
-        assert subscriptions(
-            named_channels(requested["channels"]), msgspec.Raw(msgspec.json.encode(requested["params"]))
+        assert parse_subscriptions(
+            resolve_channels(requested["channels"]), msgspec.Raw(msgspec.json.encode(requested["params"]))
         )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from realtime.ingest.decoder import MAX_CLOCK_SKEW, DecodedBatch, decode_batch
 from realtime.kafka.consumer import KafkaMessage
 from realtime.streams import Row
-from realtime.structs.input_types import CANONICAL, CHECKS, decoder
+from realtime.structs.input_types import CANONICAL_PATTERNS, TEXT_CHECKS, decoder
 from realtime.tests.builders import NOW, liquidation, message, position_summary, ratio, transaction
 from realtime.tests.invalid_messages import BARE, Refusal, bare, refusals
 
@@ -42,15 +42,15 @@ def test_invalid_message_is_rejected_whole_with_reason(refusal: Refusal) -> None
     assert rows(batch) == []
 
 
-@pytest.mark.parametrize("kind", CHECKS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", TEXT_CHECKS, ids=lambda kind: kind.__name__)
 @given(drawn=some.data())
 def test_fast_and_thorough_text_parsing_agree(kind: Any, drawn: some.DataObject) -> None:
-    canonical = CANONICAL.get(kind, r"[0-9]\.[0-9]{4}\Z")
+    canonical = CANONICAL_PATTERNS.get(kind, r"[0-9]\.[0-9]{4}\Z")
     odd = some.sampled_from(["NaN", "-0.00000000", "0.00", "00.00000000", "1.00000000\n", "1e5", "-1.5", "0xAB" * 10])
     text = drawn.draw(some.from_regex(canonical, fullmatch=True) | some.from_regex(canonical[:-2]) | odd)
     read: Any = decoder(msgspec.defstruct("Read", [("it", kind)]))
     try:
-        checked = CHECKS[kind](text)
+        checked = TEXT_CHECKS[kind](text)
     except ValueError:
         with pytest.raises(msgspec.ValidationError):
             read(msgspec.json.encode({"it": text}))
