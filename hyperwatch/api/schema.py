@@ -1,4 +1,4 @@
-"""OpenAPI schema of the views: wraps responses in the envelope and adds every error status."""
+"""OpenAPI generation: wraps response schemas in the envelope and adds error responses, headers and examples."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -18,9 +18,9 @@ from hyperwatch.api.filters import ParameterFilter
 from hyperwatch.api.parameters import Parameter, reject_unknown
 from hyperwatch.api.serializers import BodySerializer
 
-COMMON_ERRORS = (400, 401, 429, 500, 503)
-WRITE_ERRORS = (403,)
-BODY_ERRORS = (413, 415)
+EVERYWHERE = (400, 401, 429, 500, 503)
+OF_WRITES = (403,)
+OF_BODIES = (413, 415)
 
 ParameterLocation = Literal["path", "query"]
 
@@ -40,7 +40,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class EnvelopeSchema(AutoSchema):
-    """Reads `path_parameters`, filter sets, paginators, serializers and `errors` of the views."""
+    """Reads the views' `path_parameters`, filter sets, paginators, serializers, and `errors` by action."""
 
     view: Any
 
@@ -51,18 +51,16 @@ class EnvelopeSchema(AutoSchema):
             table = csv_table.table_for(self.view)
             data = self._example_data()
             success["content"] = {
-                media_type: _csv_schema(table, data)
+                media_type: _csv_content(table, data)
                 if table and media_type == csv_table.MEDIA_TYPE
-                else _envelope_schema(content["schema"], data)
+                else _json_content(content["schema"], data)
                 for media_type, content in success["content"].items()
             }
             if "parameters" in operation:
                 operation["parameters"] = [openapi_texts.parameter_text(one) for one in operation["parameters"]]
             success["description"] = success["description"] or envelope.SUCCESS
             has_version = self.method == "GET" and hasattr(self.view, "stream")
-            success["headers"] = (
-                RATE_LIMIT_HEADERS | (CSV_HEADERS if table else {}) | (VERSION_HEADERS if has_version else {})
-            )
+            success["headers"] = HEADERS | (OF_CSV if table else {}) | (OF_VERSION if has_version else {})
             if has_version:
                 operation["responses"]["304"] = {
                     "description": "Not modified: the `ETag` in `If-None-Match` is current"
@@ -78,11 +76,11 @@ class EnvelopeSchema(AutoSchema):
         return openapi_texts.page_example(example) if is_paged else example
 
     def get_response_serializers(self) -> Any:
-        """POST and DELETE respond with 200, too, and with the created or deleted object."""
+        """POST and DELETE return 200 too, with the created or deleted object."""
         return {200: super().get_response_serializers()}
 
     def get_filter_backends(self) -> list[Any]:
-        """Disabled: `get_override_parameters` adds the parameters of the filter sets."""
+        """Disabled: `get_override_parameters` documents the filter sets."""
         return []
 
     def get_override_parameters(self) -> list[Any]:
@@ -91,15 +89,15 @@ class EnvelopeSchema(AutoSchema):
         return [
             *(_parameter(name, paths[name], "path", True) for name in names),
             *(
-                _parameter(name, query_filter.parameter, "query", query_filter.extra["required"])
-                for name, query_filter in self._filters()
-                if isinstance(query_filter, ParameterFilter)
+                _parameter(name, told.parameter, "query", told.extra["required"])
+                for name, told in self._filters()
+                if isinstance(told, ParameterFilter)
             ),
-            *([FORMAT_PARAMETER] if csv_table.table_for(self.view) else []),
+            *([FORMAT] if csv_table.table_for(self.view) else []),
         ]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        # A response without pagination is an object with the list in a field.
+        # Without pagination the response is an object that contains the list under its name.
         return self.view.pagination_class is not None and bool(super()._is_list_view(serializer))
 
     def get_operation_id(self) -> str:
@@ -115,7 +113,7 @@ class EnvelopeSchema(AutoSchema):
         return {**schema, "additionalProperties": False} if is_body else schema
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Marks the key with ALLOW_ANONYMOUS_READS."""
+        """Marks the key as optional if anonymous reads are allowed."""
         keys: list[dict[str, Any]] = super().get_auth()
         return [{}, *keys] if self.method in SAFE_METHODS and settings.ALLOW_ANONYMOUS_READS else keys
 
@@ -127,12 +125,12 @@ class EnvelopeSchema(AutoSchema):
         return filters
 
     def _error_responses(self) -> dict[str, Any]:
-        statuses = {*COMMON_ERRORS, *self.view.errors.get(self.view.action, ())}
+        statuses = {*EVERYWHERE, *self.view.errors.get(self.view.action, ())}
         if self.method not in SAFE_METHODS:
-            statuses.update(WRITE_ERRORS)
+            statuses.update(OF_WRITES)
         if self.method in ("POST", "PATCH"):
-            statuses.update(BODY_ERRORS)
-        error = self._component("Error", ERROR_SCHEMA)
+            statuses.update(OF_BODIES)
+        error = self._component("Error", ERROR)
         responses = {str(status): _error_response(status, error) for status in sorted(statuses)}
         responses["400"]["content"]["application/json"]["example"] = self._invalid_example()
         return responses
@@ -158,16 +156,14 @@ class EnvelopeSchema(AutoSchema):
         return ref
 
 
-def _parameter(
-    name: str, parameter: Parameter[Any], location: ParameterLocation, is_required: bool
-) -> OpenApiParameter:
-    description = parameter.takes[0].upper() + parameter.takes[1:]
+def _parameter(name: str, parameter: Parameter[Any], place: ParameterLocation, required: bool) -> OpenApiParameter:
+    takes = parameter.takes[0].upper() + parameter.takes[1:]
     return OpenApiParameter(
-        name, type=dict(parameter.schema), location=location, required=is_required, description=f"{description}."
+        name, type=dict(parameter.schema), location=place, required=required, description=f"{takes}."
     )
 
 
-def _envelope_schema(data: dict[str, Any], example: Any) -> dict[str, Any]:
+def _json_content(data: dict[str, Any], example: Any) -> dict[str, Any]:
     schema = {
         "type": "object",
         "required": ["code", "message", "data", "timestamp"],
@@ -175,47 +171,48 @@ def _envelope_schema(data: dict[str, Any], example: Any) -> dict[str, Any]:
             "code": {"type": "integer", "enum": [200]},
             "message": {"type": "string", "enum": [envelope.SUCCESS]},
             "data": data,
-            "timestamp": TIMESTAMP_SCHEMA,
+            "timestamp": TIMESTAMP,
         },
     }
     return {"schema": schema, "example": openapi_texts.success_example(example)}
 
 
-def _csv_schema(table: csv_table.Table, data: Any) -> dict[str, Any]:
-    header_line + csv_table.data_lines(table.columns, data[table.name])
-    schema = {"type": "string", "description": f"Header line `{header_line}`, then one line per row."}
+def _csv_content(table: csv_table.Table, data: Any) -> dict[str, Any]:
+    header = ",".join(table.columns)
+    lines = csv_table.header_line(table.columns) + csv_table.data_lines(table.columns, data[table.name])
+    schema = {"type": "string", "description": f"Header line `{header}`, then one line per row."}
     return {"schema": schema, "example": lines.decode()}
 
 
 def _error_response(status: int, error: dict[str, str]) -> dict[str, Any]:
-    headers = {"headers": {"Retry-After": _seconds_header("until the next request is accepted")}} if status == 429 else {}
+    headers = {"headers": {"Retry-After": _seconds("until the next request is accepted")}} if status == 429 else {}
     example = openapi_texts.error_example(status) if status != 400 else {}
     content = {"application/json": {"schema": error, "example": example}}
     return {"description": HTTPStatus(status).phrase, "content": content, **headers}
 
 
-def _seconds_header(what: str) -> dict[str, Any]:
+def _seconds(what: str) -> dict[str, Any]:
     return {"description": f"Seconds {what}", "schema": {"type": "integer"}}
 
 
-FORMAT_PARAMETER = OpenApiParameter(
+FORMAT = OpenApiParameter(
     str(api_settings.URL_FORMAT_OVERRIDE),
     type={"type": "string", "enum": ["json", csv_table.FORMAT], "default": "json"},
     description="Response format. `csv` returns all matching rows as a file, with the same values as JSON.",
 )
-TIMESTAMP_SCHEMA = {"type": "string", "format": "date-time"}
-RATE_LIMIT_HEADERS = {
+TIMESTAMP = {"type": "string", "format": "date-time"}
+HEADERS = {
     "X-RateLimit-Limit": {"description": "Requests allowed per window", "schema": {"type": "integer"}},
     "X-RateLimit-Remaining": {"description": "Requests left in the current window", "schema": {"type": "integer"}},
-    "X-RateLimit-Reset": _seconds_header("until the next window"),
+    "X-RateLimit-Reset": _seconds("until the next window"),
 }
-VERSION_HEADERS = {
+OF_VERSION = {
     "ETag": {
         "description": "Version of the response; changes when the stream has new rows",
         "schema": {"type": "string"},
     },
 }
-CSV_HEADERS = {
+OF_CSV = {
     csv_table.HEAD_HEADER: {
         "description": "`head` of the stream that the rows were read from",
         "schema": {"type": "integer"},
@@ -225,7 +222,7 @@ CSV_HEADERS = {
         "schema": {"type": "string"},
     },
 }
-ERROR_SCHEMA = {
+ERROR = {
     "type": "object",
     "required": ["code", "message", "error", "timestamp"],
     "properties": {
@@ -237,7 +234,7 @@ ERROR_SCHEMA = {
             "description": "reasons by invalid field",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
-        "timestamp": TIMESTAMP_SCHEMA,
+        "timestamp": TIMESTAMP,
     },
     "example": openapi_texts.invalid_example("side", "side takes LONG or SHORT"),
 }
