@@ -150,8 +150,8 @@ class Settings:
     def names(self, name: str, default: Iterable[str] = ()) -> list[str]:
         """Values separated by commas; an empty text is an empty list."""
         self._known.add(name)
-        given: list[str] = self._env.list(name, list(default))
-        return [text for item in given if (text := item.strip())]
+        items: list[str] = self._env.list(name, list(default))
+        return [text for item in items if (text := item.strip())]
 
     def days(self, name: str) -> dict[str, float]:
         """Numbers of days by stream: `transactions=30,liquidations=365`."""
@@ -167,10 +167,10 @@ class Settings:
     def origins(self, name: str, default: Iterable[str] = (), *, also: str = "*") -> list[str]:
         """Origins separated by commas; the word `also` is accepted, too."""
         origins = self.names(name, default)
-        wrong = [origin for origin in origins if origin != also and not ORIGIN.fullmatch(origin)]
-        if wrong:
+        invalid = [origin for origin in origins if origin != also and not ORIGIN.fullmatch(origin)]
+        if invalid:
             self.reject(
-                name, f"must be origins such as https://hyperwatch.example.com, separated by commas, not {wrong[0]!r}"
+                name, f"must be origins such as https://hyperwatch.example.com, separated by commas, not {invalid[0]!r}"
             )
         return origins
 
@@ -203,7 +203,7 @@ class Settings:
         try:
             value: T = read(name, default, validate=check)
         except EnvValidationError:
-            given: str = self._env.str(name, "")
-            self.reject(name, f"must be {accepted}, not {given[:60]!r}")
+            rejected: str = self._env.str(name, "")
+            self.reject(name, f"must be {accepted}, not {rejected[:60]!r}")
             return default
         return value

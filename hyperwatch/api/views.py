@@ -54,7 +54,7 @@ class ApiViewMixin(APIView):
         return [*super().get_renderers(), *([CsvRenderer()] if csv_table.table_for(self) else [])]
 
     def query_parameters(self) -> list[str]:
-        """Accepted query parameters, for every method: the browsable page posts to the URL of its list."""
+        """Accepted query parameters of every method: the browsable page posts to its list URL, with the query."""
         known = [str(api_settings.URL_FORMAT_OVERRIDE)]
         if getattr(self, "detail", True):
             return known
