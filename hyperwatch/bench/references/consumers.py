@@ -57,7 +57,7 @@ class PlainCopy(BatchWriter):
 
 def _run(store: BatchWriter) -> None:
     with _member() as (consumer, stop):
-        Pipeline(consumer, lambda _stored: None, stop, store=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
+        Pipeline(consumer, lambda _stored: None, stop, writer=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
 
 
 @contextmanager
