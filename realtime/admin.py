@@ -1,4 +1,4 @@
-"""Operators' desk for the stream: dead letters to send again, and where the streams are."""
+"""Admin of the streams: dead letters with resend, offset gaps, heads, latest rows, epoch."""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -18,11 +18,11 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     list_filter = ("reason", ("resent_at", admin.EmptyFieldListFilter))
     fields = ("topic", "partition", "offset", "reason", "error", "sent_at", "failed_at", "resent_at", "message")
     readonly_fields = ("message",)
-    actions = ("send_again",)
+    actions = ("resend_letters",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         letters = super().get_queryset(request)
-        # A page of letters is not to load a page of megabytes.
+        # Defer on the list page, which would otherwise load megabytes of message bytes.
         match = request.resolver_match if request.method == "GET" else None
         return (
             letters.defer("bytes")
@@ -30,8 +30,8 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             else letters
         )
 
-    def has_send_permission(self, request: HttpRequest) -> bool:
-        # Sending writes to Kafka, and looking does not.
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        # Resending writes to Kafka, so it needs the change permission; the admin itself is read-only.
         return request.user.has_perm("realtime.change_deadletter")
 
     @admin.display(description="error")
@@ -42,12 +42,12 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     def message(self, letter: DeadLetter) -> SafeString:
         return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', preview(letter))
 
-    @admin.action(description="Send again, to the topic each came from", permissions=["send"])
-    def send_again(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
+    @admin.action(description="Resend selected letters to their original topics", permissions=["resend"])
+    def resend_letters(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
         try:
-            messages.success(request, f"{resend(queryset.iterator(chunk_size=100))} sent again")
+            messages.success(request, f"{resend(queryset.iterator(chunk_size=100))} letters resent")
         except (KafkaUnavailable, ResendFailed) as error:
-            messages.error(request, f"Not sent: {error}")
+            messages.error(request, f"Not resent: {error}")
 
 
 @admin.register(LostMessages)

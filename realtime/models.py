@@ -1,4 +1,4 @@
-"""The tables of the stream itself: heads, epoch, the newest of each coin, dead letters; and what every fact has."""
+"""Tables of the streams: heads, epoch, latest row of each coin, roll-ups, dead letters; base of the fact tables."""
 
 import secrets
 
@@ -9,7 +9,7 @@ from hyperwatch.db.fields import CoinField
 
 
 class StoredFact(models.Model):
-    """A row of a stream. `id` is its `seq`, given by the stream's head and never by a database sequence."""
+    """A row of a stream. `id` is its `seq`, assigned from the stream's head instead of a database sequence."""
 
     id = models.BigIntegerField(primary_key=True)
     event_key = models.BinaryField(max_length=16, unique=True, editable=False)
@@ -20,11 +20,11 @@ class StoredFact(models.Model):
 
 
 class StreamHead(models.Model):
-    """Where a stream stands. Whoever stores locks this row first, which is what keeps `seq` without holes."""
+    """Head and floor of a stream. The writer locks this row before it assigns `seq`, which prevents holes."""
 
     name = models.CharField(max_length=40, primary_key=True)
-    head = models.BigIntegerField(default=0, help_text="the newest seq")
-    floor = models.BigIntegerField(default=0, help_text="the newest seq that retention has removed")
+    head = models.BigIntegerField(default=0, help_text="the seq of the newest row")
+    floor = models.BigIntegerField(default=0, help_text="the highest seq that retention removed")
 
     class Meta:
         db_table = "streams"
@@ -35,7 +35,7 @@ class StreamHead(models.Model):
 
 
 class NewestOfCoin(models.Model):
-    """The newest fact of each coin in each stream, by the fact's own time; kept in the storing transaction."""
+    """The latest row of each coin in each stream, by fact time; updated in the transaction that stores rows."""
 
     stream = models.CharField(max_length=40)
     coin = CoinField()
@@ -53,16 +53,16 @@ class NewestOfCoin(models.Model):
 
 
 class PeriodCount(models.Model):
-    """How many facts of each side a stream has of one coin in one minute, hour, day or thirty days, and their values.
+    """Roll-up: count and USD sum by side, for one coin of a stream in one minute, hour, day or thirty days.
 
-    Kept in the storing transaction, and in the pruning one: it always equals a count of the rows. The coin "" is all
-    coins together. The sides are in the order of the stream's `counted`; sums are in USD. A side or a sum that the
-    stream does not have is null, and takes no room: an array of those it has would take a third more.
+    Updated in the transactions that store and prune rows, so it always equals an aggregate of the rows. The coin ""
+    is the total of all coins. The sides have the order of the stream's `rollup`. Sides and sums that the stream does
+    not have are null, which takes no space; arrays would take a third more.
     """
 
     pk = models.CompositePrimaryKey("stream", "seconds", "coin", "start")
     stream = models.CharField(max_length=40)
-    seconds = models.IntegerField(help_text="the length of the period")
+    seconds = models.IntegerField(help_text="length of the period in seconds")
     coin = CoinField(blank=True)
     start = models.DateTimeField()
     count_1 = models.BigIntegerField(null=True)
@@ -87,7 +87,7 @@ def new_epoch() -> str:
 
 
 class Epoch(models.Model):
-    """The name of the database's life: after a restore, `init_db --new-epoch` gives it another."""
+    """Identifies one history of `seq` numbers; run `init_db --new-epoch` after a restore to replace it."""
 
     value = models.CharField(max_length=32, default=new_epoch)
     since = models.DateTimeField(db_default=Now())
@@ -101,7 +101,7 @@ class Epoch(models.Model):
 
 
 class Reason(models.TextChoices):
-    """Why a message was refused (kafka.md)."""
+    """Reason codes of rejected messages (kafka.md)."""
 
     NOT_JSON = "NOT_JSON"
     NOT_AN_OBJECT = "NOT_AN_OBJECT"
@@ -115,7 +115,7 @@ class Reason(models.TextChoices):
 
 
 class DeadLetter(models.Model):
-    """A message that was refused, its bytes unchanged; null bytes are a message without a value."""
+    """A rejected message with its original bytes; null bytes are a message without a value (a tombstone)."""
 
     topic = models.CharField(max_length=255)
     partition = models.IntegerField()
@@ -124,7 +124,7 @@ class DeadLetter(models.Model):
     bytes = models.BinaryField(null=True)
     reason = models.CharField(max_length=20, choices=Reason)
     error = models.TextField()
-    sent_at = models.DateTimeField(null=True, help_text="the message's own Kafka timestamp")
+    sent_at = models.DateTimeField(null=True, help_text="the Kafka timestamp of the message")
     failed_at = models.DateTimeField(db_default=Now(), db_index=True)
     resent_at = models.DateTimeField(null=True)
 
@@ -132,12 +132,12 @@ class DeadLetter(models.Model):
         db_table = "dead_letters"
         ordering = ("-id",)
         constraints = [
-            # A place names one message only as long as its topic lives: a topic made anew starts at 0 again.
+            # MD5 of the bytes: offsets restart at 0 when a topic is deleted and created again.
             models.UniqueConstraint(
                 "topic", "partition", "offset", MD5("bytes"), name="dead_letters_place", nulls_distinct=False
             )
         ]
-        # Counting the outstanding ones reads neither the resent ones nor any bytes.
+        # Partial index: counting outstanding letters reads neither resent letters nor message bytes.
         indexes = [models.Index(fields=["id"], condition=models.Q(resent_at=None), name="dead_letters_outstanding")]
 
     def __str__(self) -> str:
@@ -145,7 +145,7 @@ class DeadLetter(models.Model):
 
 
 class LostMessages(models.Model):
-    """Messages that Kafka's retention removed before they were read: offsets `first` to `last` of a partition."""
+    """An offset gap: Kafka's retention removed the offsets `first` to `last` of a partition before they were read."""
 
     topic = models.CharField(max_length=255)
     partition = models.IntegerField()

@@ -1,6 +1,6 @@
-"""What a domain tells the stream about itself. A domain's `stream.py` makes a Stream and registers it.
+"""Registry of the streams: each domain's `stream.py` creates a Stream and registers it.
 
-The rest of `realtime` knows domains by what is registered here and by nothing else.
+This registry is the only interface of `realtime` to the domains.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class TopicName(StrEnum):
-    """The topics of the contract, whatever the settings call them."""
+    """The topics of the contract; the settings map them to the names on the broker."""
 
     TRANSACTIONS = "hyperliquid.transactions"
     COMPUTED_DATA = "hyperliquid.computed_data"
 
 
 class Param(StrEnum):
-    """What a subscription may ask for (websocket.md)."""
+    """The filter parameters of a subscription (websocket.md)."""
 
     COINS = "coins"
     SIDE = "side"
@@ -39,10 +39,10 @@ class Param(StrEnum):
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What every stream's facts have in common: enough to route one, and to derive another from it.
+    """The fields common to the facts of all streams, for subscription filters and derived rows.
 
-    `kind` is the transaction's or the activity's type; `size`, `price` and `value` are decimal texts; `value`
-    is in USD; `direction` is the venue's `dir` ("Open Long").
+    `kind` is the type of the transaction or activity. `size`, `price` and `value` are decimal texts; `value` is in
+    USD. `direction` is the venue's `dir` ("Open Long").
     """
 
     time: datetime
@@ -59,10 +59,10 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of one stored fact: exactly what REST and WebSocket show of it, in the contract's order.
+    """The data of one stored fact: the fields of its REST and WebSocket output, in the contract's order.
 
-    A stream's row struct names the columns of its table; `seq` is the table's `id` and 0 until it is stored.
-    `hidden` are the fields that are stored and not shown; they are UNSET in what goes out.
+    Field names are the column names of the stream's table. `seq` is the table's `id`; it is 0 before the row is
+    stored. `hidden` fields are stored and not published: they are UNSET in the output.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
@@ -75,16 +75,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         cls._unset = dict.fromkeys(cls.hidden, msgspec.UNSET)
 
     def with_seq(self, seq: int) -> Self:
-        """The row as it goes out once it is stored."""
+        """The output row: with its number, without the hidden fields."""
         return msgspec.structs.replace(self, seq=seq, **self._unset)
 
 
 class RollupSpec(NamedTuple):
-    """By what facts are counted in periods, besides coin and time.
+    """The dimensions of a roll-up besides coin and period.
 
-    side    the column of a fact's side
-    sides   all that there are, in the order in which counters keep them: with another one they are counted anew
-    value   the column that is summed; None: none is
+    side    the column of the fact's side
+    sides   all sides, in the order of the roll-up's columns; another order requires rebuilding the roll-ups
+    value   the summed column; None without sums
     """
 
     side: str
@@ -93,8 +93,8 @@ class RollupSpec(NamedTuple):
 
 
 Decode = Callable[[bytes], Sequence[Row]]
-# From facts by stream. Each derived row comes with the stream of its source and the place there; it is stored if the
-# source is new.
+# Maps facts by stream to derived rows, each with its source's stream and position in that stream's facts. A derived
+# row is stored only if its source is new.
 Derive = Callable[[Mapping[str, Sequence[Fact]]], Iterable[tuple[str, int, Row]]]
 
 
@@ -102,29 +102,29 @@ Derive = Callable[[Mapping[str, Sequence[Fact]]], Iterable[tuple[str, int, Row]]
 class Stream:
     """One numbered sequence of facts.
 
-    name        of the stream and its channel (`liquidations`)
-    frame_type  of its frames (`liquidation`); None for a stream that is stored but not pushed
-    is_state    only the newest of each coin counts, so a late one is stored and not sent
-    model       where the rows are stored; its columns are named after the row's fields
-    row         the struct of one fact's data
-    time        the field that holds the fact's own time
-    identity    what makes two rows the same fact; its texts become the event key
-    fact        what routes and derives
-    reads       the messages it reads: {(topic, tag): decode}. `decode` takes the message's bytes and returns
-                the rows in it; it raises msgspec's errors or ValueError for what cannot be
-    params      what a subscription to it may ask for, and the values that each takes where they are few
-    required    those it must ask for
-    derives_from, derive
-                the streams whose newly stored facts it is made from, and how
-    passengers  columns of the incoming rows that are no columns of the table, with their SQL types, for
-    columns     for each of the Fact's fields that a subscription may ask for, the column or expression behind it
-    then        one more SQL statement after the insert. It sees the temporary tables
-                `incoming_<name>` (ord and the columns) and `stored` (stream, ord, seq)
-    differs     an SQL condition on the passengers of an incoming row `i` whose fact is known as row `t`: whether
-                they are others than came then
-    follow      makes it follow wallets, [(address, alias)]
-    counted     what its facts are counted by, so that totals and sums need not read them; None: they are not
-    gone        one more CTE when rows are removed, which sees them as `gone`
+    name            the name of the stream and its channel (`liquidations`)
+    frame_type      the type of its frames (`liquidation`); None for a stream that is stored and not published
+    is_state        only the latest row of each coin matters: an older one is stored and not published
+    model           the table of the rows; its columns have the names of the row's fields
+    row             the struct of one fact's data
+    time            the field with the fact time
+    identity        the values that identify a fact; their texts are hashed to the event key
+    fact            extracts the Fact of a row, for filters and derived rows
+    sources         decoders of its messages: {(topic, tag): decode}. `decode` returns the rows in a message's bytes;
+                    it raises msgspec's errors or ValueError for invalid data
+    params          filter parameters of a subscription; the enum of accepted values, or None for free values
+    required        mandatory filter parameters
+    derives_from    the streams whose new rows are the sources of this one's rows
+    derive          computes the derived rows
+    columns         the column or expression of each Fact field that a subscription can filter by
+    extra_columns   columns of `incoming_<name>` that the table does not have, with their SQL types
+    after_insert    SQL statement that runs after the insert. It can read the temporary tables
+                    `incoming_<name>` (ord and the columns) and `stored` (stream, ord, seq)
+    conflict_check  SQL condition on the extra columns of an incoming row `i` that duplicates row `t`: true if they
+                    conflict with the stored values
+    watch           adds wallets to the watched ones, [(address, alias)]
+    rollup          dimensions of its roll-ups, from which totals and sums are read; None without roll-ups
+    after_delete    a CTE that runs when rows are pruned; it reads them from the CTE `deleted`
     """
 
     name: str
@@ -153,20 +153,20 @@ _registered: dict[str, Stream] = {}
 
 
 def register(stream: Stream) -> Stream:
-    """Called once for each stream, when its app is ready."""
+    """Registers a stream; called once for each, in `AppConfig.ready`."""
     if stream.name in _registered:
-        raise ValueError(f"two streams are called {stream.name}")
+        raise ValueError(f"stream {stream.name} is already registered: choose another name")
     _registered[stream.name] = stream
     return stream
 
 
 def all_streams() -> list[Stream]:
-    """Every stream, in name order: the order in which locks are taken."""
+    """Every stream in name order, which is the lock order."""
     return sorted(_registered.values(), key=lambda stream: stream.name)
 
 
 def channels() -> dict[str, Stream]:
-    """The streams that can be subscribed to, by channel."""
+    """The streams that accept subscriptions, by channel."""
     return {stream.name: stream for stream in all_streams() if stream.frame_type is not None}
 
 
@@ -175,7 +175,7 @@ def get_stream(name: str) -> Stream:
 
 
 def watch_wallets(wallets: Sequence[tuple[str, str]]) -> None:
-    """Makes every stream that follows wallets follow these, [(address, alias)]; known ones stay as they are."""
+    """Adds wallets, [(address, alias)], to the streams with `watch`; existing wallets stay unchanged."""
     for stream in all_streams():
         if stream.watch is not None:
             stream.watch(wallets)

@@ -61,6 +61,6 @@ JOIN stored s ON s.stream = 'position_summaries' AND s.ord = i.ord AND s.seq > 0
     json_array_length(i.positions) <> (SELECT count(*) {KNOWN_POSITIONS})
     OR EXISTS (SELECT {POSITION_COLUMNS} FROM {INCOMING_POSITIONS} EXCEPT SELECT {POSITION_COLUMNS} {KNOWN_POSITIONS})
 )""",
-        after_delete="DELETE FROM positions p USING gone WHERE p.coin = gone.coin AND p.timestamp = gone.timestamp",
+        after_delete="DELETE FROM positions p USING deleted d WHERE p.coin = d.coin AND p.timestamp = d.timestamp",
     )
 )

@@ -1,7 +1,7 @@
 from django.db import migrations
 
-# Rows are only inserted, so autovacuum's default, a share of the table, comes too late for index-only scans. A fixed
-# number of inserts keeps the visibility map current.
+# Fact tables are insert-only. The default of autovacuum, a fraction of the table, runs too late for index-only scans.
+# A fixed number of inserts keeps the visibility map current.
 SET = "autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000"
 RESET = "autovacuum_vacuum_insert_scale_factor, autovacuum_vacuum_insert_threshold"
 
@@ -29,7 +29,8 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(LEVELS, "DROP VIEW liquidation_map_levels"),
         migrations.RunSQL(RECENT, "DROP VIEW recent_liquidations"),
-        # Values have a long tail: with the default of 100 the planner estimates one row in 500 where it is one in 100,000.
+        # Values have a long tail: with the default statistics target of 100, the planner estimates one row in 500
+        # instead of one in 100,000.
         migrations.RunSQL(
             "ALTER TABLE liquidations ALTER COLUMN liquidation_value_usd SET STATISTICS 1000",
             "ALTER TABLE liquidations ALTER COLUMN liquidation_value_usd SET STATISTICS -1",

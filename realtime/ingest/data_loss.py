@@ -1,4 +1,4 @@
-"""What Kafka removed before it was read: nobody can bring it back, so it is told (log, metric, `/health/ready`)."""
+"""Records offset gaps, which are permanent data loss, for the log, a metric and `/health/ready`."""
 
 import logging
 from collections.abc import Sequence
@@ -14,32 +14,32 @@ from realtime.models import LostMessages
 
 log = logging.getLogger(__name__)
 
-# So long readiness tells of a loss: an operator is to see it, and nobody can mend it.
-SHOWN = timedelta(days=1)
+# `/health/ready` reports a gap this long. No action resolves it, so the report must end by itself.
+REPORT_PERIOD = timedelta(days=1)
 
 
-def record_gaps(losses: Sequence[OffsetGap]) -> bool:
-    """Writes them down, where web processes see it, and tells of each; False where the database is away.
+def record_gaps(gaps: Sequence[OffsetGap]) -> bool:
+    """Stores the gaps for the web processes and logs each; False if the database is unavailable.
 
-    What is noticed again is kept once.
+    A gap that is detected again updates its row.
     """
     try:
         with normalize_db_errors():
-            _keep(losses)
+            _insert(gaps)
     except DATABASE_UNAVAILABLE as error:
-        log.warning("a loss cannot be written down yet: %s", str(error).strip())
+        log.warning("an offset gap cannot be stored yet, because the database is unavailable: %s", str(error).strip())
         connection.close()
         return False
-    for lost in losses:
-        KAFKA_LOST_MESSAGES_TOTAL.labels(lost.topic).inc(lost.messages)
-        told = "%s[%s]: Kafka removed %s messages before they were read, offsets %s to %s; they are lost"
-        log.error(told, lost.topic, lost.partition, lost.messages, lost.first, lost.last)
+    for gap in gaps:
+        KAFKA_LOST_MESSAGES_TOTAL.labels(gap.topic).inc(gap.messages)
+        text = "%s[%s]: Kafka removed %s messages before they were read, offsets %s to %s; they are lost"
+        log.error(text, gap.topic, gap.partition, gap.messages, gap.first, gap.last)
     return True
 
 
-def _keep(losses: Sequence[OffsetGap]) -> None:
+def _insert(gaps: Sequence[OffsetGap]) -> None:
     LostMessages.objects.bulk_create(
-        [LostMessages(**lost._asdict()) for lost in losses],
+        [LostMessages(**gap._asdict()) for gap in gaps],
         update_conflicts=True,
         unique_fields=["topic", "partition", "first"],
         update_fields=["last"],
@@ -47,7 +47,7 @@ def _keep(losses: Sequence[OffsetGap]) -> None:
 
 
 def recent_gaps() -> dict[str, int]:
-    """How many were noticed to be lost within the last day, by partition: {"hyperliquid.transactions[3]": 7}."""
-    lately = LostMessages.objects.filter(noticed_at__gt=datetime.now(UTC) - SHOWN)
-    counts = lately.values_list("topic", "partition").annotate(lost=Sum(F("last") - F("first") + 1))
+    """Lost messages by partition, detected within REPORT_PERIOD: {"hyperliquid.transactions[3]": 7}."""
+    recent = LostMessages.objects.filter(noticed_at__gt=datetime.now(UTC) - REPORT_PERIOD)
+    counts = recent.values_list("topic", "partition").annotate(lost=Sum(F("last") - F("first") + 1))
     return {f"{topic}[{partition}]": count for topic, partition, count in counts.order_by("topic", "partition")}

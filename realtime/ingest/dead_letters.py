@@ -1,4 +1,4 @@
-"""Dead letters: messages that were refused, to be looked at and sent again once the cause is mended."""
+"""Dead letters: previews rejected messages and resends them after the cause is fixed."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -10,34 +10,36 @@ from realtime.models import DeadLetter
 
 
 class ResendFailed(Exception):
-    """Kafka did not take some of the letters; these are not marked as sent, the others are."""
+    """Kafka did not acknowledge some letters; only the acknowledged ones are marked as resent."""
 
 
 def resend(letters: Iterable[DeadLetter]) -> int:
-    """Sends letters to the topics they came from, bytes and key unchanged; returns how many.
+    """Resends letters to their original topics with unchanged key and bytes; returns their number.
 
-    What is refused again becomes a letter anew, under its new place. Raises KafkaUnavailable or ResendFailed.
+    A message that is rejected again becomes a new letter with its new offset. Raises KafkaUnavailable or
+    ResendFailed.
     """
-    producer, tried, sent = KafkaProducer(), 0, list[int]()
+    producer, attempted, sent = KafkaProducer(), 0, list[int]()
     for letter in letters:
-        tried += 1
-        producer.send(letter.topic, _bytes(letter.key), _bytes(letter.bytes), then=partial(sent.append, letter.pk))
+        attempted += 1
+        on_acknowledged = partial(sent.append, letter.pk)
+        producer.send(letter.topic, _bytes(letter.key), _bytes(letter.bytes), on_acknowledged)
     producer.flush()
     DeadLetter.objects.filter(pk__in=sent).update(resent_at=Now())
-    if len(sent) < tried:
-        trouble = producer.failures[0] if producer.failures else "no answer"
-        raise ResendFailed(f"{tried - len(sent)} of {tried} letters were not taken: {trouble}")
-    return tried
+    if len(sent) < attempted:
+        reason = producer.failures[0] if producer.failures else "no answer in time"
+        raise ResendFailed(f"Kafka did not accept {attempted - len(sent)} of {attempted} letters: {reason}")
+    return attempted
 
 
 def _bytes(value: bytes | memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def preview(letter: DeadLetter, most: int = 100_000) -> str:
-    """A letter's bytes for a person: text where they are text, what is none as \\x escapes."""
+def preview(letter: DeadLetter, max_bytes: int = 100_000) -> str:
+    """A letter's bytes as UTF-8 text; invalid bytes appear as \\x escapes."""
     value = _bytes(letter.bytes)
     if value is None:
         return "(no value)"
-    cut = "" if len(value) <= most else f"\n… {len(value) - most} bytes more"
-    return value[:most].decode("utf-8", errors="backslashreplace") + cut
+    truncation = "" if len(value) <= max_bytes else f"\n… {len(value) - max_bytes} more bytes"
+    return value[:max_bytes].decode("utf-8", errors="backslashreplace") + truncation

@@ -1,4 +1,4 @@
-"""Bytes to typed rows, or a dead letter. The last place where bad data can exist."""
+"""Decodes message bytes to typed rows or rejected messages; everything after it handles validated data only."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,12 +16,12 @@ from realtime.models import Reason
 from realtime.storage import retention
 from realtime.streams import Decode, Derive, Fact, Row, Stream, TopicName, all_streams
 
-EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+MIN_FACT_TIME = datetime(2020, 1, 1, tzinfo=UTC)
 MAX_CLOCK_SKEW = timedelta(minutes=10)
 
 
 class InvalidKafkaMessage(Exception):
-    """A message that cannot be stored, and why."""
+    """A message that cannot be stored, with the reason code and error text."""
 
     def __init__(self, reason: Reason, error: str) -> None:
         super().__init__(error)
@@ -30,9 +30,9 @@ class InvalidKafkaMessage(Exception):
 
 
 class PendingRow(NamedTuple):
-    """A row on its way into the store. `source` is the place of the fact that it derives from, in its stream.
+    """A row to store. `key` is the hash of its identity (`identity_key`).
 
-    `key` is of its identity (`identity_key`).
+    A derived row has the stream of its source and `source_ord`, the source's position in that stream's batch.
     """
 
     key: bytes
@@ -43,10 +43,10 @@ class PendingRow(NamedTuple):
 
     @property
     def event_key(self) -> bytes:
-        """As it is stored: 4 bytes of the fact's time, in seconds, then 12 of the key.
+        """The stored key: 4 bytes of the fact time in seconds, then 12 bytes of `key`.
 
-        So facts of one time have their places in the index beside each other, when they are stored, looked for and
-        pruned; those of keys alone are all over it.
+        The time prefix puts facts of one time on adjacent index pages for insert, duplicate check and prune. A hash
+        alone would spread them over the whole index.
         """
         return (int(self.fact.time.timestamp()) % 2**32).to_bytes(4, "big") + self.key[:12]
 
@@ -57,30 +57,30 @@ class RejectedMessage(NamedTuple):
     error: str
 
 
-# By stream and key, in the order in which they came.
+# By stream, then by key, in arrival order.
 Rows = dict[str, dict[bytes, PendingRow]]
 
 
 @dataclass
 class DecodedBatch:
-    """What a batch of messages comes to: rows without repeats, rows that differ from an earlier one, refusals."""
+    """The result of decoding a batch: distinct rows, conflicts with earlier rows, rejected messages."""
 
     rows: Rows = field(default_factory=lambda: defaultdict(dict))
     conflicts: list[tuple[str, Row]] = field(default_factory=list)
     rejected: list[RejectedMessage] = field(default_factory=list)
     # The Kafka timestamp of the oldest message.
     sent_ms: int = 0
-    # When its times were judged; None where there are none.
-    judged_at: datetime | None = None
+    # The time of the validation of fact times; None without rows.
+    validated_at: datetime | None = None
 
-    def add(self, stream: str, incoming: PendingRow) -> None:
-        first = self.rows[stream].setdefault(incoming.key, incoming)
-        if first is not incoming and first.row != incoming.row:
-            self.conflicts.append((stream, incoming.row))
+    def add(self, stream: str, pending: PendingRow) -> None:
+        first = self.rows[stream].setdefault(pending.key, pending)
+        if first is not pending and first.row != pending.row:
+            self.conflicts.append((stream, pending.row))
 
 
 def identity_key(identity: Iterable[object]) -> bytes:
-    """16 bytes of an identity: BLAKE2b (RFC 7693) over its texts, which contain no unit separator."""
+    """Hashes an identity to 16 bytes: BLAKE2b (RFC 7693) over its texts, joined by U+001F; no text contains it."""
     texts = [part if isinstance(part, str) else _key_text(part) for part in identity]
     return blake2b("\x1f".join(texts).encode(), digest_size=16).digest()
 
@@ -90,30 +90,30 @@ def _key_text(part: object) -> str:
 
 
 def decode_batch(messages: Sequence[KafkaMessage], now: datetime) -> DecodedBatch:
-    """Rows and dead letters of `messages`; `now` is what the future is measured from."""
+    """Decodes and validates `messages`; fact times are validated against `now`."""
     cutoffs = retention.cutoffs(now)
-    batch = DecodedBatch(sent_ms=min((message.timestamp_ms for message in messages), default=0), judged_at=now)
+    batch = DecodedBatch(sent_ms=min((message.timestamp_ms for message in messages), default=0), validated_at=now)
     routes = _routes()
     for message in messages:
         try:
-            for stream, incoming in _within_retention(_decode(message, routes, now), cutoffs):
-                batch.add(stream, incoming)
-        except InvalidKafkaMessage as refused:
-            batch.rejected.append(RejectedMessage(message, refused.reason, refused.error))
+            for stream, pending in _within_retention(_decode(message, routes, now), cutoffs):
+                batch.add(stream, pending)
+        except InvalidKafkaMessage as invalid:
+            batch.rejected.append(RejectedMessage(message, invalid.reason, invalid.error))
     return batch
 
 
 def derive(rows: Rows) -> Rows:
-    """The rows that derive from `rows`. Asks the database what is watched at this moment."""
+    """The rows that derive from `rows`; queries the currently watched wallets."""
     return {stream.name: _derive(stream, stream.derive, rows) for stream in all_streams() if stream.derive}
 
 
 def _derive(stream: Stream, derive: Derive, rows: Rows) -> dict[bytes, PendingRow]:
-    offered = {name: list(rows[name].values()) for name in stream.derives_from if name in rows}
+    sources = {name: list(rows[name].values()) for name in stream.derives_from if name in rows}
     derived = {}
-    for name, place, row in derive({name: [one.fact for one in incoming] for name, incoming in offered.items()}):
-        key = identity_key((*stream.identity(row), name, offered[name][place].key.hex()))
-        derived[key] = PendingRow(key, row, stream.fact(row), name, place)
+    for name, ord_, row in derive({name: [one.fact for one in pending] for name, pending in sources.items()}):
+        key = identity_key((*stream.identity(row), name, sources[name][ord_].key.hex()))
+        derived[key] = PendingRow(key, row, stream.fact(row), name, ord_)
     return derived
 
 
@@ -122,13 +122,13 @@ class _Tagged(msgspec.Struct):
 
 
 _read_tag = msgspec.json.Decoder(_Tagged).decode
-_read_anything = msgspec.json.Decoder(float_hook=str).decode
+_decode_any_json = msgspec.json.Decoder(float_hook=str).decode
 
 Routes = dict[tuple[str, str | None], list[tuple[Stream, Decode]]]
 
 
 def _routes() -> Routes:
-    """Which streams read a message, by the topic's name in the settings and the tag."""
+    """The streams and decoders of a message, by topic name in the settings and tag."""
     names = {
         TopicName.TRANSACTIONS: settings.KAFKA_TOPIC_TRANSACTIONS,
         TopicName.COMPUTED_DATA: settings.KAFKA_TOPIC_COMPUTED_DATA,
@@ -149,19 +149,19 @@ def _decode(message: KafkaMessage, routes: Routes, now: datetime) -> list[tuple[
             for row in decode(value)
         ]
     except (ValueError, RecursionError, OverflowError) as error:
-        # OverflowError: a time at the end of the calendar, with an offset that leads out of it.
+        # OverflowError: a time near year 9999 whose UTC offset exceeds the range of datetime.
         raise _reason_of(value, error) from error
 
 
 def _within_retention(rows: list[tuple[str, PendingRow]], cutoffs: dict[str, datetime]) -> list[tuple[str, PendingRow]]:
-    """What retention has removed does not come back; a message is refused where that is all that it has."""
+    """Drops rows older than their stream's retention; raises InvalidKafkaMessage if no row remains."""
     if not cutoffs:
         return rows
-    kept = [(stream, incoming) for stream, incoming in rows if incoming.fact.time >= cutoffs.get(stream, EARLIEST)]
-    if rows and not kept:
-        stream, incoming = rows[0]
-        raise InvalidKafkaMessage(Reason.TOO_OLD, f"{isoformat(incoming.fact.time)} is older than {stream} are kept")
-    return kept
+    retained = [(stream, row) for stream, row in rows if row.fact.time >= cutoffs.get(stream, MIN_FACT_TIME)]
+    if rows and not retained:
+        stream, row = rows[0]
+        raise InvalidKafkaMessage(Reason.TOO_OLD, f"{isoformat(row.fact.time)} is older than the retention of {stream}")
+    return retained
 
 
 def _checked_bytes(message: KafkaMessage) -> bytes:
@@ -169,20 +169,20 @@ def _checked_bytes(message: KafkaMessage) -> bytes:
         raise InvalidKafkaMessage(Reason.NOT_JSON, "the message has no value")
     if len(message.value) > settings.KAFKA_MAX_MESSAGE_BYTES:
         raise InvalidKafkaMessage(
-            Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.KAFKA_MAX_MESSAGE_BYTES} are taken"
+            Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.KAFKA_MAX_MESSAGE_BYTES} are accepted"
         )
     return message.value
 
 
 def _readers(topic: str, value: bytes, routes: Routes) -> list[tuple[Stream, Decode]]:
-    value.decode()  # msgspec does not look into what it only skips
+    value.decode()  # msgspec does not validate the UTF-8 of skipped fields
     untagged = routes.get((topic, None))
     if untagged:
         return untagged
     tag = _read_tag(value).data_type
     readers = routes.get((topic, tag))
     if not readers:
-        raise InvalidKafkaMessage(Reason.UNKNOWN_TYPE, f"data_type '{tag[:64]}' is not known")
+        raise InvalidKafkaMessage(Reason.UNKNOWN_TYPE, f"unknown data_type '{tag[:64]}'")
     return readers
 
 
@@ -197,23 +197,23 @@ def _check_time(time: datetime, now: datetime) -> None:
         raise InvalidKafkaMessage(
             Reason.IN_FUTURE, f"{isoformat(time)} is more than 10 minutes ahead of {isoformat(now)}"
         )
-    if time < EARLIEST:
+    if time < MIN_FACT_TIME:
         raise InvalidKafkaMessage(Reason.TOO_OLD, f"{isoformat(time)} is before 2020")
 
 
 def _reason_of(value: bytes, error: Exception) -> InvalidKafkaMessage:
-    """The reason for what a decoder raised; it stops at the first trouble, so the whole is looked at again."""
+    """Maps a decoder's error to a reason; decodes the whole again, because a decoder stops at the first error."""
     try:
-        whole = _read_anything(value)
+        document = _decode_any_json(value)
     except RecursionError:
         return InvalidKafkaMessage(Reason.BAD_VALUE, "nested too deeply")
-    except msgspec.ValidationError as bad:
-        # It is JSON, with an integer of thousands of digits in it.
-        return InvalidKafkaMessage(Reason.BAD_VALUE, str(bad))
-    except ValueError as broken:
-        return InvalidKafkaMessage(Reason.NOT_JSON, str(broken))
-    if not isinstance(whole, dict):
-        return InvalidKafkaMessage(Reason.NOT_AN_OBJECT, f"expected an object, got {type(whole).__name__}")
+    except msgspec.ValidationError as invalid:
+        # Valid JSON with an integer beyond Python's limit of digits.
+        return InvalidKafkaMessage(Reason.BAD_VALUE, str(invalid))
+    except ValueError as syntax_error:
+        return InvalidKafkaMessage(Reason.NOT_JSON, str(syntax_error))
+    if not isinstance(document, dict):
+        return InvalidKafkaMessage(Reason.NOT_AN_OBJECT, f"expected an object, got {type(document).__name__}")
     if str(error).startswith("Object missing required field"):
         return InvalidKafkaMessage(Reason.MISSING_FIELD, str(error))
     return InvalidKafkaMessage(Reason.BAD_VALUE, str(error))

@@ -1,7 +1,7 @@
-"""The places where a test may stop the consumer dead.
+"""Failpoints: steps of the pipeline at which fault tests kill, stop or hang the consumer.
 
-`INGEST_KILL_AT=stored:3` in the environment kills the process, as SIGKILL does, at the third pass of `stored`;
-`INGEST_PAUSE_AT` freezes it there, as SIGSTOP does, and at `INGEST_HANG_AT` its thread never goes on.
+Environment variables select the step and its pass, for example `stored:3` for the third pass of `stored`:
+`INGEST_KILL_AT` sends SIGKILL, `INGEST_PAUSE_AT` sends SIGSTOP, `INGEST_HANG_AT` blocks the thread for ever.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections import Counter
 
 STEPS = ("read", "decoded", "copied", "stored", "published", "committed")
 
-_wanted = {
+_signals = {
     os.environ.get("INGEST_KILL_AT", ""): signal.SIGKILL,
     os.environ.get("INGEST_PAUSE_AT", ""): signal.SIGSTOP,
 }
@@ -21,8 +21,8 @@ _passed: Counter[str] = Counter()
 
 def failpoint(step: str) -> None:
     _passed[step] += 1
-    if number := _wanted.get(f"{step}:{_passed[step]}"):
-        # At this thread: one sent to the process stops the main thread first, and this one may have gone on by then.
+    if number := _signals.get(f"{step}:{_passed[step]}"):
+        # `pthread_kill`: a signal to the process stops the main thread first, while this thread may continue.
         signal.pthread_kill(threading.get_ident(), number)
     if f"{step}:{_passed[step]}" == _hangs:
         threading.Event().wait()

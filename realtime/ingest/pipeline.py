@@ -1,9 +1,9 @@
-"""The way of a fact: read, decode, store and commit, publish, commit the offsets. In this order, here.
+"""The ingest pipeline, in this order: read, decode, store and commit, publish, commit the offsets.
 
-While a batch is stored, the next one is read and decoded, and the one before is told: the database works meanwhile.
+Stages overlap: while a batch is stored, the next is read and decoded, and the previous one is published.
 
-What is read is stored before it is told, and told before it counts as read. So whatever dies in between is
-made good by what is stored: a message that comes again is known, and a hub that was not told reads the heads.
+Rows are stored before they are published, and published before their offsets are committed. So stored data repairs
+a crash at any step: a reread message is a duplicate, and a hub that missed events backfills up to the heads.
 """
 
 import logging
@@ -34,38 +34,39 @@ from realtime.storage.retention import PRUNE_MARGIN
 log = logging.getLogger(__name__)
 
 RETRY_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-# After so long a member that waits for its batch to be stored takes part in the group's life; what it has fetched of
-# the next is lost by that.
-PATIENCE = 1.0
+# Interval of the polls that keep the group membership while a batch is stored. Pausing for a poll discards the messages
+# that the client has prefetched, so shorter batches do without.
+POLL_WHILE_STORING_SECONDS = 1.0
 
-# What waited so long for the database may have been pruned meanwhile, and is too old now.
+# Retention may have pruned rows of a batch that waited this long for the database: validate their age again.
 REVALIDATE_AFTER = PRUNE_MARGIN / 2
 
 
 class PipelineStopped(Exception):
-    """The stop came before the batch could be stored: whoever reads it again stores it."""
+    """The pipeline stopped before the batch was stored; its offsets are not committed, so it is read again."""
 
 
 class BatchResult(NamedTuple):
-    """What was new in a batch, and what was refused."""
+    """The new rows and the rejected messages of a batch."""
 
     stored: Sequence[StoredRows]
-    letters: Sequence[RejectedMessage]
+    rejected: Sequence[RejectedMessage]
 
 
 class InFlightBatch(NamedTuple):
-    """A batch that is being stored and told, with the losses that were noticed when it was read."""
+    """A batch that is being stored and published, with the offset gaps that were detected when it was read."""
 
     messages: Sequence[KafkaMessage]
-    lost: Sequence[OffsetGap]
+    gaps: Sequence[OffsetGap]
     stored: Future[BatchResult]
-    told: Future[None]
+    published: Future[None]
 
 
 class Pipeline:
-    """One member of the consumer group.
+    """The pipeline of one consumer group member.
 
-    `now` is the clock that the future is measured by; `goes_on` is called every other second, whatever is waited for.
+    `now` is the clock that fact times are validated against. `heartbeat` is called at least every other second, also
+    while the pipeline waits.
     """
 
     def __init__(
@@ -74,51 +75,52 @@ class Pipeline:
         publish: Callable[[Sequence[StoredRows]], None],
         stop: threading.Event,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        goes_on: Callable[[], None] = lambda: None,
-        store: BatchWriter | None = None,
+        heartbeat: Callable[[], None] = lambda: None,
+        writer: BatchWriter | None = None,
     ) -> None:
         self._consumer = consumer
         self._publisher = publish
         self._stop = stop
         self._now = now
-        self._goes_on = goes_on
-        self._store = store or BatchWriter()
+        self._heartbeat = heartbeat
+        self._writer = writer or BatchWriter()
         self._has_ended = threading.Event()
 
     def run(self, batch_size: int) -> None:
-        """Works until it is stopped. Raises what no policy covers; nothing is committed for that."""
+        """Runs until `stop` is set. Raises errors without a policy; their batch's offsets stay uncommitted."""
         with (
             suppress(PipelineStopped),
-            ThreadPoolExecutor(1, "telling") as telling,
-            ThreadPoolExecutor(1, "storing") as storing,
+            ThreadPoolExecutor(1, "publish") as publish_thread,
+            ThreadPoolExecutor(1, "store") as store_thread,
         ):
             try:
-                self._run(batch_size, storing, telling)
+                self._run(batch_size, store_thread, publish_thread)
             finally:
                 self._has_ended.set()
-                # Of that thread.
-                storing.submit(connections.close_all)
+                # Django's connections belong to their thread.
+                store_thread.submit(connections.close_all)
 
-    def _run(self, batch_size: int, storing: Executor, telling: Executor) -> None:
-        underway = deque[InFlightBatch]()
+    def _run(self, batch_size: int, store_thread: Executor, publish_thread: Executor) -> None:
+        in_flight = deque[InFlightBatch]()
         while not self._stop.is_set():
-            self._goes_on()
-            messages = self._consumer.read(batch_size, wait=0 if underway else 0.2)
+            self._heartbeat()
+            messages = self._consumer.read(batch_size, timeout=0 if in_flight else 0.2)
             batch = self._decode(messages) if messages else None
-            texts = self._store.copy_texts(batch) if batch else {}
-            # Behind a full batch there is more: the database is to have the next one as soon as it is done with one.
-            ahead = 1 if len(messages) == batch_size and not self._consumer.gaps else 0
-            while len(underway) > ahead:
-                self._complete(underway.popleft())
-            lost = list(self._consumer.gaps)
+            texts = self._writer.copy_texts(batch) if batch else {}
+            # After a full batch more messages are available: one batch stays in flight, so the database never idles.
+            max_in_flight = 1 if len(messages) == batch_size and not self._consumer.gaps else 0
+            while len(in_flight) > max_in_flight:
+                self._complete(in_flight.popleft())
+            gaps = list(self._consumer.gaps)
             if batch:
-                before = underway[-1].stored if underway else None
-                stored = storing.submit(self._store_after, before, messages, batch, texts)
-                underway.append(InFlightBatch(messages, lost, stored, telling.submit(self._publish, stored)))
+                previous = in_flight[-1].stored if in_flight else None
+                stored = store_thread.submit(self._store_after, previous, messages, batch, texts)
+                published = publish_thread.submit(self._publish, stored)
+                in_flight.append(InFlightBatch(messages, gaps, stored, published))
             else:
-                self._skip_gaps(lost)
-        for one in underway:
-            self._complete(one)
+                self._skip_gaps(gaps)
+        for remaining in in_flight:
+            self._complete(remaining)
 
     def _decode(self, messages: Sequence[KafkaMessage]) -> DecodedBatch:
         failpoint("read")
@@ -128,94 +130,97 @@ class Pipeline:
 
     def _store_after(
         self,
-        before: Future[BatchResult] | None,
+        previous: Future[BatchResult] | None,
         messages: Sequence[KafkaMessage],
         batch: DecodedBatch,
         texts: Mapping[str, str],
     ) -> BatchResult:
-        """Raises what the batch before raised: no later one is stored without it."""
-        if before:
-            before.result()
-        began = time.monotonic()
-        outcome = self._store_all(messages, batch, texts)
-        metrics.INGEST_BATCH_DURATION_SECONDS.observe(time.monotonic() - began)
-        return outcome
+        """Stores the batch after the previous one; raises the previous one's error, so that batches stay in order."""
+        if previous:
+            previous.result()
+        started_at = time.monotonic()
+        result = self._store_all(messages, batch, texts)
+        metrics.INGEST_BATCH_DURATION_SECONDS.observe(time.monotonic() - started_at)
+        return result
 
     def _store_all(
         self, messages: Sequence[KafkaMessage], batch: DecodedBatch, texts: Mapping[str, str] | None = None
     ) -> BatchResult:
         try:
             return self._store_when_possible(messages, batch, texts)
-        except BatchRejected as refused:
-            return self._bisect(messages, refused)
+        except BatchRejected as error:
+            return self._bisect(messages, error)
 
-    def _publish(self, storing: Future[BatchResult]) -> None:
-        stored = storing.result().stored
+    def _publish(self, result: Future[BatchResult]) -> None:
+        stored = result.result().stored
         failpoint("stored")
         self._publisher(stored)
         failpoint("published")
 
-    def _complete(self, underway: InFlightBatch) -> None:
-        """Waits until the batch is stored and told, and commits its offsets."""
-        while not wait([underway.told], PATIENCE).done:
-            self._goes_on()
+    def _complete(self, batch: InFlightBatch) -> None:
+        """Waits until the batch is stored and published, then commits its offsets."""
+        while not wait([batch.published], POLL_WHILE_STORING_SECONDS).done:
+            self._heartbeat()
             self._consumer.poll_paused()
-        underway.told.result()
-        # A hole may lie behind messages of the batch: it is passed over once these are stored.
-        self._skip_gaps(underway.lost)
-        self._consumer.commit(underway.messages)
+        batch.published.result()
+        # A gap may follow messages of this batch: committing past it before they are stored would lose them.
+        self._skip_gaps(batch.gaps)
+        self._consumer.commit(batch.messages)
         failpoint("committed")
-        metrics.INGEST_BATCH_SIZE_MESSAGES.observe(len(underway.messages))
-        _tell_of(underway.stored.result().letters)
+        metrics.INGEST_BATCH_SIZE_MESSAGES.observe(len(batch.messages))
+        _log_rejected(batch.stored.result().rejected)
 
-    def _skip_gaps(self, lost: Sequence[OffsetGap]) -> None:
-        if lost and record_gaps(lost):
-            self._consumer.skip_gaps(lost)
+    def _skip_gaps(self, gaps: Sequence[OffsetGap]) -> None:
+        if gaps and record_gaps(gaps):
+            self._consumer.skip_gaps(gaps)
 
     def _store_when_possible(
         self, messages: Sequence[KafkaMessage], batch: DecodedBatch, texts: Mapping[str, str] | None = None
     ) -> BatchResult:
-        """Raises Stopped where the stop comes first, so that no later part of a batch goes before it."""
+        """Retries with backoff while the database is unavailable; raises PipelineStopped on stop.
+
+        The exception also prevents that later parts of a bisected batch are stored first.
+        """
         backoff = Backoff(RETRY_PAUSES_SECONDS)
         while True:
-            if batch.judged_at is not None and self._now() - batch.judged_at > REVALIDATE_AFTER:
+            if batch.validated_at is not None and self._now() - batch.validated_at > REVALIDATE_AFTER:
                 batch, texts = self._decode(messages), None
             try:
-                stored = self._store.write(batch, texts)
+                stored = self._writer.write(batch, texts)
                 self._observe_latency(batch)
                 return BatchResult(stored, batch.rejected)
             except (OperationalError, InterfaceError) as error:
                 pause = backoff.next()
                 metrics.INGEST_DATABASE_RETRIES_TOTAL.inc()
-                log.warning("the database does not store (%s); next try in %s s", str(error).strip(), pause)
+                log.warning("the database is unavailable (%s); next attempt in %s s", str(error).strip(), pause)
                 connection.close()
                 if self._stop.wait(pause) or self._has_ended.is_set():
                     raise PipelineStopped from error
 
     def _observe_latency(self, batch: DecodedBatch) -> None:
-        # Kafka has no timestamp for a message of an old producer: 0 or -1.
+        # Messages of old producers have no Kafka timestamp: 0 or -1.
         if batch.sent_ms > 0:
             metrics.INGEST_LATENCY_SECONDS.observe(max(0.0, self._now().timestamp() - batch.sent_ms / 1000))
 
-    def _bisect(self, messages: Sequence[KafkaMessage], refused: BatchRejected) -> BatchResult:
-        """Finds the message that the database does not take: its neighbours are stored, it is put aside."""
+    def _bisect(self, messages: Sequence[KafkaMessage], error: BatchRejected) -> BatchResult:
+        """Isolates the message that the database rejects as a dead letter, and stores its neighbours."""
         if len(messages) == 1:
-            letter = RejectedMessage(messages[0], Reason.REFUSED_BY_DATABASE, str(refused))
-            return self._store_when_possible(messages, DecodedBatch(rejected=[letter]))
+            message = RejectedMessage(messages[0], Reason.REFUSED_BY_DATABASE, str(error))
+            return self._store_when_possible(messages, DecodedBatch(rejected=[message]))
         middle = len(messages) // 2
-        stored, letters = list[StoredRows](), list[RejectedMessage]()
+        stored, rejected = list[StoredRows](), list[RejectedMessage]()
         for half in (messages[:middle], messages[middle:]):
-            outcome = self._store_all(half, self._decode(half))
-            stored += outcome.stored
-            letters += outcome.letters
-        return BatchResult(stored, letters)
+            result = self._store_all(half, self._decode(half))
+            stored += result.stored
+            rejected += result.rejected
+        return BatchResult(stored, rejected)
 
 
-def _tell_of(letters: Sequence[RejectedMessage]) -> None:
-    """One line for a whole batch: a producer that goes wrong sends thousands."""
-    if letters:
-        reasons = Tally(letter.reason.value for letter in letters)
+def _log_rejected(rejected: Sequence[RejectedMessage]) -> None:
+    """Logs one line a batch: a faulty producer sends thousands of invalid messages."""
+    if rejected:
+        reasons = Tally(message.reason.value for message in rejected)
         counts = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
-        topic, partition, offset = letters[0].message[:3]
-        told = "%s refused (%s), the first at %s[%s]@%s; `manage.py dead_letters list` tells more"
-        log.warning(told, len(letters), counts, topic, partition, offset)
+        topic, partition, offset = rejected[0].message[:3]
+        text = "%s messages rejected (%s), the first at %s[%s]@%s; run `manage.py dead_letters list` for details"
+        log.warning(text, len(rejected), counts, topic, partition, offset)

@@ -1,4 +1,4 @@
-"""Runs a member of the consumer group, and tells how it stands."""
+"""Runs a consumer group member and reports its status."""
 
 import asyncio
 import logging
@@ -18,65 +18,65 @@ from realtime.kafka.consumer import KafkaConsumer
 
 log = logging.getLogger(__name__)
 
-# No signal is seen during a look for Kafka.
-LOOK = 1.0
+# Python handles no signal during the request.
+TOPIC_REQUEST_TIMEOUT_SECONDS = 1.0
 
 
 class ConsumerRunner:
-    """A consumer from start to stop; `status` may be asked from another thread."""
+    """Wires consumer, pipeline and publisher; `status` is thread-safe."""
 
     def __init__(
         self,
         stop: threading.Event,
         loop: asyncio.AbstractEventLoop | None = None,
-        goes_on: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self._stop = stop
         self._loop = loop
-        self._goes_on = goes_on
+        self._heartbeat = heartbeat
         self._consumer: KafkaConsumer | None = None
 
     def run(self) -> None:
-        """Works until the stop. Raises what no policy covers: a supervisor is to start it anew."""
-        if not self._topics_are_there():
+        """Runs until `stop` is set. Raises errors without a policy: the supervisor must restart the process."""
+        if not self._wait_for_topics():
             return
         self._consumer = KafkaConsumer()
-        ingest = Pipeline(self._consumer, Publisher(self._loop), self._stop, goes_on=self._goes_on)
-        log.info("consuming %s as group %s", ", ".join(t.name for t in topics()), settings.KAFKA_GROUP_ID)
+        pipeline = Pipeline(self._consumer, Publisher(self._loop), self._stop, heartbeat=self._heartbeat)
+        log.info("consuming %s as group %s", ", ".join(topic.name for topic in topics()), settings.KAFKA_GROUP_ID)
         try:
-            ingest.run(settings.KAFKA_MAX_BATCH_MESSAGES)
+            pipeline.run(settings.KAFKA_MAX_BATCH_MESSAGES)
         finally:
             self._consumer.close()
             connection.close()
 
     def status(self) -> dict[str, Any]:
-        """Assigned partitions, messages not yet read, and when offsets were last committed."""
+        """Assigned partitions, number of unread messages, time of the last offset commit."""
         lag = self._consumer.lag() if self._consumer else {}
-        at = self._consumer.committed_at if self._consumer else None
+        committed_at = self._consumer.committed_at if self._consumer else None
         return {
             "status": "healthy" if self._consumer else "waiting for Kafka",
             "assigned": sorted(f"{topic}[{partition}]" for topic, partition in lag),
             "lag": sum(lag.values()),
-            "last_commit": isoformat(at) if at else None,
+            "last_commit": isoformat(committed_at) if committed_at else None,
         }
 
-    def _topics_are_there(self) -> bool:
-        """Waits for Kafka and the topics, however long; False where the stop comes first."""
+    def _wait_for_topics(self) -> bool:
+        """Waits without limit for Kafka and the topics; False if `stop` is set first."""
         backoff = Backoff(RETRY_PAUSES_SECONDS)
         while True:
             try:
-                missing = {topic.name for topic in topics()} - existing_topics(LOOK)
+                missing = {topic.name for topic in topics()} - existing_topics(TOPIC_REQUEST_TIMEOUT_SECONDS)
                 if not missing:
                     return True
-                trouble = f"Kafka has no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"
-            except KafkaUnavailable as away:
-                trouble = f"Kafka is away ({away})"
+                problem = f"Kafka has no topic {', '.join(sorted(missing))}; run `manage.py init_db` to create it"
+            except KafkaUnavailable as error:
+                problem = f"Kafka is unavailable ({error})"
             pause = backoff.next()
-            log.warning("%s; next look in %s s", trouble, pause)
+            log.warning("%s; next attempt in %s s", problem, pause)
             if self._stop.wait(pause):
                 return False
 
 
 def run_consumer(stop: threading.Event, loop: asyncio.AbstractEventLoop | None = None) -> None:
-    """Consumes until `stop` is set; publishes on `loop`, or on one of its own."""
+    """Consumes until `stop` is set; publishes on `loop`, or on its own event loop."""
     ConsumerRunner(stop, loop).run()

@@ -1,4 +1,4 @@
-"""The consumer's own /health and /metrics: it has no web server beside it."""
+"""HTTP server of the consumer process for /health and /metrics."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def serve_status(port: int, status: Callable[[], dict[str, Any]]) -> Iterator[None]:
-    """Serves on SERVER_HOST:`port` meanwhile. A port that is taken is no reason not to consume."""
+    """Serves on SERVER_HOST:`port` within the block. An occupied port is logged and does not stop the consumer."""
     try:
         server = _StatusServer((settings.SERVER_HOST, port), _handler(status)) if port else None
     except OSError as error:
@@ -38,9 +38,9 @@ def serve_status(port: int, status: Callable[[], dict[str, Any]]) -> Iterator[No
 
 class _StatusServer(ThreadingHTTPServer):
     def handle_error(self, *_request: Any) -> None:
-        # Who left before the answer needs none.
+        # The client closed the connection before the response.
         if not isinstance(sys.exception(), ConnectionError):
-            log.exception("the status could not be told")
+            log.exception("status request failed")
 
 
 def _handler(status: Callable[[], dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
@@ -48,13 +48,13 @@ def _handler(status: Callable[[], dict[str, Any]]) -> type[BaseHTTPRequestHandle
         timeout = 10
 
         def do_GET(self) -> None:
-            answers: dict[str, Callable[[], tuple[str, bytes]]] = {
+            routes: dict[str, Callable[[], tuple[str, bytes]]] = {
                 "/health": lambda: ("application/json", msgspec.json.encode(status())),
                 "/metrics": lambda: (CONTENT_TYPE_LATEST, generate_latest()),
             }
-            answer = answers.get(self.path.partition("?")[0])
-            kind, body = answer() if answer else ("text/plain", b"here are /health and /metrics\n")
-            self.send_response(200 if answer else 404)
+            route = routes.get(self.path.partition("?")[0])
+            kind, body = route() if route else ("text/plain", b"available: /health and /metrics\n")
+            self.send_response(200 if route else 404)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

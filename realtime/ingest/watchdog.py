@@ -1,28 +1,28 @@
-"""Ends a process that has come to stand, with the stacks of its threads in its log.
+"""Watchdog: ends a stuck process with exit code 1 and the stacks of its threads in the log.
 
-A call into a client library that does not return can be ended by nothing else, and while it lasts a consumer keeps its
-partitions from the others. Whoever supervises the process starts another; what was not stored is read again.
+Nothing else ends a call into a client library that does not return, and meanwhile the consumer keeps its partitions.
+The supervisor restarts the process, and messages that were not stored are read again.
 """
 
 import faulthandler
 import time
 
-# So seldom the alarm is put off: to do it takes a thread.
-LEAST = 1.0
+# `dump_traceback_later` starts a thread at each call, so the timer is reset at most this often.
+MIN_REARM_INTERVAL_SECONDS = 1.0
 
 
 class Watchdog:
-    """Is called again and again; the process ends with code 1 where no call comes for `seconds`.
+    """Resets a timer at each call; the process exits with code 1 after `timeout_seconds` without a call.
 
-    They are the clock's: one that was frozen for longer ends when it goes on.
+    Wall time counts: a process that was frozen (SIGSTOP) for longer exits when it continues.
     """
 
-    def __init__(self, seconds: int) -> None:
-        self._seconds = seconds
-        self._put_off_at = float("-inf")
+    def __init__(self, timeout_seconds: int) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._armed_at = float("-inf")
 
     def __call__(self) -> None:
         now = time.monotonic()
-        if now - self._put_off_at >= LEAST:
-            self._put_off_at = now
-            faulthandler.dump_traceback_later(self._seconds, exit=True)
+        if now - self._armed_at >= MIN_REARM_INTERVAL_SECONDS:
+            self._armed_at = now
+            faulthandler.dump_traceback_later(self._timeout_seconds, exit=True)

@@ -1,7 +1,7 @@
-"""Stores a batch: once, in order, in one transaction.
+"""Stores a batch exactly once, in order, in one transaction.
 
-COPY goes first and holds no lock: a client that stalls in it stops nobody. Then one string locks the streams'
-rows, stores and commits, so that the server never waits for this client while the lock is held.
+COPY runs first, without locks: a client that stalls in it blocks no other writer. Then one multi-statement string
+locks the streams' rows, stores and commits. So the server never waits for the client while it holds the locks.
 """
 
 import logging
@@ -33,61 +33,61 @@ RowsByStream = dict[str, list[PendingRow]]
 
 
 class WriteResult(NamedTuple):
-    """What became of the rows that were offered to a stream, by their places.
+    """The result of a stream's rows, by position in the batch (`ord`).
 
-    The `new` ones have their `seq`, ascending; those that are `differing` are known with other values.
+    `new` maps the position of each new row to its `seq`, ascending. `conflicts` are duplicates with other values.
     """
 
     new: dict[int, int]
-    differing: list[int]
+    conflicts: list[int]
 
 
-NOTHING_NEW = WriteResult({}, [])
+EMPTY_RESULT = WriteResult({}, [])
 
-# Errors that lie in the data, by SQLSTATE: no number, no text, out of range; a null or a check; too large or deep.
+# SQLSTATE prefixes of errors that the data causes: class 22 (invalid number or text, out of range), not-null and check
+# violations, class 54 (too large or nested too deeply).
 DATA_ERRORS = ("22", "23502", "23514", "54")
 
-# States that pass: a standby that is not yet the primary, a transaction that was ended for having been idle.
-AWAY = ("25006", "25P03")
+# SQLSTATEs to retry: a standby before its promotion, a transaction that reached its idle timeout.
+TRANSIENT_ERRORS = ("25006", "25P03")
 
 
 class BatchRejected(Exception):
-    """Something in the batch is not to be stored, however often it is tried."""
+    """The database rejects data of the batch; retries cannot succeed."""
 
 
 class BatchWriter:
-    """Stores batches over this thread's database connection."""
+    """Stores batches through the calling thread's database connection."""
 
     def __init__(self) -> None:
         self._session: object = None
 
     def copy_texts(self, batch: DecodedBatch) -> dict[str, str]:
-        """What COPY takes of the batch, by stream; for any thread."""
+        """The batch in COPY text format, by stream; thread-safe."""
         return {name: _copy_text(get_stream(name), list(rows.values())) for name, rows in batch.rows.items()}
 
     def write(self, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
-        """Stores what is new in `batch`, and its dead letters; returns what was new, by stream, in `seq` order.
+        """Stores the new rows of `batch` and its rejected messages; returns the new rows by stream, in `seq` order.
 
-        `texts` are those of the batch, where they were made already.
-
-        Raises BatchRejected, or what the database raises; then nothing is stored. Where the connection
-        breaks in the commit, it is open whether it was: storing again stores nothing twice.
+        `texts` is the result of `copy_texts`, if available. Raises BatchRejected or the database's error; then the
+        batch is not stored. After a connection loss within the commit its result is unknown: storing again creates no
+        duplicates.
         """
         with self._transaction() as cursor:
-            offered = _rows_by_stream({**batch.rows, **derive(batch.rows)})
+            rows_by_stream = _rows_by_stream({**batch.rows, **derive(batch.rows)})
             _insert_rejected(cursor, batch.rejected)
-            for name, rows in offered.items():
+            for name, rows in rows_by_stream.items():
                 stream = get_stream(name)
                 copy_in(cursor, sql.copy_in(stream), (texts or {}).get(name) or _copy_text(stream, rows))
             failpoint("copied")
-            cursor.execute(sql.store_and_commit([get_stream(name) for name in offered]))
-            outcomes = _write_results(cursor.fetchall())
-        _count(batch, offered, outcomes)
-        return _stored(offered, outcomes, batch.sent_ms)
+            cursor.execute(sql.store_and_commit([get_stream(name) for name in rows_by_stream]))
+            results = _write_results(cursor.fetchall())
+        _count(batch, rows_by_stream, results)
+        return _stored(rows_by_stream, results, batch.sent_ms)
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
-        """A cursor in a transaction that its user commits; whatever else happens rolls it back."""
+        """Yields a cursor in a transaction that the caller commits; any exception rolls it back."""
         with normalize_db_errors(), connection.cursor() as cursor, connection.wrap_database_errors:
             if self._session is not connection.connection:
                 _prepare(cursor)
@@ -99,15 +99,15 @@ class BatchWriter:
                 _roll_back()
                 if _sqlstate(error).startswith(DATA_ERRORS):
                     raise BatchRejected(str(error).strip()) from error
-                if _sqlstate(error).startswith(AWAY):
+                if _sqlstate(error).startswith(TRANSIENT_ERRORS):
                     raise OperationalError(str(error).strip()) from error
                 raise
 
 
 def _prepare(cursor: Any) -> None:
-    # A stream without its row would number nothing, and what is not numbered is not stored.
+    # A stream without its row in `streams` would assign no `seq`, and its rows would not be stored.
     ensure_streams()
-    # A server that answers before the commit is on disk could give a number to another fact after a crash.
+    # Without it, a crash after the response could lose the commit, and its `seq` would be assigned to another fact.
     cursor.execute("SET synchronous_commit = on")
     cursor.execute(sql.CREATE_STORED)
     for stream in all_streams():
@@ -115,9 +115,9 @@ def _prepare(cursor: Any) -> None:
 
 
 def _sqlstate(error: BaseException) -> str:
-    # A cursor of Django's raises its own exceptions around psycopg2's, but for COPY, which it does not know.
-    origin = error.__cause__ if isinstance(error, DatabaseError) else error
-    return (origin.pgcode or "") if isinstance(origin, psycopg2.Error) else ""
+    # Django's cursor wraps psycopg2's exceptions, except those of `copy_expert`.
+    cause = error.__cause__ if isinstance(error, DatabaseError) else error
+    return (cause.pgcode or "") if isinstance(cause, psycopg2.Error) else ""
 
 
 def _roll_back() -> None:
@@ -128,7 +128,7 @@ def _roll_back() -> None:
 
 
 def _rows_by_stream(rows: Rows) -> RowsByStream:
-    """The rows by stream; a stream comes after those it derives from."""
+    """The rows by stream, derived streams after their sources."""
     names = [stream.name for stream in sorted(all_streams(), key=lambda stream: bool(stream.derives_from))]
     return {name: list(rows[name].values()) for name in names if rows.get(name)}
 
@@ -136,27 +136,27 @@ def _rows_by_stream(rows: Rows) -> RowsByStream:
 def _copy_text(stream: Stream, rows: Sequence[PendingRow]) -> str:
     if not rows:
         return ""
-    values = columns_of([incoming.row for incoming in rows], sql.row_columns(stream))
-    columns = [range(len(rows)), [incoming.event_key for incoming in rows], *values]
+    values = columns_of([pending.row for pending in rows], sql.row_columns(stream))
+    columns = [range(len(rows)), [pending.event_key for pending in rows], *values]
     if stream.derives_from:
-        columns += [[incoming.source_stream for incoming in rows], [incoming.source_ord for incoming in rows]]
+        columns += [[pending.source_stream for pending in rows], [pending.source_ord for pending in rows]]
     return copy_lines(columns)
 
 
-def _insert_rejected(cursor: Any, letters: Sequence[RejectedMessage]) -> None:
-    # In the order of their places: two consumers with the same letters would wait for each other in any other.
-    ordered = sorted(letters, key=lambda letter: letter.message[:3])
-    execute_values(cursor.cursor, sql.INSERT_DEAD_LETTERS, [_dead_letter_values(letter) for letter in ordered])
+def _insert_rejected(cursor: Any, rejected: Sequence[RejectedMessage]) -> None:
+    # Sorted by offset: two consumers that insert the same messages in different orders would deadlock.
+    ordered = sorted(rejected, key=lambda rejected_message: rejected_message.message[:3])
+    execute_values(cursor.cursor, sql.INSERT_DEAD_LETTERS, [_dead_letter_values(message) for message in ordered])
 
 
-def _dead_letter_values(letter: RejectedMessage) -> tuple[Any, ...]:
-    message, reason, error = letter
+def _dead_letter_values(rejected: RejectedMessage) -> tuple[Any, ...]:
+    message, reason, error = rejected
     error = error.replace("\0", "")[:2000]
     return (*message[:3], message.key, message.value, reason.value, error, _time_of(message))
 
 
 def _time_of(message: KafkaMessage) -> datetime | None:
-    """The message's Kafka timestamp; whoever produced it may have put anything there."""
+    """The message's Kafka timestamp; None if the producer set a value outside the range of datetime."""
     try:
         return datetime.fromtimestamp(message.timestamp_ms / 1000, UTC) if message.timestamp_ms > 0 else None
     except (ValueError, OverflowError, OSError):
@@ -164,47 +164,47 @@ def _time_of(message: KafkaMessage) -> datetime | None:
 
 
 def _write_results(runs: Iterable[tuple[str, int | None, int, int]]) -> dict[str, WriteResult]:
-    """Of runs (stream, first `seq`, first place, last place); there is no `seq` where the rows differ."""
-    outcomes: dict[str, WriteResult] = {}
+    """Expands runs (stream, first `seq`, first position, last position); a run without `seq` is a conflict."""
+    results: dict[str, WriteResult] = {}
     for stream, seq, first, last in runs:
-        new, differing = outcomes.setdefault(stream, WriteResult({}, []))
-        places = range(first, last + 1)
+        new, conflicts = results.setdefault(stream, WriteResult({}, []))
+        positions = range(first, last + 1)
         if seq is None:
-            differing += places
+            conflicts += positions
         else:
-            new.update(zip(places, count(seq), strict=False))
-    return outcomes
+            new.update(zip(positions, count(seq), strict=False))
+    return results
 
 
-def _count(batch: DecodedBatch, offered: RowsByStream, outcomes: Mapping[str, WriteResult]) -> None:
-    differing = batch.conflicts.copy()
-    for name, rows in offered.items():
-        outcome = outcomes.get(name, NOTHING_NEW)
-        metrics.INGEST_ROWS_STORED_TOTAL.labels(name).inc(len(outcome.new))
-        metrics.INGEST_DUPLICATES_TOTAL.labels(name).inc(len(rows) - len(outcome.new))
-        differing += [(name, rows[place].row) for place in outcome.differing]
-    _log_conflicts(differing)
-    for letter in batch.rejected:
-        metrics.INGEST_REJECTED_MESSAGES_TOTAL.labels(letter.reason.value).inc()
+def _count(batch: DecodedBatch, rows_by_stream: RowsByStream, results: Mapping[str, WriteResult]) -> None:
+    conflicts = batch.conflicts.copy()
+    for name, rows in rows_by_stream.items():
+        result = results.get(name, EMPTY_RESULT)
+        metrics.INGEST_ROWS_STORED_TOTAL.labels(name).inc(len(result.new))
+        metrics.INGEST_DUPLICATES_TOTAL.labels(name).inc(len(rows) - len(result.new))
+        conflicts += [(name, rows[position].row) for position in result.conflicts]
+    _log_conflicts(conflicts)
+    for message in batch.rejected:
+        metrics.INGEST_REJECTED_MESSAGES_TOTAL.labels(message.reason.value).inc()
 
 
-def _log_conflicts(differing: Sequence[tuple[str, Row]]) -> None:
-    rows: dict[str, list[Row]] = {}
-    for name, row in differing:
-        rows.setdefault(name, []).append(row)
-    for name, others in rows.items():
-        metrics.INGEST_CONFLICTS_TOTAL.labels(name).inc(len(others))
-        told = "%s: known facts came with other values, which changed nothing: %s; the first of them: %.500s"
-        # As on the wire: the struct's own text shows raw JSON as an object in memory.
-        log.warning(told, name, len(others), msgspec.json.encode(others[0]).decode())
+def _log_conflicts(conflicts: Sequence[tuple[str, Row]]) -> None:
+    rows_by_stream: dict[str, list[Row]] = {}
+    for name, row in conflicts:
+        rows_by_stream.setdefault(name, []).append(row)
+    for name, rows in rows_by_stream.items():
+        metrics.INGEST_CONFLICTS_TOTAL.labels(name).inc(len(rows))
+        text = "%s: %s conflicts with stored facts, not applied; the first: %.500s"
+        # Encoded as JSON: the repr of a struct shows raw JSON fields as memory addresses.
+        log.warning(text, name, len(rows), msgspec.json.encode(rows[0]).decode())
 
 
-def _stored(offered: RowsByStream, outcomes: Mapping[str, WriteResult], sent_ms: int) -> list[StoredRows]:
+def _stored(rows_by_stream: RowsByStream, results: Mapping[str, WriteResult], sent_ms: int) -> list[StoredRows]:
     stored = []
-    for name, incoming in offered.items():
-        new = outcomes.get(name, NOTHING_NEW).new
+    for name, pending in rows_by_stream.items():
+        new = results.get(name, EMPTY_RESULT).new
         if new:
-            rows = [incoming[place].row.with_seq(seq) for place, seq in new.items()]
-            facts = [incoming[place].fact for place in new]
+            rows = [pending[position].row.with_seq(seq) for position, seq in new.items()]
+            facts = [pending[position].fact for position in new]
             stored.append(StoredRows(get_stream(name), rows, facts, sent_ms))
     return stored

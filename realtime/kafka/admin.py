@@ -1,4 +1,4 @@
-"""Kafka topics and connection settings: what exists, creating and deleting the contract's topics."""
+"""Kafka topics and connection settings: lists, creates and deletes the contract's topics."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class KafkaUnavailable(Exception):
 
 
 def topics() -> tuple[TopicSpec, TopicSpec]:
-    """The topics of the contract (kafka.md) under the names that the settings give them."""
+    """The topics of the contract (kafka.md), under the names from the settings."""
     return (
         TopicSpec(settings.KAFKA_TOPIC_TRANSACTIONS, partitions=10, retention_ms=7 * DAY_MS),
         TopicSpec(settings.KAFKA_TOPIC_COMPUTED_DATA, partitions=5, retention_ms=DAY_MS),
@@ -28,12 +28,13 @@ def topics() -> tuple[TopicSpec, TopicSpec]:
 
 
 def connection_config() -> dict[str, str | int | float | bool]:
+    """The librdkafka options of every client; raises KafkaUnavailable without KAFKA_BOOTSTRAP_SERVERS."""
     if not settings.KAFKA_BOOTSTRAP_SERVERS:
-        raise KafkaUnavailable("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `make run`, which brings one along")
+        raise KafkaUnavailable("no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start `make run`, which includes a broker")
     return {
         "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "client.id": "hyperwatch",
-        # librdkafka tells of each attempt to connect; what concerns us comes by `error_cb` and exceptions.
+        # librdkafka logs each connection attempt. Errors that matter arrive through `error_cb` and exceptions.
         "log_level": 2,
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 2_000,
@@ -42,7 +43,7 @@ def connection_config() -> dict[str, str | int | float | bool]:
 
 
 def existing_topics(timeout: float = 5.0) -> set[str]:
-    """The names of the topics there are; raises KafkaUnavailable where no broker answers within `timeout` seconds."""
+    """The names of the existing topics; raises KafkaUnavailable if no broker answers within `timeout` seconds."""
     try:
         return set(AdminClient(connection_config()).list_topics(timeout=timeout).topics)
     except confluent_kafka.KafkaException as error:
@@ -54,9 +55,9 @@ def create_topics(timeout: float = 10.0) -> list[str]:
     missing = [topic for topic in topics() if topic.name not in existing_topics(timeout)]
     if not missing:
         return []
-    # The futures live only as long as the client that made them.
+    # The futures are valid only while their client exists.
     admin = AdminClient(connection_config())
-    made = admin.create_topics(
+    futures = admin.create_topics(
         [
             NewTopic(
                 topic.name,
@@ -67,18 +68,18 @@ def create_topics(timeout: float = 10.0) -> list[str]:
             for topic in missing
         ]
     )
-    for name, future in made.items():
+    for name, future in futures.items():
         try:
             future.result(timeout)
         except confluent_kafka.KafkaException as error:
-            # Another process may have been quicker.
+            # Race: another process may have created the topic since `existing_topics`.
             if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
                 raise KafkaUnavailable(f"topic {name} could not be created: {error.args[0]}") from error
     return [topic.name for topic in missing]
 
 
 def delete_topics(timeout: float = 10.0) -> None:
-    """Deletes the topics of the settings, with all that is in them; raises KafkaUnavailable."""
+    """Deletes the contract's topics with all their messages; raises KafkaUnavailable."""
     admin = AdminClient(connection_config())
     try:
         for future in admin.delete_topics([topic.name for topic in topics()]).values():

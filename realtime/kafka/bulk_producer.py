@@ -1,4 +1,4 @@
-"""Sending many messages to Kafka with bounded memory, by whoever is a producer here."""
+"""Bulk producer with bounded memory, for the simulator and the replay of recordings."""
 
 import logging
 import signal
@@ -18,16 +18,16 @@ log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT_MESSAGES = 20_000
 MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 15.0
 DELIVERY_TIMEOUT_SECONDS = 5.0
 
 
 class NotAcknowledgedError(Exception):
-    """Messages were sent and not acknowledged; the text says how many, and why."""
+    """Messages were sent and not acknowledged; the text gives their number and the first reason."""
 
 
 def topic_names() -> dict[str, str]:
-    """What the settings call the contract's topics."""
+    """Maps the contract's topics to their names in the settings."""
     return {
         TopicName.TRANSACTIONS: settings.KAFKA_TOPIC_TRANSACTIONS,
         TopicName.COMPUTED_DATA: settings.KAFKA_TOPIC_COMPUTED_DATA,
@@ -35,14 +35,14 @@ def topic_names() -> dict[str, str]:
 
 
 def wait_for_kafka(stop: Event) -> bool:
-    """True once the topics are there, after growing pauses and one log line; False where `stop` is first."""
-    backoff = Backoff.doubling(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    """Creates the topics, with backoff and one log line while Kafka is unavailable; False if `stop` is set first."""
+    backoff = Backoff.doubling(MIN_RETRY_SECONDS, MAX_RETRY_SECONDS)
     while not stop.is_set():
         try:
             create_topics(timeout=2.0)
-        except KafkaUnavailable as away:
+        except KafkaUnavailable as error:
             if backoff.failures == 0:
-                log.warning("waiting for Kafka: %s", away)
+                log.warning("waiting for Kafka: %s", error)
             stop.wait(backoff.next())
         else:
             return True
@@ -51,20 +51,20 @@ def wait_for_kafka(stop: Event) -> bool:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Event]:
-    """An event that SIGINT and SIGTERM set; the second signal does what it always did."""
+    """Yields an event that SIGINT and SIGTERM set; a second signal runs the previous handler."""
     stop = Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
-    def end(_number: int, _frame: object) -> None:
+    def set_stop(_number: int, _frame: object) -> None:
         stop.set()
         restore()
 
-    for number in before:
-        signal.signal(number, end)
+    for number in previous_handlers:
+        signal.signal(number, set_stop)
     try:
         yield stop
     finally:
@@ -72,9 +72,9 @@ def stopped_by_signals() -> Iterator[Event]:
 
 
 class BoundedProducer:
-    """A producer with a window: when so much is on its way, it waits until all of it has arrived or failed.
+    """A producer with a bounded in-flight window: at the limit, `send` blocks until every message has a result.
 
-    So it waits while Kafka is away, and can still be told to stop.
+    While Kafka is unavailable `send` blocks; setting `stop` ends the wait.
     """
 
     def __init__(self, stop: Event) -> None:
@@ -92,8 +92,8 @@ class BoundedProducer:
         return self._producer.failures
 
     @property
-    def missing(self) -> int:
-        """Sent and not acknowledged, whether failed or still on the way."""
+    def unacknowledged(self) -> int:
+        """The number of sent messages that failed or are still in flight."""
         return self.sent - self.acknowledged
 
     def send(self, topic: str, key: str | bytes | None, value: bytes | None) -> None:
@@ -105,22 +105,22 @@ class BoundedProducer:
         self._bytes += len(value or b"")
 
     def close(self, timeout: float) -> None:
-        """Gives what is on its way at most `timeout` seconds; `missing` says what did not make it."""
-        until = time.monotonic() + timeout
-        # In slices: Python sees no signal while the client waits.
-        while self._producer.flush(0.2) and time.monotonic() < until:
+        """Flushes for at most `timeout` seconds; `unacknowledged` is the number of undelivered messages."""
+        deadline = time.monotonic() + timeout
+        # Short flushes: Python handles no signal during a call into librdkafka.
+        while self._producer.flush(0.2) and time.monotonic() < deadline:
             pass
 
     def check(self) -> None:
-        """Raises NotAcknowledgedError with the first reason known."""
-        if self.missing:
+        """Raises NotAcknowledgedError with the first known reason."""
+        if self.unacknowledged:
             reason = self.failures[0] if self.failures else "Kafka did not answer in time"
-            raise NotAcknowledgedError(f"{self.missing:,} of {self.sent:,} messages not acknowledged: {reason}")
+            raise NotAcknowledgedError(f"{self.unacknowledged:,} of {self.sent:,} messages not acknowledged: {reason}")
 
     def _wait(self) -> None:
         waited = 0.0
         while self._producer.flush(0.2) and not self._stop.is_set():
             waited += 0.2
             if waited - 0.2 < DELIVERY_TIMEOUT_SECONDS <= waited:
-                log.warning("Kafka acknowledges nothing; waiting for it")
+                log.warning("Kafka acknowledges no messages; waiting for it")
         self._messages = self._bytes = 0

@@ -1,4 +1,4 @@
-"""Kafka consumer: reads batches as a group member and commits what was stored."""
+"""Kafka consumer: reads batches as a group member and commits the offsets of stored messages."""
 
 import logging
 import time
@@ -11,13 +11,13 @@ from django.conf import settings
 
 from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
 from realtime.kafka.admin import connection_config, topics
-from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker, Partition, Read
+from realtime.kafka.offset_tracker import MessagePosition, OffsetGap, OffsetTracker, Partition
 
 log = logging.getLogger(__name__)
 
 
 class KafkaMessage(NamedTuple):
-    """A message as it lay on the topic; `value` is None for a tombstone, `timestamp_ms` the broker's or producer's."""
+    """A message of a topic; `value` is None for a tombstone, `timestamp_ms` is set by the broker or the producer."""
 
     topic: str
     partition: int
@@ -27,23 +27,24 @@ class KafkaMessage(NamedTuple):
     timestamp_ms: int
 
 
-# A batch of the largest messages would take a gigabyte; so many are taken from the client before it is looked again.
+# A batch of the largest messages would take a gigabyte. The size is checked after each CONSUME_MESSAGES messages.
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 CONSUME_MESSAGES = 100
 
-# A question to a broker on the way to the next message.
+# Committed offsets and watermarks are requested between two reads, so a slow broker must not block for long.
 OFFSET_REQUEST_TIMEOUT_SECONDS = 1.0
 
-# A member looks after its membership every second. Who does not for so long stops a rebalance no longer: the others
-# would wait for it for five minutes. And what a broker has not answered after so long is asked again, not after one.
+# A member polls at least once a second. After this interval without a poll, a rebalance proceeds without the member.
+# With librdkafka's default the others would wait for it for five minutes.
 MAX_POLL_INTERVAL_MS = 15_000
+# Retries a request to a broker after 10 seconds; librdkafka's default is 60.
 REQUEST_TIMEOUT_MS = 10_000
-# A rebalance waits until every member has heard of it, which is by its heartbeat.
+# Members learn of a rebalance from the response to their heartbeat, so the interval bounds its duration.
 HEARTBEAT_INTERVAL_MS = 3_000
 
 
 class KafkaConsumer:
-    """A member of the group: reads batches from the contract's topics and commits what was stored."""
+    """A member of the consumer group: reads batches from the contract's topics and commits offsets."""
 
     def __init__(self) -> None:
         self._consumer = confluent_kafka.Consumer(
@@ -67,78 +68,80 @@ class KafkaConsumer:
         self._may_be_paused = False
         self._last_error_at = 0.0
         self._offsets = OffsetTracker(self._low_watermark)
-        # Assigned, and Kafka has not said yet where the group stopped in them.
+        # Assigned partitions with unknown committed offsets.
         self._unresolved: list[confluent_kafka.TopicPartition] = []
         self._lag: dict[Partition, int] = {}
-        self._lag_noted_at = 0.0
+        self._lag_updated_at = 0.0
         self._consumer.subscribe([topic.name for topic in topics()], on_assign=self._on_assign)
 
-    def read(self, limit: int, wait: float) -> list[KafkaMessage]:
-        """What there is, at most `limit` messages of MAX_BATCH_BYTES or a few more; waits up to `wait` seconds for the
-        first, for no further one. None until it is known where the group stopped: what lies between is lost."""
+    def read(self, limit: int, timeout: float) -> list[KafkaMessage]:
+        """Reads up to `limit` messages of about MAX_BATCH_BYTES; waits up to `timeout` seconds for the first only.
+
+        Empty until the committed offsets are known: without them, offset gaps would be missed.
+        """
         if not self._resolve_offsets():
             self.poll_paused()
-            time.sleep(wait)
+            time.sleep(timeout)
             return []
         self._resume()
-        read = self._consumer.consume(1, wait)
-        size = len(read)
-        while read and size < MAX_BATCH_BYTES and len(read) < limit:
-            more = self._consumer.consume(min(limit - len(read), CONSUME_MESSAGES), 0)
+        records = self._consumer.consume(1, timeout)
+        size = len(records)
+        while records and size < MAX_BATCH_BYTES and len(records) < limit:
+            more = self._consumer.consume(min(limit - len(records), CONSUME_MESSAGES), 0)
             if not more:
                 break
             size += sum(len(raw.value() or b"") for raw in more)
-            read += more
-        self._note_lag()
-        messages = [_message(raw) for raw in read if self._is_data(raw)]
+            records += more
+        self._update_lag()
+        messages = [_message(raw) for raw in records if self._is_data(raw)]
         self._offsets.advance(messages)
         return messages
 
     @property
     def gaps(self) -> list[OffsetGap]:
-        """What was noticed to have been removed before it was read, and is to be told."""
-        return self._offsets.lost
+        """Detected offset gaps that are not recorded yet."""
+        return self._offsets.gaps
 
-    def skip_gaps(self, lost: Sequence[OffsetGap]) -> None:
-        """It was told: whoever takes over the partition is not to tell it again."""
-        self.commit(lost)
-        self.gaps[:] = [other for other in self.gaps if other not in lost]
+    def skip_gaps(self, gaps: Sequence[OffsetGap]) -> None:
+        """Commits recorded gaps, so that a later owner of the partition does not report them again."""
+        self.commit(gaps)
+        self.gaps[:] = [other for other in self.gaps if other not in gaps]
 
-    def commit(self, read: Sequence[Read]) -> None:
-        """Commits the places behind `read`; a place that another member has taken over is theirs to commit.
+    def commit(self, messages: Sequence[MessagePosition]) -> None:
+        """Commits the offsets after `messages`, except in partitions that another member owns now.
 
-        Waits for no answer: without a broker none comes, and no signal would be seen meanwhile.
+        Asynchronous: a synchronous commit blocks while no broker answers, and Python handles no signal meanwhile.
         """
-        # Kafka takes a member's commit for any partition: it would put back the one whose it is now.
-        ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
-        places = _places_behind(read)
-        if kept := [place for place in places if (place.topic, place.partition) in ours]:
-            self._consumer.commit(offsets=kept, asynchronous=True)
-        if len(kept) < len(places):
-            log.warning("offsets not committed, their partitions have gone to another member: messages will come again")
+        # Kafka accepts a member's commit for any partition, which would reset the offset of its new owner.
+        assigned = {(position.topic, position.partition) for position in self._consumer.assignment()}
+        positions = _next_positions(messages)
+        if owned := [position for position in positions if (position.topic, position.partition) in assigned]:
+            self._consumer.commit(offsets=owned, asynchronous=True)
+        if len(owned) < len(positions):
+            log.warning("offsets not committed: their partitions moved to another member, which rereads the messages")
 
     def poll_paused(self) -> None:
-        """Keeps the membership while the caller waits for something else: nothing is read, rebalances go on."""
+        """Polls with all partitions paused: keeps the group membership and serves rebalances, reads no messages."""
         self._consumer.pause(self._consumer.assignment())
         self._may_be_paused = True
         raw = self._consumer.poll(0)
         if raw is not None and self._is_data(raw):
-            # A partition that came in a rebalance is not paused: put its message back.
+            # A rebalance within the poll assigned an unpaused partition: rewind it, so that its message is read later.
             topic, partition, offset = _message(raw)[:3]
-            place = confluent_kafka.TopicPartition(topic, partition, offset)
-            self._consumer.seek(place)
-            self._consumer.pause([place])
+            position = confluent_kafka.TopicPartition(topic, partition, offset)
+            self._consumer.seek(position)
+            self._consumer.pause([position])
 
     def lag(self) -> dict[Partition, int]:
-        """Messages not yet read, for each assigned partition, as of the last `read`; for any thread.
+        """Unread messages of each assigned partition, as of the last `read`; thread-safe.
 
-        Only the thread that reads may ask the client: it lets in one call at a time, and whoever waits for a
-        `consume` to end keeps the interpreter's lock meanwhile, without which that one cannot end.
+        Only the reading thread may call the client, which serializes calls. A second caller holds the GIL while it
+        waits for `consume`. That call needs the GIL to return: a deadlock.
         """
         return self._lag
 
     def close(self) -> None:
-        """Leaves the group, so that others take over at once."""
+        """Leaves the group, which starts the rebalance at once."""
         self._consumer.close()
         _report_lag(self._lag, {})
 
@@ -147,15 +150,15 @@ class KafkaConsumer:
             self._may_be_paused = False
             self._consumer.resume(self._consumer.assignment())
 
-    def _on_assign(self, _consumer: confluent_kafka.Consumer, places: list[confluent_kafka.TopicPartition]) -> None:
-        # One that was paused when a rebalance took it comes back paused.
+    def _on_assign(self, _consumer: confluent_kafka.Consumer, assigned: list[confluent_kafka.TopicPartition]) -> None:
+        # A partition that was paused when it was revoked is still paused when it is assigned again.
         self._may_be_paused = True
         self._offsets.reset({})
-        self._unresolved = places
+        self._unresolved = assigned
         self._resolve_offsets()
 
     def _resolve_offsets(self) -> bool:
-        """Asks for them where they are not known."""
+        """Requests the unknown committed offsets; False while Kafka does not return them."""
         if not self._unresolved:
             return True
         try:
@@ -163,39 +166,38 @@ class KafkaConsumer:
         except confluent_kafka.KafkaException as error:
             self._on_error(error.args[0])
             return False
-        if errors := [place.error for place in committed if place.error]:
+        if errors := [position.error for position in committed if position.error]:
             self._on_error(errors[0])
             return False
         self._unresolved = []
-        self._offsets.reset({(place.topic, place.partition): place.offset for place in committed if place.offset >= 0})
+        self._offsets.reset(
+            {(position.topic, position.partition): position.offset for position in committed if position.offset >= 0}
+        )
         return True
 
     def _low_watermark(self, partition: Partition) -> int | None:
-        """The oldest offset that Kafka still has, or that of the next message where it has none."""
+        """The oldest retained offset, or the next offset of an empty partition; None without an answer."""
         try:
-            lowest: int = self._consumer.get_watermark_offsets(
+            low: int = self._consumer.get_watermark_offsets(
                 confluent_kafka.TopicPartition(*partition), OFFSET_REQUEST_TIMEOUT_SECONDS
             )[0]
         except confluent_kafka.KafkaException as error:
             self._on_error(error.args[0])
             return None
-        return lowest
+        return low
 
-    def _note_lag(self) -> None:
-        if time.monotonic() - self._lag_noted_at < 1:
+    def _update_lag(self) -> None:
+        if time.monotonic() - self._lag_updated_at < 1:
             return
-        self._lag_noted_at = time.monotonic()
+        self._lag_updated_at = time.monotonic()
         lag = {}
-        for place in self._consumer.position(self._consumer.assignment()):
-            low, high = self._consumer.get_watermark_offsets(place, cached=True)
+        for position in self._consumer.position(self._consumer.assignment()):
+            partition = (position.topic, position.partition)
+            low, high = self._consumer.get_watermark_offsets(position, cached=True)
             if high >= 0:
-                # Where nothing came since the last rebalance there is no position.
-                at = (
-                    place.offset
-                    if place.offset >= 0
-                    else self._offsets.next_offset((place.topic, place.partition), low)
-                )
-                lag[(place.topic, place.partition)] = max(0, high - max(at, 0))
+                # Before the first message after a rebalance, the client has no position.
+                offset = position.offset if position.offset >= 0 else self._offsets.next_offset(partition, low)
+                lag[partition] = max(0, high - max(offset, 0))
         _report_lag(self._lag, lag)
         self._lag = lag
 
@@ -207,33 +209,33 @@ class KafkaConsumer:
         return False
 
     def _on_error(self, error: confluent_kafka.KafkaError) -> None:
-        # librdkafka repeats itself for every broker and attempt: one line in five seconds is enough.
+        # librdkafka reports an error for each broker and attempt: log one line in five seconds.
         if time.monotonic() - self._last_error_at > 5:
             self._last_error_at = time.monotonic()
             log.warning("Kafka: %s; waiting for it", error)
 
-    def _on_commit(self, error: confluent_kafka.KafkaError | None, _places: object) -> None:
+    def _on_commit(self, error: confluent_kafka.KafkaError | None, _positions: object) -> None:
         if error is None:
             self.committed_at = datetime.now(UTC)
         else:
-            log.warning("offsets not committed, their messages will come again: %s", error)
+            log.warning("offsets not committed, so their messages are read again: %s", error)
 
 
 def _message(raw: Any) -> KafkaMessage:
-    """`raw` was read: its place is there and its bytes are bytes, which confluent_kafka's types leave open."""
+    """Converts a consumed message, which always has a position; confluent_kafka types its fields as optional."""
     return KafkaMessage(raw.topic(), raw.partition(), raw.offset(), raw.key(), raw.value(), raw.timestamp()[1])
 
 
-def _places_behind(batch: Iterable[Read]) -> list[confluent_kafka.TopicPartition]:
-    last: dict[tuple[str, int], int] = {}
-    for message in batch:
+def _next_positions(messages: Iterable[MessagePosition]) -> list[confluent_kafka.TopicPartition]:
+    last: dict[Partition, int] = {}
+    for message in messages:
         last[(message.topic, message.partition)] = message.offset
     return [confluent_kafka.TopicPartition(topic, part, offset + 1) for (topic, part), offset in last.items()]
 
 
-def _report_lag(before: Iterable[Partition], lag: Mapping[Partition, int]) -> None:
-    """A series that stays after its partition moved to another member would show that one's lag twice."""
-    for partition in set(before) - set(lag):
+def _report_lag(previous: Iterable[Partition], lag: Mapping[Partition, int]) -> None:
+    """Updates the gauge and removes revoked partitions, whose lag would be counted twice in a sum over members."""
+    for partition in set(previous) - set(lag):
         KAFKA_CONSUMER_LAG_MESSAGES.remove(*partition)
     for partition, messages in lag.items():
         KAFKA_CONSUMER_LAG_MESSAGES.labels(*partition).set(messages)

@@ -1,4 +1,4 @@
-"""The offsets that are due next, and those that Kafka's retention removed before they were read."""
+"""Tracks the next offset of each partition and detects offset gaps: messages that retention removed unread."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 Partition = tuple[str, int]
 
 
-class Read(Protocol):
-    """A message, as far as it matters here."""
+class MessagePosition(Protocol):
+    """The position of a message: the attributes that the tracker needs."""
 
     @property
     def topic(self) -> str: ...
@@ -18,7 +18,7 @@ class Read(Protocol):
 
 
 class OffsetGap(NamedTuple):
-    """Offsets of a partition that nobody read and nobody will, both ends in."""
+    """Offsets `first` to `last` (inclusive) of a partition, removed from Kafka before they were read."""
 
     topic: str
     partition: int
@@ -27,7 +27,7 @@ class OffsetGap(NamedTuple):
 
     @property
     def offset(self) -> int:
-        """Behind it the group can go on: nothing before is there to be read."""
+        """The offset to commit: the group continues after the gap."""
         return self.last
 
     @property
@@ -36,49 +36,52 @@ class OffsetGap(NamedTuple):
 
 
 class OffsetTracker:
-    """`lowest` tells the oldest offset that Kafka still has of a partition, None where it does not answer.
+    """Compares the offsets of messages with the expected ones; detected gaps stay in `gaps` until recorded.
 
-    What was noticed is in `lost` until it is told.
+    `low_watermark` returns the oldest offset that Kafka retains of a partition, or None without an answer.
     """
 
-    def __init__(self, lowest: Callable[[Partition], int | None]) -> None:
-        self.lost: list[OffsetGap] = []
-        self._lowest = lowest
+    def __init__(self, low_watermark: Callable[[Partition], int | None]) -> None:
+        self.gaps: list[OffsetGap] = []
+        self._low_watermark = low_watermark
         self._next: dict[Partition, int] = {}
 
     def reset(self, committed: Mapping[Partition, int]) -> None:
-        """Where the group stopped is what is due next, unless retention has passed that place meanwhile."""
+        """Starts at the committed offsets; retention may have passed them, which is a gap."""
         self._next = dict(committed)
-        # What is not told is not passed over either: it is noticed again, by us or by whose partition it is now.
-        self.lost.clear()
-        for partition, due in committed.items():
-            lowest = self._lowest(partition)
-            if lowest is None:
-                # Each further question would be waited for as well. The next message tells of a hole before it.
+        # Unrecorded gaps are not committed either, so the partition's current owner detects them again.
+        self.gaps.clear()
+        for partition, expected in committed.items():
+            low = self._low_watermark(partition)
+            if low is None:
+                # Each further request would wait for its timeout as well. `advance` detects the gaps later.
                 return
-            self._note(partition, due, lowest)
+            self._add_gap(partition, expected, low)
 
-    def next_offset(self, partition: Partition, otherwise: int) -> int:
-        """The offset of the message that is due next, `otherwise` where the group never was."""
-        return self._next.get(partition, otherwise)
+    def next_offset(self, partition: Partition, default: int) -> int:
+        """The next expected offset, or `default` if the group has no committed offset."""
+        return self._next.get(partition, default)
 
-    def advance(self, messages: Iterable[Read]) -> None:
-        """A hole in the offsets is a loss where Kafka begins behind it; there are others, a transaction's markers."""
-        open_holes = set[Partition]()
+    def advance(self, messages: Iterable[MessagePosition]) -> None:
+        """Moves past `messages`. A hole before a message is a gap only below Kafka's low watermark.
+
+        Other holes are harmless: transaction markers occupy offsets.
+        """
+        unchecked = set[Partition]()
         for message in messages:
             partition, offset = (message.topic, message.partition), message.offset
-            due = self._next.get(partition, offset)
-            if due < offset:
-                # Where one question has no answer, each further one would be waited for as well.
-                lowest = None if open_holes else self._lowest(partition)
-                if lowest is None:
-                    # It is looked at with the next messages: the hole does not go away.
-                    open_holes.add(partition)
+            expected = self._next.get(partition, offset)
+            if expected < offset:
+                # After one request without an answer, each further one would wait for its timeout as well.
+                low = None if unchecked else self._low_watermark(partition)
+                if low is None:
+                    # `_next` stays, so the next messages of the partition repeat the check.
+                    unchecked.add(partition)
                     continue
-                self._note(partition, due, min(offset, lowest))
+                self._add_gap(partition, expected, min(offset, low))
             self._next[partition] = offset + 1
 
-    def _note(self, partition: Partition, due: int, lowest: int) -> None:
-        if due < lowest:
-            self.lost.append(OffsetGap(*partition, due, lowest - 1))
-            self._next[partition] = lowest
+    def _add_gap(self, partition: Partition, expected: int, low: int) -> None:
+        if expected < low:
+            self.gaps.append(OffsetGap(*partition, expected, low - 1))
+            self._next[partition] = low

@@ -9,7 +9,7 @@ from realtime.kafka.admin import connection_config
 
 
 class KafkaProducer:
-    """Sends messages; each is acknowledged by all replicas or reported by `flush`."""
+    """Idempotent producer; each message is acknowledged by all replicas or added to `failures`."""
 
     def __init__(self) -> None:
         self._producer = confluent_kafka.Producer(
@@ -19,13 +19,19 @@ class KafkaProducer:
         self.failures: list[str] = []
 
     def send(
-        self, topic: str, key: str | bytes | None, value: bytes | None, then: Callable[[], None] | None = None
+        self,
+        topic: str,
+        key: str | bytes | None,
+        value: bytes | None,
+        on_acknowledged: Callable[[], None] | None = None,
     ) -> None:
-        """Queues a message; blocks while the local queue is full. A message over the client's limit is a failure.
+        """Queues a message; blocks while the local queue is full. A message over the client's size limit fails.
 
-        `then` is called once it is acknowledged: by a later `send`, by `poll` or `flush`.
+        `on_acknowledged` runs after the acknowledgement, within a later `send`, `poll` or `flush`.
         """
-        on_delivery = self._delivered if then is None else partial(self._delivered_and, then)
+        on_delivery = (
+            self._delivered if on_acknowledged is None else partial(self._delivered_with_callback, on_acknowledged)
+        )
         while True:
             try:
                 self._producer.produce(topic, key=key, value=value, on_delivery=on_delivery)
@@ -38,11 +44,11 @@ class KafkaProducer:
                 return
 
     def poll(self, timeout: float) -> None:
-        """Notes what was acknowledged, or waits for that at most `timeout` seconds."""
+        """Runs pending delivery callbacks; waits at most `timeout` seconds for the first."""
         self._producer.poll(timeout)
 
     def flush(self, timeout: float = 30.0) -> int:
-        """Waits until everything is acknowledged or failed; returns how many still wait after `timeout` seconds."""
+        """Waits until each message is acknowledged or failed; returns the number still queued after `timeout`."""
         return self._producer.flush(timeout)
 
     def _delivered(self, error: confluent_kafka.KafkaError | None, _message: object) -> None:
@@ -51,9 +57,9 @@ class KafkaProducer:
         else:
             self.failures.append(str(error))
 
-    def _delivered_and(
-        self, then: Callable[[], None], error: confluent_kafka.KafkaError | None, message: object
+    def _delivered_with_callback(
+        self, on_acknowledged: Callable[[], None], error: confluent_kafka.KafkaError | None, message: object
     ) -> None:
         self._delivered(error, message)
         if error is None:
-            then()
+            on_acknowledged()

@@ -32,8 +32,8 @@ class Migration(migrations.Migration):
             name='StreamHead',
             fields=[
                 ('name', models.CharField(max_length=40, primary_key=True, serialize=False)),
-                ('head', models.BigIntegerField(default=0, help_text='the newest seq')),
-                ('floor', models.BigIntegerField(default=0, help_text='the newest seq that retention has removed')),
+                ('head', models.BigIntegerField(default=0, help_text='the seq of the newest row')),
+                ('floor', models.BigIntegerField(default=0, help_text='the highest seq that retention removed')),
             ],
             options={
                 'verbose_name': 'stream',
@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                 ('bytes', models.BinaryField(null=True)),
                 ('reason', models.CharField(choices=[('NOT_JSON', 'Not Json'), ('NOT_AN_OBJECT', 'Not An Object'), ('UNKNOWN_TYPE', 'Unknown Type'), ('MISSING_FIELD', 'Missing Field'), ('BAD_VALUE', 'Bad Value'), ('IN_FUTURE', 'In Future'), ('TOO_OLD', 'Too Old'), ('TOO_LARGE', 'Too Large'), ('REFUSED_BY_DATABASE', 'Refused By Database')], max_length=20)),
                 ('error', models.TextField()),
-                ('sent_at', models.DateTimeField(help_text="the message's own Kafka timestamp", null=True)),
+                ('sent_at', models.DateTimeField(help_text='the Kafka timestamp of the message', null=True)),
                 ('failed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), db_index=True)),
                 ('resent_at', models.DateTimeField(null=True)),
             ],
@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('pk', models.CompositePrimaryKey('stream', 'seconds', 'coin', 'start', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('stream', models.CharField(max_length=40)),
-                ('seconds', models.IntegerField(help_text='the length of the period')),
+                ('seconds', models.IntegerField(help_text='length of the period in seconds')),
                 ('coin', hyperwatch.db.fields.CoinField(blank=True, max_length=32)),
                 ('start', models.DateTimeField()),
                 ('count_1', models.BigIntegerField(null=True)),

@@ -1,4 +1,4 @@
-"""How a row travels between its struct, COPY and a query."""
+"""Converts rows between structs, the text format of PostgreSQL COPY, and query results."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from realtime.streams import Row, Stream, get_stream
 
 SPECIAL = re.compile(r"[\\\t\n\r]")
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-# Of the types whose own text is not as PostgreSQL reads it, or takes longer.
+# Converters for the types whose `str()` PostgreSQL does not parse, or whose `str()` is slower.
 TEXTS: dict[type, Callable[[Any], str]] = {
     bytes: lambda value: "\\x" + value.hex(),
     msgspec.Raw: lambda value: bytes(value).decode(),
@@ -27,18 +27,18 @@ NULLS = {type(None), msgspec.UnsetType}
 
 
 def table_columns(stream: Stream) -> list[str]:
-    """The row's fields that are columns of the table, without `id`."""
+    """The fields of the stream's row struct that are columns of its table, without `id`."""
     columns = {field.name for field in stream.model._meta.concrete_fields} - {"id"}
     return [name for name in stream.row.__struct_fields__ if name in columns]
 
 
 def columns_of(rows: Iterable[Row], names: Sequence[str]) -> list[Sequence[Any]]:
-    """The values of `names` by columns, in the order of the names."""
+    """Transposes rows: one sequence of values for each of `names`, in that order."""
     return list(zip(*map(attrgetter(*names), rows), strict=True))
 
 
 def copy_lines(columns: Iterable[Sequence[Any]]) -> str:
-    """Rows in the text format of COPY, of their columns: hardly one has anything to escape."""
+    """Formats columns as the text format of COPY, one line a row. Escaping is rare, so it is checked by column."""
     rows = zip(*map(_copy_texts, columns), strict=True)
     return "".join(["\t".join(row) + "\n" for row in rows])
 
@@ -54,13 +54,13 @@ def _copy_texts(column: Sequence[Any]) -> Sequence[str]:
 
 
 def copy_in(cursor: Any, statement: str, lines: str) -> None:
-    """What `copy_lines` made, by a COPY … FROM STDIN."""
-    # In one piece: between two of them another thread takes the interpreter, and keeps it for a while.
+    """Sends the output of `copy_lines` through the COPY … FROM STDIN `statement`."""
+    # A single chunk: between two chunks another thread acquires the GIL and holds it for its switch interval.
     cursor.copy_expert(statement, io.StringIO(lines), len(lines))
 
 
 class RowReader:
-    """Reads a stream's rows back as the structs they were stored from."""
+    """Converts query results of a stream's table back to its row structs."""
 
     def __init__(self, stream: Stream) -> None:
         self._row = stream.row
@@ -70,7 +70,7 @@ class RowReader:
         self._converts = [(name, convert) for name, (_, convert) in zip(self._names, wires, strict=True) if convert]
 
     def select(self, queryset: "models.QuerySet[Any]") -> "models.QuerySet[Any, tuple[Any, ...]]":
-        """The columns of the row, as tuples that `row` makes structs of."""
+        """Limits the queryset to the columns of the row struct, as tuples for `row`."""
         return queryset.values_list(*self._columns)
 
     def row(self, values: Sequence[Any]) -> Row:

@@ -1,4 +1,4 @@
-"""Reads the gauges of the web process that need PostgreSQL: age of each stream, outstanding dead letters."""
+"""Gauges of the web process that need PostgreSQL: age of each stream, outstanding dead letters."""
 
 import math
 import threading
@@ -14,10 +14,10 @@ from hyperwatch.metrics import DATABASE_REGISTRY, DatabaseCollector, DatabaseRea
 from realtime.models import DeadLetter
 from realtime.storage.sequences import latest_times
 
-# However often /metrics is scraped, and by however many.
+# Limits the query rate, independent of the number and interval of scrapers.
 READ_INTERVAL_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 1.5
-# After a longer silence of the database its last state says nothing about the present.
+# A state older than this is not reported, because the database has not answered since.
 MAX_STATE_AGE_SECONDS = 15.0
 MAX_COUNTED_DEAD_LETTERS = 100_000
 
@@ -34,13 +34,13 @@ class DatabaseReader:
         self._read_at = -math.inf
 
     def state(self) -> DatabaseReading | None:
-        """The state as of the last READ_INTERVAL_SECONDS; None while the database does not answer."""
+        """The state, at most READ_INTERVAL_SECONDS old; None while the database does not answer."""
         if reading := self._started_reading():
             wait([reading], READ_TIMEOUT_SECONDS)
         return self._state if self._age() < MAX_STATE_AGE_SECONDS else None
 
     def _started_reading(self) -> Future[None] | None:
-        """None while the state is recent; concurrent scrapes share one query."""
+        """The running query, shared by concurrent scrapes; None while the state is recent."""
         with self._lock:
             if self._age() < READ_INTERVAL_SECONDS:
                 return None
@@ -58,7 +58,7 @@ class DatabaseReader:
             self._state = None
         finally:
             self._read_at = self._clock()
-            # An open one would count against the server's limit between two scrapes.
+            # An idle connection would count against `max_connections` between two scrapes.
             connection.close()
 
 

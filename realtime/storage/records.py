@@ -6,9 +6,9 @@ from realtime.streams import Fact, Row, Stream
 
 
 class StoredRows(NamedTuple):
-    """What is new in a stream; the rows have their `seq`, ascending, and `facts` are theirs.
+    """New rows of one stream in ascending `seq` order, and their facts at the same positions.
 
-    `sent_ms` is the Kafka timestamp of the oldest message in their batch, 0 where it has none.
+    `sent_ms` is the Kafka timestamp of the oldest message in the batch, 0 if no timestamp is available.
     """
 
     stream: Stream

@@ -1,7 +1,7 @@
-"""Removes what is older than its stream's retention: a prefix of `seq`, in small batches.
+"""Prunes rows older than their stream's retention: a prefix of `seq`, in small batches.
 
-A batch is one transaction that holds the stream's lock as storing does: rows, counters and `floor` go together, so
-that what is gone is known to be gone, and storing waits for a batch at most.
+A batch is one transaction under the stream's lock, like storing. Rows, roll-ups and `floor` change together, so readers
+detect pruned rows by `floor`. A writer waits for at most one batch.
 """
 
 import time
@@ -12,19 +12,20 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from realtime.storage.rollup_sql import KEY, counts, minute_rollup, period_rollups, rollup_delta
+from realtime.storage.rollup_sql import ROLLUP_KEY, minute_rollup, period_rollups, rollup_counts, rollup_delta
 from realtime.storage.sequences import lock
 from realtime.streams import Stream, all_streams
 
 PRUNE_BATCH_ROWS = 2_000
-# Who waits for the lock gets it between two batches.
+# Lets a writer that waits for the lock acquire it between two batches.
 PRUNE_PAUSE_SECONDS = 0.01
-# So much longer a fact is kept than it is taken: while it waits to be stored again it must not be pruned.
+# Rows are pruned this long after facts of their age are rejected. A reread message must find its row: without it, it
+# would be stored again under a new `seq`.
 PRUNE_MARGIN = timedelta(hours=1)
 
 
 class Pruned(NamedTuple):
-    """How far a stream was pruned, and how many rows that were."""
+    """The highest pruned `seq` and the number of pruned rows."""
 
     upto: int
     rows: int
@@ -36,25 +37,25 @@ def retention(stream: Stream) -> timedelta | None:
 
 
 def cutoffs(now: datetime) -> dict[str, datetime]:
-    """For each stream with a retention, the time before which its facts are not taken; they go MARGIN later."""
-    kept = {stream.name: retention(stream) for stream in all_streams()}
-    return {name: now - days for name, days in kept.items() if days is not None}
+    """For each stream with a retention, the time before which facts are rejected; pruned PRUNE_MARGIN later."""
+    retentions = {stream.name: retention(stream) for stream in all_streams()}
+    return {name: now - days for name, days in retentions.items() if days is not None}
 
 
 def unknown_streams() -> set[str]:
-    """What the settings name and no stream is called."""
+    """Names in STREAM_RETENTION_DAYS that are not names of streams."""
     return set(settings.STREAM_RETENTION_DAYS) - {stream.name for stream in all_streams()}
 
 
 def count_prunable(stream: Stream, cutoff: datetime) -> Pruned:
-    """What `prune` would come to; nothing is removed."""
+    """The result that `prune` would have; removes nothing."""
     with connection.cursor() as cursor:
-        cursor.execute(_PRUNABLE.format(table=_table(stream), time=stream.time), [cutoff, stream.name])
+        cursor.execute(_COUNT_PRUNABLE.format(table=_table(stream), time=stream.time), [cutoff, stream.name])
         return Pruned(*cursor.fetchone())
 
 
 def prune(stream: Stream, cutoff: datetime) -> Iterator[Pruned]:
-    """Each batch as it is committed, until the next row is one that stays."""
+    """Prunes in batches and yields each after its commit; ends at the first row to retain."""
     while (pruned := _prune_batch(stream, cutoff)).rows:
         yield pruned
         time.sleep(PRUNE_PAUSE_SECONDS)
@@ -67,7 +68,7 @@ def _prune_batch(stream: Stream, cutoff: datetime) -> Pruned:
         cursor.execute(_prune_sql(stream), {"name": stream.name, "cutoff": cutoff, "batch": PRUNE_BATCH_ROWS})
         pruned = Pruned(*cursor.fetchone())
         cursor.execute(
-            _NEWEST_LEFT.format(table=_table(stream), time=stream.time), {"name": stream.name, "upto": pruned.upto}
+            _UPDATE_NEWEST.format(table=_table(stream), time=stream.time), {"name": stream.name, "upto": pruned.upto}
         )
     return pruned
 
@@ -76,13 +77,13 @@ def _table(stream: Stream) -> str:
     return stream.model._meta.db_table
 
 
-# A prefix: the first row that must stay is the end, however old those behind it are.
-_PRUNABLE = """
+# Only a prefix of `seq` is prunable: it ends before the first row to retain, also if older rows follow.
+_COUNT_PRUNABLE = """
 SELECT stop.seq, stop.seq - s.floor FROM streams s, LATERAL (
     SELECT coalesce(min(t.id) - 1, s.head) AS seq FROM {table} t WHERE t.id > s.floor AND t.{time} >= %s
 ) stop WHERE s.name = %s"""
 
-_STOP = """stop AS (
+_STOP_CTE = """stop AS (
     SELECT s.floor, coalesce(
         (SELECT min(t.id) - 1 FROM {table} t
          WHERE t.id > s.floor AND t.id <= s.floor + %(batch)s AND t.{time} >= %(cutoff)s),
@@ -90,39 +91,41 @@ _STOP = """stop AS (
     ) AS seq FROM streams s WHERE s.name = %(name)s
 )"""
 
-# By time the newest may have been stored before one that stays; a coin of which nothing is left has none.
-_NEWEST_LEFT = """
-WITH removed AS (
-    SELECT n.coin, kept.time, kept.seq FROM newest_of_coin n LEFT JOIN LATERAL (
+# The latest row by time may have a lower `seq` than retained rows, so prune can delete it: select the next latest.
+# A coin without remaining rows is deleted.
+_UPDATE_NEWEST = """
+WITH replaced AS (
+    SELECT n.coin, latest.time, latest.seq FROM newest_of_coin n LEFT JOIN LATERAL (
         SELECT t.{time} AS time, t.id AS seq FROM {table} t WHERE t.coin = n.coin
         ORDER BY t.{time} DESC, t.id DESC LIMIT 1
-    ) kept ON true WHERE n.stream = %(name)s AND n.seq <= %(upto)s
+    ) latest ON true WHERE n.stream = %(name)s AND n.seq <= %(upto)s
 ), emptied AS (
-    DELETE FROM newest_of_coin n USING removed
-    WHERE n.stream = %(name)s AND n.coin = removed.coin AND removed.seq IS NULL
+    DELETE FROM newest_of_coin n USING replaced
+    WHERE n.stream = %(name)s AND n.coin = replaced.coin AND replaced.seq IS NULL
 )
-UPDATE newest_of_coin n SET time = removed.time, seq = removed.seq FROM removed
-WHERE n.stream = %(name)s AND n.coin = removed.coin AND removed.seq IS NOT NULL"""
+UPDATE newest_of_coin n SET time = replaced.time, seq = replaced.seq FROM replaced
+WHERE n.stream = %(name)s AND n.coin = replaced.coin AND replaced.seq IS NOT NULL"""
 
-_SAME = " AND ".join(f"known.{column} = less.{column}" for column in KEY.split(", "))
+_SAME_KEY = " AND ".join(f"known.{column} = removed.{column}" for column in ROLLUP_KEY.split(", "))
 
 
 def _prune_sql(stream: Stream) -> str:
     table = _table(stream)
-    pieces = [
-        _STOP.format(table=table, time=stream.time),
-        f"gone AS (DELETE FROM {table} t USING stop WHERE t.id > stop.floor AND t.id <= stop.seq RETURNING t.*)",
-        "moved AS (UPDATE streams SET floor = stop.seq FROM stop WHERE name = %(name)s AND stop.seq > stop.floor)",
+    ctes = [
+        _STOP_CTE.format(table=table, time=stream.time),
+        f"deleted AS (DELETE FROM {table} t USING stop WHERE t.id > stop.floor AND t.id <= stop.seq RETURNING t.*)",
+        "updated_floor AS (UPDATE streams SET floor = stop.seq FROM stop "
+        "WHERE name = %(name)s AND stop.seq > stop.floor)",
     ]
-    if by := stream.rollup:
-        pieces += [
-            f"minute_rollup AS ({minute_rollup(stream, by, 'gone')})",
-            f"less AS ({period_rollups(stream, by)})",
-            f"uncounted AS (UPDATE period_counts known SET {rollup_delta(by, '-', 'less')} "
-            f"FROM less WHERE {_SAME} AND {counts(by, 'known')} <> {counts(by, 'less')})",
-            "emptied AS (DELETE FROM period_counts known USING less "
-            f"WHERE {_SAME} AND {counts(by, 'known')} = {counts(by, 'less')})",
+    if spec := stream.rollup:
+        ctes += [
+            f"minute_rollup AS ({minute_rollup(stream, spec, 'deleted')})",
+            f"removed AS ({period_rollups(stream, spec)})",
+            f"updated_rollups AS (UPDATE period_counts known SET {rollup_delta(spec, '-', 'removed')} "
+            f"FROM removed WHERE {_SAME_KEY} AND {rollup_counts(spec, 'known')} <> {rollup_counts(spec, 'removed')})",
+            "deleted_rollups AS (DELETE FROM period_counts known USING removed "
+            f"WHERE {_SAME_KEY} AND {rollup_counts(spec, 'known')} = {rollup_counts(spec, 'removed')})",
         ]
     if stream.after_delete:
-        pieces.append(f"also_gone AS ({stream.after_delete})")
-    return f"WITH {', '.join(pieces)} SELECT seq, seq - floor FROM stop"
+        ctes.append(f"after_delete AS ({stream.after_delete})")
+    return f"WITH {', '.join(ctes)} SELECT seq, seq - floor FROM stop"

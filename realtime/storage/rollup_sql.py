@@ -1,6 +1,7 @@
-"""Counters as SQL: how they come from facts, and how they change.
+"""SQL of the roll-ups: their columns, how rows aggregate to them, and how they are updated.
 
-A counter is of one coin, or of all together (""), in one period; it has a number and a sum for each side.
+A roll-up is a row of `period_counts`: for one coin, or "" for all coins, in one period. It has a count and a sum for
+each side.
 """
 
 from collections.abc import Iterator
@@ -8,67 +9,67 @@ from typing import NamedTuple
 
 from realtime.streams import RollupSpec, Stream
 
-# A minute, an hour, a day, thirty days, in seconds: each is whole ones of the one before, from 1970 on.
+# A minute, an hour, a day, thirty days, in seconds. Each is a multiple of the previous one and aligned to 1970-01-01.
 PERIODS = (60, 3_600, 86_400, 2_592_000)
 
-KEY = "stream, seconds, coin, start"
+ROLLUP_KEY = "stream, seconds, coin, start"
 
 
 class RollupCell(NamedTuple):
-    """A column of a counter, and what it is of facts, as SQL."""
+    """A count or sum column of a roll-up, with the SQL aggregate that computes it from rows."""
 
     name: str
-    of_facts: str
+    aggregate: str
 
 
-def cells(by: RollupSpec) -> Iterator[RollupCell]:
-    """`count_1` and `sum_1` are of the first side, and so on; there are no sums where nothing is summed."""
-    for place, side in enumerate(by.sides, 1):
-        of_side = f"FILTER (WHERE {by.side} = '{side.value}')"
-        yield RollupCell(f"count_{place}", f"count(*) {of_side}")
-        if by.value:
-            # With the places of the column: it goes out as it is.
-            yield RollupCell(f"sum_{place}", f"coalesce(sum({by.value}) {of_side}, 0::numeric(48, 8))")
+def rollup_cells(spec: RollupSpec) -> Iterator[RollupCell]:
+    """`count_1` and `sum_1` for the first side, and so on; no sums if the stream has no summed column."""
+    for number, side in enumerate(spec.sides, 1):
+        side_filter = f"FILTER (WHERE {spec.side} = '{side.value}')"
+        yield RollupCell(f"count_{number}", f"count(*) {side_filter}")
+        if spec.value:
+            # The scale of the column, so that the result is published without conversion.
+            yield RollupCell(f"sum_{number}", f"coalesce(sum({spec.value}) {side_filter}, 0::numeric(48, 8))")
 
 
-def columns(by: RollupSpec) -> str:
-    """In the order in which `period_rollups` gives them."""
-    return ", ".join([KEY, *(cell.name for cell in cells(by))])
+def columns(spec: RollupSpec) -> str:
+    """The columns in the order of `period_rollups`."""
+    return ", ".join([ROLLUP_KEY, *(cell.name for cell in rollup_cells(spec))])
 
 
-def minute_rollup(stream: Stream, by: RollupSpec, facts: str) -> str:
-    """Of the rows in `facts`: coin, or "" for all together, start of the minute, and each cell.
+def minute_rollup(stream: Stream, spec: RollupSpec, facts: str) -> str:
+    """Aggregates the rows of `facts` by coin and minute, with coin "" for the total of all coins.
 
-    What many rows have in common is added up once.
+    The total is computed from the coins' aggregates, so each row is read once.
     """
-    of_facts = ", ".join(f"{cell.of_facts} AS {cell.name}" for cell in cells(by))
+    aggregates = ", ".join(f"{cell.aggregate} AS {cell.name}" for cell in rollup_cells(spec))
     return (
-        f"SELECT coalesce(coin, '') AS coin, start, {rollup_sum(by)} FROM ("
-        f"SELECT coin, date_bin('1 minute', {stream.time}, 'epoch') AS start, {of_facts} FROM {facts} GROUP BY 1, 2"
-        ") AS of_coin GROUP BY GROUPING SETS ((coin, start), (start))"
+        f"SELECT coalesce(coin, '') AS coin, start, {rollup_sum(spec)} FROM ("
+        f"SELECT coin, date_bin('1 minute', {stream.time}, 'epoch') AS start, {aggregates} FROM {facts} GROUP BY 1, 2"
+        ") AS by_coin GROUP BY GROUPING SETS ((coin, start), (start))"
     )
 
 
-def period_rollups(stream: Stream, by: RollupSpec) -> str:
-    """Counters of every length of period, from `minute_rollup`."""
+def period_rollups(stream: Stream, spec: RollupSpec) -> str:
+    """The roll-ups of all period lengths, from the CTE `minute_rollup`."""
     periods = ", ".join(f"({seconds})" for seconds in PERIODS)
     return (
         f"SELECT '{stream.name}' AS stream, seconds, coin, "
-        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, {rollup_sum(by)} "
+        f"date_bin(make_interval(secs => seconds), start, 'epoch') AS start, {rollup_sum(spec)} "
         f"FROM minute_rollup, (VALUES {periods}) AS period (seconds) GROUP BY 2, 3, 4"
     )
 
 
-def rollup_delta(by: RollupSpec, sign: str, other: str) -> str:
-    """What an UPDATE of counters `known` sets, by those of `other`."""
-    return ", ".join(f"{cell.name} = known.{cell.name} {sign} {other}.{cell.name}" for cell in cells(by))
+def rollup_delta(spec: RollupSpec, sign: str, delta: str) -> str:
+    """The SET clause that adds (`sign` "+") or subtracts the cells of table `delta` in roll-ups `known`."""
+    return ", ".join(f"{cell.name} = known.{cell.name} {sign} {delta}.{cell.name}" for cell in rollup_cells(spec))
 
 
-def counts(by: RollupSpec, table: str) -> str:
-    """Of all sides, as a row to compare."""
-    return f"({', '.join(f'{table}.{cell.name}' for cell in cells(by) if cell.name.startswith('count'))})"
+def rollup_counts(spec: RollupSpec, table: str) -> str:
+    """The counts of all sides as a row expression, for comparisons."""
+    return f"({', '.join(f'{table}.{cell.name}' for cell in rollup_cells(spec) if cell.name.startswith('count'))})"
 
 
-def rollup_sum(by: RollupSpec) -> str:
-    """The cells of several counters together, each by its name."""
-    return ", ".join(f"sum({cell.name}) AS {cell.name}" for cell in cells(by))
+def rollup_sum(spec: RollupSpec) -> str:
+    """The select list that adds up the cells of several roll-ups under the same names."""
+    return ", ".join(f"sum({cell.name}) AS {cell.name}" for cell in rollup_cells(spec))

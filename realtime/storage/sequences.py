@@ -1,4 +1,4 @@
-"""Where the streams stand: heads, floors, the epoch, the newest of each coin."""
+"""Sequence state of the streams: head, floor, epoch, latest row of each coin, read snapshots and locks."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class StreamPosition(NamedTuple):
 
 
 def ensure_streams(**_signal: Any) -> None:
-    """Each registered stream has its row and the database its epoch, after any migrate or flush."""
+    """Creates the missing rows of `streams` and `epoch`; receiver of `post_migrate`, also after a flush."""
     names = [stream.name for stream in all_streams()]
     StreamHead.objects.bulk_create([StreamHead(name=name) for name in names], ignore_conflicts=True)
     Epoch.objects.get_or_create(id=1)
@@ -30,7 +30,7 @@ def read_epoch() -> str:
 
 
 def read_positions() -> dict[str, StreamPosition]:
-    """Head and floor of every stream, by one indexed query."""
+    """Head and floor of every stream, in one indexed query."""
     return {
         name: StreamPosition(head, floor)
         for name, head, floor in StreamHead.objects.values_list("name", "head", "floor")
@@ -38,17 +38,17 @@ def read_positions() -> dict[str, StreamPosition]:
 
 
 def latest_times() -> dict[str, datetime | None]:
-    """The time of the newest fact of each stream, None where there is none yet."""
+    """The latest fact time of each stream; None for an empty stream."""
     newest = dict(NewestOfCoin.objects.values_list("stream").annotate(Max("time")))
     return {stream.name: newest.get(stream.name) for stream in all_streams()}
 
 
-# The coins as the venue writes them, for names in lower case.
+# Maps lower-case names to the venue's spelling.
 KNOWN_COINS = "SELECT DISTINCT coin FROM newest_of_coin WHERE lower(coin) = ANY(%s::text[])"
 
 
 def known_coins(names: Iterable[str]) -> list[str]:
-    """The coins as the venue writes them, for names in any case; a name never seen stands for nothing."""
+    """The venue's spelling of coin names in any case; unknown names are omitted."""
     with connection.cursor() as cursor:
         cursor.execute(f"{KNOWN_COINS} ORDER BY 1", [_lower(names)])
         return [coin for (coin,) in cursor.fetchall()]
@@ -68,12 +68,12 @@ def read_stream_states() -> StreamState:
 
 
 def latest_seqs(stream: str) -> QuerySet[Any]:
-    """The seq of each coin's newest, to filter by."""
+    """A subquery of the `seq` of each coin's latest row."""
     return NewestOfCoin.objects.filter(stream=stream).values("seq")
 
 
 def rotate_epoch() -> None:
-    """Gives the database another life: whoever holds numbers of the old one is told of a gap."""
+    """Sets a new epoch, which invalidates the `seq` numbers of clients: they receive a gap."""
     Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())
 
 
@@ -83,19 +83,19 @@ _ALL_VERSIONS = _VERSIONS.format(more=", s.name")
 
 
 class StreamVersion(NamedTuple):
-    """What a stream holds: answers of the same version to the same question are the same."""
+    """The content version of a stream: equal versions give equal results for the same query."""
 
     epoch: str
     head: int
     floor: int
 
     def is_at_least(self, other: Self, /) -> bool:
-        """Whether the stream has been at the other, in the same life of the database."""
+        """True if this version includes `other`: same epoch, no smaller head and floor."""
         return self.epoch == other.epoch and self.head >= other.head and self.floor >= other.floor
 
 
 def read_versions() -> dict[str, StreamVersion]:
-    """Of every stream, by one query."""
+    """The version of every stream, in one query."""
     with connection.cursor() as cursor:
         cursor.execute(_ALL_VERSIONS)
         return {name: StreamVersion(*version) for *version, name in cursor.fetchall()}
@@ -106,46 +106,49 @@ BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 @contextmanager
 def read_snapshot() -> Iterator[None]:
-    """Everything that is read within stands as it did when it began, or an outer transaction's first."""
+    """A REPEATABLE READ, read-only transaction: all reads within see one snapshot.
+
+    Within an outer transaction, the snapshot is that of its first statement.
+    """
     with _snapshot("SELECT 1", []):
         yield
 
 
 @contextmanager
 def stream_snapshot(stream: str, coins: Iterable[str] = ()) -> Iterator[tuple[StreamVersion, list[str]]]:
-    """The same, with what the stream holds then, and those of the coins that are known."""
+    """A read snapshot with the stream's version in it, and the venue's spelling of the known `coins`."""
     with _snapshot(_VERSION_AND_COINS, [_lower(coins), stream]) as (*version, known):
         yield StreamVersion(*version), known
 
 
 @contextmanager
 def _snapshot(first: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    """Begins with one question, whose row it gives: Django's `atomic` would ask three more."""
+    """Sends BEGIN with the `first` query and yields its row; Django's `atomic` needs three more round trips."""
     database = connections[DEFAULT_DB_ALIAS]
-    is_ours = not database.in_atomic_block
+    is_outermost = not database.in_atomic_block
     with database.cursor() as cursor:
         try:
-            cursor.execute(f"{BEGIN}; {first}" if is_ours else first, values)
+            cursor.execute(f"{BEGIN}; {first}" if is_outermost else first, values)
             yield cursor.fetchone()
         finally:
-            if is_ours:
+            if is_outermost:
                 cursor.execute("COMMIT")
 
 
 def latest_ids(facts: QuerySet[Any], stream: str, time: str, coins: Iterable[str] | None) -> QuerySet[Any]:
-    """The id of the newest of `facts` for each of `coins`, or of all that the stream has, to filter by.
+    """A subquery of the id of the latest of `facts` for each of `coins`; None selects all coins of the stream.
 
-    One step into the index (coin, time, id) a coin. The table of the newest names the coins only: it may
-    already have moved beyond the head that `facts` is limited to.
+    Costs one descent of the index (coin, time, id) a coin. `newest_of_coin` supplies only the coins: its `seq` may
+    already be beyond the head that limits `facts`.
     """
     of_coin = facts.filter(coin=OuterRef("coin")).order_by(f"-{time}", "-id")
     known = NewestOfCoin.objects.filter(stream=stream)
-    asked = known if coins is None else known.filter(coin__in=coins)
-    return asked.annotate(newest=Subquery(of_coin.values("id")[:1])).values("newest")
+    selected = known if coins is None else known.filter(coin__in=coins)
+    return selected.annotate(newest=Subquery(of_coin.values("id")[:1])).values("newest")
 
 
 def latest_by_coin() -> dict[str, dict[str, dict[str, datetime]]]:
-    """Each coin seen with the time of its newest fact in each stream: {"BTC": {"liquidations": {"newest": …}}}."""
+    """The latest fact time of each coin in each stream: {"BTC": {"liquidations": {"newest": …}}}."""
     coins: dict[str, dict[str, dict[str, datetime]]] = {}
     newest = NewestOfCoin.objects.order_by("coin", "stream")
     for coin, stream, time in newest.values_list("coin", "stream", "time"):
@@ -154,10 +157,10 @@ def latest_by_coin() -> dict[str, dict[str, dict[str, datetime]]]:
 
 
 def lock(streams: Iterable[Stream]) -> str:
-    """A statement of its own, in name order.
+    """SQL that locks the rows of `streams` in name order (SELECT … FOR UPDATE); another order could deadlock.
 
-    The snapshot of the statement that numbers must be younger than the lock, or two consumers make holes; in
-    another order they would deadlock.
+    A statement of its own: the statement that assigns `seq` must take its snapshot after the lock. Otherwise two
+    concurrent consumers leave holes in `seq`.
     """
     names = ", ".join(f"'{name}'" for name in sorted(stream.name for stream in streams))
     return f"SELECT 1 FROM streams WHERE name IN ({names}) ORDER BY name FOR UPDATE"

@@ -1,7 +1,7 @@
 from django.db import migrations
 
-# Rows are only inserted, so autovacuum's default, a share of the table, comes too late for index-only scans. A fixed
-# number of inserts keeps the visibility map current.
+# Fact tables are insert-only. The default of autovacuum, a fraction of the table, runs too late for index-only scans.
+# A fixed number of inserts keeps the visibility map current.
 SET = "autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000"
 RESET = "autovacuum_vacuum_insert_scale_factor, autovacuum_vacuum_insert_threshold"
 

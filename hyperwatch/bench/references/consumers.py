@@ -56,7 +56,7 @@ class PlainCopy(BatchWriter):
 
 def _run(store: BatchWriter) -> None:
     with _consumer() as (consumer, stop):
-        Pipeline(consumer, lambda _rows: None, stop, store=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
+        Pipeline(consumer, lambda _rows: None, stop, writer=store).run(settings.KAFKA_MAX_BATCH_MESSAGES)
 
 
 @contextmanager

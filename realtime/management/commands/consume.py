@@ -36,7 +36,7 @@ class Command(DatabaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        runner = ConsumerRunner(stop, goes_on=Watchdog(settings.CONSUMER_WATCHDOG_SECONDS))
+        runner = ConsumerRunner(stop, heartbeat=Watchdog(settings.CONSUMER_WATCHDOG_SECONDS))
         tune_gc()
         with serve_status(port, runner.status):
             try:

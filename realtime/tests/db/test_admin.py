@@ -81,8 +81,8 @@ def test_a_letter_is_shown_as_it_came(browser: Client) -> None:
 def test_letters_are_sent_again_to_where_they_came_from(browser: Client, mock_kafka: MockKafka) -> None:
     stored(message("hyperliquid.transactions", b"no json", key="0xabc"))
     letter = DeadLetter.objects.get()
-    answer = browser.post(LETTERS, {"action": "send_again", "_selected_action": [letter.pk]}, follow=True)
-    assert "1 sent again" in answer.content.decode()
+    answer = browser.post(LETTERS, {"action": "resend_letters", "_selected_action": [letter.pk]}, follow=True)
+    assert "1 letters resent" in answer.content.decode()
     letter.refresh_from_db()
     assert letter.resent_at is not None
     consumer = KafkaConsumer()
@@ -94,7 +94,7 @@ def test_letters_are_sent_again_to_where_they_came_from(browser: Client, mock_ka
 def test_resend_without_kafka_reports_and_keeps_letter(browser: Client) -> None:
     stored(message("hyperliquid.transactions", b"no json"))
     letter = DeadLetter.objects.get()
-    answer = browser.post(LETTERS, {"action": "send_again", "_selected_action": [letter.pk]}, follow=True)
-    assert "Not sent" in answer.content.decode()
+    answer = browser.post(LETTERS, {"action": "resend_letters", "_selected_action": [letter.pk]}, follow=True)
+    assert "Not resent" in answer.content.decode()
     letter.refresh_from_db()
     assert letter.resent_at is None

@@ -37,10 +37,12 @@ def test_rejected_batch_is_logged_in_one_line(mock_kafka: MockKafka, caplog: pyt
         with ingesting(PublishedEvents(), batch_size=1000):
             wait_until(lambda: DeadLetter.objects.count() == 302, "the dead letters", 30)
             wait_until(lambda: Transaction.objects.count() == 2, "the others", 30)
-    lines = [record.getMessage() for record in caplog.records if " refused (" in record.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if " messages rejected (" in record.getMessage()]
     assert 1 <= len(lines) <= 10
     assert sum(int(line.split()[0]) for line in lines) == 302
-    returned = re.fullmatch(r"\d+ refused \((.+)\), the first at (\S+)\[(\d+)\]@(\d+); .*dead_letters list.*", lines[0])
+    returned = re.fullmatch(
+        r"\d+ messages rejected \((.+)\), the first at (\S+)\[(\d+)\]@(\d+); .*dead_letters list.*", lines[0]
+    )
     assert returned
     assert DeadLetter.objects.filter(topic=returned[2], partition=returned[3], offset=returned[4]).exists()
     reasons = " ".join(lines)
@@ -106,7 +108,7 @@ def test_letters_not_accepted_by_kafka_stay_unsent(mock_kafka: MockKafka, monkey
     stored(transaction(side="UP"))
     mock_kafka.disconnect()
     monkeypatch.setattr("realtime.kafka.producer.KafkaProducer.flush.__defaults__", (0.5,))
-    with pytest.raises(CommandError, match="1 of 1 letters were not taken"):
+    with pytest.raises(CommandError, match="did not accept 1 of 1 letters"):
         manage("send", "--all")
     assert DeadLetter.objects.get().resent_at is None
 

@@ -17,7 +17,7 @@ from realtime.ingest.pipeline import Pipeline
 from realtime.ingest.writer import BatchRejected, BatchWriter
 from realtime.kafka import consumer as kafka
 from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
-from realtime.kafka.offset_tracker import OffsetGap, OffsetTracker, Read
+from realtime.kafka.offset_tracker import MessagePosition, OffsetGap, OffsetTracker
 from realtime.models import DeadLetter, LostMessages
 from realtime.storage.records import StoredRows
 from realtime.tests.builders import transaction
@@ -76,18 +76,18 @@ class Standing(KafkaConsumer):
     """A consumer that receives given messages and records its commits."""
 
     def __init__(self) -> None:
-        self.committed: list[Read] = []
+        self.committed: list[MessagePosition] = []
         self.stayed = 0
         self.reads = 0
         self._offsets = OffsetTracker(lambda _partition: None)
 
-    def commit(self, read: Sequence[Read]) -> None:
-        self.committed += read
+    def commit(self, messages: Sequence[MessagePosition]) -> None:
+        self.committed += messages
 
     def poll_paused(self) -> None:
         self.stayed += 1
 
-    def read(self, limit: int, wait: float) -> list[KafkaMessage]:
+    def read(self, limit: int, timeout: float) -> list[KafkaMessage]:
         self.reads += 1
         return [transaction(raw_data={"tid": tid}) for tid in range(4)]
 
@@ -101,7 +101,7 @@ class Holed(Standing):
         self._offsets = OffsetTracker(lambda _partition: 20)
         self.done = list[str]()
 
-    def read(self, limit: int, wait: float) -> list[KafkaMessage]:
+    def read(self, limit: int, timeout: float) -> list[KafkaMessage]:
         messages, self._left = self._left, []
         self._offsets.advance(messages)
         return messages
@@ -110,14 +110,14 @@ class Holed(Standing):
         self.done += [f"passed over {one.first} to {one.last}" for one in lost]
         self.gaps.clear()
 
-    def commit(self, read: Sequence[Read]) -> None:
-        self.done.append(f"committed {read[-1].offset}")
+    def commit(self, messages: Sequence[MessagePosition]) -> None:
+        self.done.append(f"committed {messages[-1].offset}")
 
 
 def test_gap_is_skipped_after_storing_and_reporting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stop, consumer, keep = threading.Event(), Holed(), data_loss._keep
+    stop, consumer, keep = threading.Event(), Holed(), data_loss._insert
 
     def store(_self: BatchWriter, _batch: DecodedBatch, _texts: object) -> list[StoredRows]:
         consumer.done.append("stored")
@@ -132,7 +132,7 @@ def test_gap_is_skipped_after_storing_and_reporting(
         stop.set()
 
     monkeypatch.setattr(BatchWriter, "write", store)
-    monkeypatch.setattr(data_loss, "_keep", keep_at_last)
+    monkeypatch.setattr(data_loss, "_insert", keep_at_last)
     Pipeline(consumer, lambda _: None, stop).run(4)
     returned = ["tried to tell", "passed over 11 to 19"]
     assert consumer.done == ["stored", "tried to tell", "committed 20", *returned]

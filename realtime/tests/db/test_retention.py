@@ -93,7 +93,7 @@ def test_what_was_removed_does_not_come_back(settings: Settings) -> None:
     liquidate(50, 1)
     assert count("liquidations") == 1
     assert [(letter.reason, letter.error[-26:]) for letter in DeadLetter.objects.all()] == [
-        ("TOO_OLD", "older than liquidations are kept"[-26:])
+        ("TOO_OLD", "older than the retention of liquidations"[-26:])
     ]
 
 

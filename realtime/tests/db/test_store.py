@@ -216,7 +216,7 @@ def test_conflicting_fact_is_counted_logged_and_ignored(together: bool, caplog: 
     stored(first, second) if together else (stored(first), stored(second))
     assert [row.price for row in Transaction.objects.all()] == [45000]
     assert counted("ingest_conflicts", stream="transactions") == before + 1
-    assert "other values" in caplog.text
+    assert "conflicts with" in caplog.text
 
 
 def test_conflicting_ratios_are_logged_in_one_line(
@@ -225,8 +225,8 @@ def test_conflicting_ratios_are_logged_in_one_line(
     times = [f"2026-01-10T10:{minute:02}:00Z" for minute in range(30)]
     stored(*(ratio(timestamp=time) for time in times))
     stored(*(ratio(timestamp=time, long_ratio="0.61", short_ratio="0.39") for time in times))
-    (line,) = [record.getMessage() for record in caplog.records if "other values" in record.getMessage()]
-    assert line.startswith("long_short_ratios: known facts came with other values, which changed nothing: 30;")
+    (line,) = [record.getMessage() for record in caplog.records if "conflicts with" in record.getMessage()]
+    assert line.startswith("long_short_ratios: 30 conflicts with stored facts, not applied;")
     assert '"timestamp":"2026-01-10T10:00:00Z","long_ratio":0.6100,"short_ratio":0.3900' in line
 
 

@@ -137,7 +137,7 @@ def test_gap_not_made_by_retention_is_no_loss() -> None:
     due = OffsetTracker(lambda _partition: 0)
     due.reset({("transactions", 0): 5})
     due.advance(message("transactions", b"{}")._replace(offset=offset) for offset in (5, 6, 8, 9))
-    assert due.lost == []
+    assert due.gaps == []
 
 
 @pytest.mark.django_db(transaction=True)

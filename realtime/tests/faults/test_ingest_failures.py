@@ -51,7 +51,7 @@ def test_consumer_waits_for_kafka_reports_state_and_stops(
     mock_kafka.disconnect()
     consumer = consumer_process(**mock_kafka.env)
     assert health(consumer) == {"status": "waiting for Kafka", "assigned": [], "lag": 0, "last_commit": None}
-    wait_until(lambda: "Kafka is away" in consumer.output(), "the warning", 10)
+    wait_until(lambda: "Kafka is unavailable" in consumer.output(), "the warning", 10)
     mock_kafka.reconnect()
     send_transactions(range(100))
     wait_for_tids(fresh_database, 100)
@@ -66,7 +66,7 @@ def test_consumer_waits_for_kafka_reports_state_and_stops(
 
 def test_a_consumer_that_waits_for_kafka_ends_cleanly(fresh_database: Database, consumer_process: Start) -> None:
     consumer = consumer_process(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
-    wait_until(lambda: "Kafka is away" in consumer.output(), "the warning", 10)
+    wait_until(lambda: "Kafka is unavailable" in consumer.output(), "the warning", 10)
     # In the middle of a look, not in the pause between two.
     time.sleep(0.5)
     assert_ends_cleanly(consumer)

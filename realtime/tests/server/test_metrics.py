@@ -32,7 +32,7 @@ from realtime.ingest.status_server import serve_status
 from realtime.ingest.writer import BatchWriter
 from realtime.kafka.admin import topics
 from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
-from realtime.kafka.offset_tracker import OffsetGap, Read
+from realtime.kafka.offset_tracker import MessagePosition, OffsetGap
 from realtime.models import DeadLetter
 from realtime.storage import database_metrics
 from realtime.storage.database_metrics import DatabaseReader, read_state
@@ -224,12 +224,12 @@ class OneBatch(KafkaConsumer):
     def gaps(self) -> list[OffsetGap]:
         return []
 
-    def read(self, limit: int, wait: float) -> list[KafkaMessage]:
+    def read(self, limit: int, timeout: float) -> list[KafkaMessage]:
         messages, self._messages = self._messages, []
-        time.sleep(0 if messages else wait)
+        time.sleep(0 if messages else timeout)
         return messages
 
-    def commit(self, read: Sequence[Read]) -> None:
+    def commit(self, messages: Sequence[MessagePosition]) -> None:
         self._stop.set()
 
     def poll_paused(self) -> None:
@@ -301,10 +301,10 @@ def test_consumer_lag_is_high_watermark_minus_position(mock_kafka: MockKafka) ->
     with consumer_endpoint() as url:
         try:
             while count < 10:
-                count += len(consumer.read(10 - count, wait=0.2))
+                count += len(consumer.read(10 - count, timeout=0.2))
             # The lag is measured once a second.
             time.sleep(1.1)
-            assert len(consumer.read(1, wait=5)) == 1
+            assert len(consumer.read(1, timeout=5)) == 1
             lag = samples(read(url), "kafka_consumer_lag_messages")
             # All messages have one key, so one partition.
             assert sorted(lag.values()) == [0] * 14 + [19]

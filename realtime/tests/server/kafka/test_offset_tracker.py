@@ -26,7 +26,7 @@ def test_loss_noticed_twice_is_reported_once() -> None:
     due.reset({A: 500})
     lowest = 2_500
     due.reset({A: 500})
-    assert due.lost == [OffsetGap(*A, 500, 2_499)]
+    assert due.gaps == [OffsetGap(*A, 500, 2_499)]
 
 
 def test_unanswered_query_leaves_only_its_gap_open() -> None:
@@ -36,7 +36,7 @@ def test_unanswered_query_leaves_only_its_gap_open() -> None:
     due.advance(messages([(1, 5), (0, 9), (1, 6)]))
     answers |= {A: 9, B: 7}
     due.advance(messages([(0, 10), (1, 7)]))
-    assert due.lost == [OffsetGap(*A, 5, 8)]
+    assert due.gaps == [OffsetGap(*A, 5, 8)]
 
 
 class Disturbed:
