@@ -89,9 +89,9 @@ class EnvelopeSchema(AutoSchema):
         return [
             *(_parameter(name, paths[name], "path", True) for name in names),
             *(
-                _parameter(name, told.parameter, "query", told.extra["required"])
-                for name, told in self._filters()
-                if isinstance(told, ParameterFilter)
+                _parameter(name, field.parameter, "query", field.extra["required"])
+                for name, field in self._filters()
+                if isinstance(field, ParameterFilter)
             ),
             *([FORMAT] if csv_table.table_for(self.view) else []),
         ]
