@@ -51,7 +51,7 @@ def content(response: Any) -> str:
     return body.decode()
 
 
-def bearer() -> dict[str, str]:
+def authorization() -> dict[str, str]:
     """The header of a client that has a new key."""
     _, key = APIKey.objects.create_key(name="test")
     return {"HTTP_AUTHORIZATION": f"Api-Key {key}"}
@@ -59,7 +59,7 @@ def bearer() -> dict[str, str]:
 
 def write(method: str, path: str, body: Any = None, status: int = 200, **headers: Any) -> dict[str, Any]:
     """The envelope of a write, with a key unless the headers say otherwise."""
-    options = {"data": body, "content_type": "application/json", **(headers or bearer())}
+    options = {"data": body, "content_type": "application/json", **(headers or authorization())}
     response = getattr(Client(), method.lower())(f"/api/v1{path}", **options)
     assert response.status_code == status, response.content[:500]
     envelope: dict[str, Any] = response.json()
@@ -76,11 +76,11 @@ class Finds(NamedTuple):
     found: list[Any]
 
 
-def check(cases: Iterable[Finds], told: Callable[[Any], Any]) -> None:
+def check(cases: Iterable[Finds], reported: Callable[[Any], Any]) -> None:
     """Sends each case; `told` reads the distinguishing values from the data."""
     for case in cases:
         assert f"{case.parameter}=" in case.path
-        found = told(get(case.path))
+        found = reported(get(case.path))
         assert found == case.found, case.path
 
 

@@ -15,7 +15,7 @@ class Answer(NamedTuple):
     body: bytes
 
     @property
-    def told(self) -> Any:
+    def reported(self) -> Any:
         return json.loads(self.body)
 
 

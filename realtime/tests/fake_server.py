@@ -26,7 +26,7 @@ class Line:
     async def say(self, type: str, **fields: Any) -> None:
         await self.socket.send(json.dumps({"type": type, **fields}))
 
-    async def tell(self, *seqs: int) -> None:
+    async def report(self, *seqs: int) -> None:
         for seq in seqs:
             await self.say(**fact(seq))
 

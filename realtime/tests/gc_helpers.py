@@ -8,12 +8,12 @@ import sys
 from django.core.management import execute_from_command_line
 
 
-def tell(*_signal: object) -> None:
+def report(*_signal: object) -> None:
     sys.stdout.write(f"collected {gc.collect()}\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyperwatch.settings")
-    signal.signal(signal.SIGUSR1, tell)
+    signal.signal(signal.SIGUSR1, report)
     execute_from_command_line(sys.argv)

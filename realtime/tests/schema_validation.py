@@ -24,14 +24,14 @@ def check_sent(frame: dict[str, Any]) -> None:
 
 def check_asked(frame: dict[str, Any]) -> None:
     """A frame that the server took; one channel's params are held to its own schema too."""
-    answer = _told()
+    answer = _reported()
     _validator(answer["components"]["messages"][frame["type"]]["payload"]).validate(frame)
     if len(frame["channels"]) == 1:
         _validator(answer["operations"][frame["channels"][0]]["x-params"]).validate(frame["params"])
 
 
 @cache
-def _told() -> dict[str, Any]:
+def _reported() -> dict[str, Any]:
     answer = document("0", "testserver", is_secure=False)
     return {**answer, "components": _closed(answer["components"])}
 
@@ -39,7 +39,7 @@ def _told() -> dict[str, Any]:
 @cache
 def _sent() -> dict[Place, Draft7Validator]:
     """The messages that the server sends, by type and, where they are one channel's, by channel."""
-    answer = _told()
+    answer = _reported()
     messages = [message for key, message in answer["components"]["messages"].items() if key not in _asked(answer)]
     return {_place(answer, message): _validator(message["payload"]) for message in messages}
 
@@ -54,7 +54,7 @@ def _place(answer: dict[str, Any], message: dict[str, Any]) -> Place:
 
 
 def _validator(reference: dict[str, Any]) -> Draft7Validator:
-    return Draft7Validator({"allOf": [reference], "components": _told()["components"]})
+    return Draft7Validator({"allOf": [reference], "components": _reported()["components"]})
 
 
 def _closed(part: Any) -> Any:

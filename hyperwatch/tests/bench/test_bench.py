@@ -110,9 +110,9 @@ def test_what_is_interrupted_leaves_nothing_behind(
     command += ["--only", "hub", "--modes", "single", "--scale", "0.1", "--runs", "50"]
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    begun = [next(line for line in process.stderr if "single, hub" in line)]
+    started = [next(line for line in process.stderr if "single, hub" in line)]
     process.send_signal(signal.SIGINT)
-    said = [*begun, *process.stderr]
+    said = [*started, *process.stderr]
     assert process.wait(20) == 1
     assert "interrupted" in said[-1]
     assert left_in(fresh_database) == []

@@ -32,11 +32,11 @@ def test_filled_databases_are_reused_without_later_rows(redis_server: RedisServe
     for _ in range(2):
         (worst,) = bench(*words, **given)["runs"]
         assert worst["stored"] == 1_000
-    kept = EmbeddedPostgres(tmp_path)
+    retained = EmbeddedPostgres(tmp_path)
     try:
-        database = Database(kept.start()).sibling("bench_filled_5000_1")
+        database = Database(retained.start()).sibling("bench_filled_5000_1")
         assert database.query("SELECT count(*), max(id) FROM liquidations") == [(5_000, 5_000)]
         names = database.query("SELECT datname FROM pg_database WHERE datname ~ '^bench_' ORDER BY 1")
         assert names == [("bench_filled_5000_1",)]
     finally:
-        kept.remove()
+        retained.remove()

@@ -58,14 +58,14 @@ def json_rows(path: str) -> list[dict[str, str]]:
     data = inside(Client().get(with_format(path, "json") + query).content)["data"]
     found = msgspec.json.decode(inside(data)[name], type=list[dict[str, msgspec.Raw]])
     assert found
-    return [{key: told(bytes(value).decode()) for key, value in row.items()} for row in found]
+    return [{key: reported(bytes(value).decode()) for key, value in row.items()} for row in found]
 
 
 def inside(body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
 
 
-def told(text: str) -> str:
+def reported(text: str) -> str:
     if text == "null":
         return ""
     return str(msgspec.json.decode(text)) if text.startswith('"') else text

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
-from hyperwatch.tests.api_client import ask, bearer, write
+from hyperwatch.tests.api_client import ask, authorization, write
 from realtime.tests.builders import WALLET, liquidation, stored
 from whales.models import WhaleWatch
 
@@ -163,5 +163,5 @@ def test_browsable_page_shows_envelope_filters_and_pages() -> None:
 def test_browsable_page_with_key_shows_whale_form() -> None:
     whale = WhaleWatch.objects.create(wallet_address=WALLET)
     for path in ("/api/v1/whales", f"/api/v1/whales/{whale.pk}"):
-        page = Client().get(path, HTTP_ACCEPT="text/html", **bearer())  # type: ignore[arg-type]
+        page = Client().get(path, HTTP_ACCEPT="text/html", **authorization())  # type: ignore[arg-type]
         assert b"wallet_address" in page.content

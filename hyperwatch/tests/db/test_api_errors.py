@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from hyperwatch.tests.api_client import ask, bearer, write
+from hyperwatch.tests.api_client import ask, authorization, write
 from realtime.storage import sequences
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -18,7 +18,7 @@ WHALE = json.dumps({"wallet_address": "0x" + "a" * 40})
 
 
 def post(body: str | bytes, status: int, content_type: str = "application/json") -> dict[str, Any]:
-    return ask("/whales", status, "POST", data=body, content_type=content_type, **bearer())
+    return ask("/whales", status, "POST", data=body, content_type=content_type, **authorization())
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -106,8 +106,8 @@ def test_server_error_is_logged_and_answered_without_details(
 @pytest.mark.parametrize("path", ["/liquidations", "/whales", "/coins", "/liquidation-map?coin=BTC"])
 def test_unavailable_database_returns_503_with_retry_after(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.close()
-    with monkeypatch.context() as away:
-        away.setitem(connection.settings_dict, "HOST", "/nowhere")
+    with monkeypatch.context() as unavailable:
+        unavailable.setitem(connection.settings_dict, "HOST", "/nowhere")
         returned = ask(path, 503)
         write("POST", "/whales", {}, 503, HTTP_AUTHORIZATION="Api-Key a.b")
         ask("/nothing", 404)

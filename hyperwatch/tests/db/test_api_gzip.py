@@ -63,13 +63,13 @@ def test_gzipped_csv_is_one_file_readable_while_streaming(monkeypatch: pytest.Mo
 
 
 def test_gzip_weakens_etag_and_keeps_encoded_content() -> None:
-    def told(**headers: str) -> Any:
+    def reported(**headers: str) -> Any:
         answer = HttpResponse(b"x" * 1_000, content_type="application/json", headers=headers)
         return CompressionMiddleware(lambda _: answer)(RequestFactory().get("/api/v1/coins", **TAKES))  # type: ignore[arg-type]
 
-    assert told(ETag='"abc"')["ETag"] == 'W/"abc"'
-    assert told(ETag='W/"abc"')["ETag"] == 'W/"abc"'
-    packed = told(**{"Content-Encoding": "gzip", "ETag": '"abc"'})
+    assert reported(ETag='"abc"')["ETag"] == 'W/"abc"'
+    assert reported(ETag='W/"abc"')["ETag"] == 'W/"abc"'
+    packed = reported(**{"Content-Encoding": "gzip", "ETag": '"abc"'})
     assert (packed.content, packed["ETag"]) == (b"x" * 1_000, '"abc"')
 
 

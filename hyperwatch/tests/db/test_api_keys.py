@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 from rest_framework_api_key.models import APIKey
 
-from hyperwatch.tests.api_client import ask, bearer, write
+from hyperwatch.tests.api_client import ask, authorization, write
 from whales.models import WhaleWatch
 
 pytestmark = pytest.mark.django_db
@@ -115,4 +115,4 @@ def test_reads_can_be_closed(settings: Settings) -> None:
     ask("/liquidations", 401, HTTP_IF_NONE_MATCH=tag)
     for path in ("/liquidations", "/whales", "/coins"):
         ask(path, 401)
-        ask(path, 200, **bearer())
+        ask(path, 200, **authorization())

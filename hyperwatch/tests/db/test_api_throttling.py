@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from hyperwatch.limits.throttling import rate_counter, read_rate
 from hyperwatch.metrics import THROTTLE_BYPASSED_REQUESTS_TOTAL
-from hyperwatch.tests.api_client import ask, bearer
+from hyperwatch.tests.api_client import ask, authorization
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +50,7 @@ def test_clients_are_counted_by_key_or_address() -> None:
         get()
     assert get().status_code == 429
     assert get(REMOTE_ADDR="10.0.0.2").status_code == 200
-    assert get(**bearer()).status_code == 200
+    assert get(**authorization()).status_code == 200
 
 
 def test_forwarded_address_counts_only_behind_own_proxy(settings: Settings) -> None:

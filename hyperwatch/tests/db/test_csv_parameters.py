@@ -7,7 +7,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
-from hyperwatch.tests.api_client import ask, bearer, check_refused, content, download, with_format
+from hyperwatch.tests.api_client import ask, authorization, check_refused, content, download, with_format
 from realtime.rest import csv_export
 from realtime.tests.builders import HASH, stored, transaction
 from transactions.serializers import TransactionSerializer
@@ -30,7 +30,7 @@ def test_csv_of_non_list_is_rejected_with_alternatives() -> None:
         *((with_format(path).removeprefix("/api/v1"), "format", "json or api") for path in no_lists),
         ("/liquidations?format=xml", "format", "json, api or csv"),
     )
-    ask("/whales?format=csv", 400, "POST", **bearer())
+    ask("/whales?format=csv", 400, "POST", **authorization())
     # A client that only states a preference gets the available format.
     ask("/liquidations/stats", 200, HTTP_ACCEPT="text/csv")
 
@@ -51,7 +51,7 @@ def test_errors_are_enveloped_as_everywhere(settings: Settings) -> None:
     settings.ALLOW_ANONYMOUS_READS = False
     for path in ("/liquidations?format=csv", "/whales?format=csv"):
         ask(path, 401)
-    assert Client().get("/api/v1/liquidations?format=csv", **bearer()).status_code == 200  # type: ignore[arg-type]
+    assert Client().get("/api/v1/liquidations?format=csv", **authorization()).status_code == 200  # type: ignore[arg-type]
 
 
 def test_it_counts_as_a_read(settings: Settings) -> None:
@@ -65,8 +65,8 @@ def test_it_counts_as_a_read(settings: Settings) -> None:
 @pytest.mark.parametrize("path", ["/liquidations", "/coins"])
 def test_unavailable_database_returns_503_before_csv_starts(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.close()
-    with monkeypatch.context() as away:
-        away.setitem(connection.settings_dict, "HOST", "/nowhere")
+    with monkeypatch.context() as unavailable:
+        unavailable.setitem(connection.settings_dict, "HOST", "/nowhere")
         answer = Client(raise_request_exception=False).get(with_format(path))
     connection.close()
     assert (answer.status_code, answer["Content-Type"]) == (503, "application/json")

@@ -56,8 +56,8 @@ def test_frequent_response_is_built_once_and_identical(path: str) -> None:
     store(1)
     made = Client().get(path)
     assert queries(path) == 1
-    kept = Client().get(path)
-    assert body(kept)["data"]["head"] == body(made)["data"]["head"] == 1
+    retained = Client().get(path)
+    assert body(retained)["data"]["head"] == body(made)["data"]["head"] == 1
     store(2)
     assert body(Client().get(path))["data"]["head"] == 2
     assert queries(path) == 1

@@ -106,7 +106,7 @@ def handler() -> Iterator[HandlerUnderTest]:
     throttling.rate_counter.breaker.close()
 
 
-def told(answer: HttpReply) -> tuple[int, Counter[tuple[bytes, bytes]], bytes]:
+def reported(answer: HttpReply) -> tuple[int, Counter[tuple[bytes, bytes]], bytes]:
     return answer.status, Counter(answer.headers), answer.body
 
 
@@ -171,7 +171,7 @@ def test_the_door_answers_by_the_bytes_of_the_views(
     assert handler.views_asked == (2 if is_answered_there else 3)
     assert by_views.status == first.status == second.status
     # A page has another token each time.
-    assert way == "by a browser for its page" or told(by_views) == told(first) == told(second)
+    assert way == "by a browser for its page" or reported(by_views) == reported(first) == reported(second)
 
 
 def test_csv_is_the_views(handler: HandlerUnderTest) -> None:
@@ -208,7 +208,7 @@ def test_cache_answers_matching_etag_with_304(
             answers.append(await enter(path, **has))
         return answers
 
-    by_views, first, second = map(told, asyncio.run(ways()))
+    by_views, first, second = map(reported, asyncio.run(ways()))
     assert by_views == first == second
     assert by_views[0] == 304
     assert handler.views_asked == 3
@@ -306,9 +306,9 @@ def test_cache_answers_nothing_while_database_is_unavailable(
 
     async def statuses() -> list[int]:
         answers = [await handler.enter(RECENT)]
-        with monkeypatch.context() as away:
-            away.setattr(handler._cache, "_read_versions", _away)
-            away.setattr("realtime.storage.sequences.stream_snapshot", _away)
+        with monkeypatch.context() as unavailable:
+            unavailable.setattr(handler._cache, "_read_versions", _away)
+            unavailable.setattr("realtime.storage.sequences.stream_snapshot", _away)
             answers.append(await handler.enter(RECENT))
         return [answer.status for answer in [*answers, await handler.enter(RECENT)]]
 

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from hyperwatch.tests.api_client import bearer
+from hyperwatch.tests.api_client import authorization
 from realtime.tests.builders import (
     WALLET,
     liquidation,
@@ -55,7 +55,7 @@ def filled(settings: Settings) -> dict[str, str]:
         position_summary(),
     )
     # This client does not decompress; compression has its own tests.
-    return {"Authorization": bearer()["HTTP_AUTHORIZATION"], "Accept-Encoding": "identity"}
+    return {"Authorization": authorization()["HTTP_AUTHORIZATION"], "Accept-Encoding": "identity"}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -67,11 +67,11 @@ def web(_migrated: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     database.drop()
 
 
-def asked(web: AppProcess, sent: bytes) -> Answer:
-    with raw(web) as stranger:
-        stranger.send(sent)
-        answer = stranger.answer()
-        return answer if answer.status != 100 else stranger.answer()
+def requested(web: AppProcess, sent: bytes) -> Answer:
+    with raw(web) as anonymous:
+        anonymous.send(sent)
+        answer = anonymous.answer()
+        return answer if answer.status != 100 else anonymous.answer()
 
 
 def to_query(pairs: list[tuple[str, str]]) -> str:
@@ -80,8 +80,8 @@ def to_query(pairs: list[tuple[str, str]]) -> str:
 
 def to_request(line: str, odd: list[tuple[str, str]], body: bytes, cut: list[Change]) -> bytes:
     # What follows a head alone is the end of the connection, and not what it says.
-    told = ["Connection: close", *(f"{name}: {value}" for name, value in odd)]
-    return with_other_bytes(request(line, *told, f"Content-Length: {len(body)}", body=body), cut)
+    reported = ["Connection: close", *(f"{name}: {value}" for name, value in odd)]
+    return with_other_bytes(request(line, *reported, f"Content-Length: {len(body)}", body=body), cut)
 
 
 lines = some.builds("{} {}?{} HTTP/1.1".format, methods, some.sampled_from(PATHS), queries.map(to_query))
@@ -91,20 +91,20 @@ cuts = some.lists(byte_changes, max_size=1)
 @GENERATED
 @given(some.builds(to_request, lines, some.lists(headers, max_size=4), bodies, cuts))
 def test_every_request_is_answered_as_it_is_told(web: AppProcess, sent: bytes) -> None:
-    answer = asked(web, sent)
+    answer = requested(web, sent)
     assert answer.status in TOLD, answer
     if answer.headers.get("content-type") == "application/json" and answer.body.startswith(b'{"code":'):
-        assert answer.told["code"] == answer.status
+        assert answer.reported["code"] == answer.status
     assert web.unexpected_traceback() == ""
 
 
 def test_nobody_says_by_a_header_where_our_paths_begin(web: AppProcess) -> None:
-    answer = asked(web, request("GET /admin/ HTTP/1.1", "Daphne-Root-Path: //elsewhere.example"))
+    answer = requested(web, request("GET /admin/ HTTP/1.1", "Daphne-Root-Path: //elsewhere.example"))
     assert (answer.status, answer.headers["location"]) == (302, "/admin/login/?next=/admin/")
 
 
 def test_invalid_host_is_rejected_in_one_log_line(web: AppProcess) -> None:
     before = len(web.output().splitlines())
-    answer = asked(web, b"GET /api/v1/coins HTTP/1.1\r\nHost: a~b\r\nConnection: close\r\n\r\n")
-    assert (answer.status, answer.told["code"]) == (400, 400)
+    answer = requested(web, b"GET /api/v1/coins HTTP/1.1\r\nHost: a~b\r\nConnection: close\r\n\r\n")
+    assert (answer.status, answer.reported["code"]) == (400, 400)
     assert len(web.output().splitlines()) == before + 1

@@ -86,10 +86,10 @@ CASES = {
 
 @pytest.mark.parametrize(("sent", "status"), CASES.values(), ids=list(CASES))
 def test_oversized_request_is_rejected_and_limit_is_accepted(web: AppProcess, sent: bytes, status: int) -> None:
-    with raw(web) as stranger:
-        stranger.send(sent)
-        answer = stranger.answer()
-        assert (answer.status, answer.told["code"]) == (status, status), answer
+    with raw(web) as raw_client:
+        raw_client.send(sent)
+        answer = raw_client.answer()
+        assert (answer.status, answer.reported["code"]) == (status, status), answer
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -97,18 +97,18 @@ def test_oversized_request_is_rejected_and_limit_is_accepted(web: AppProcess, se
 @pytest.mark.parametrize(("origins", "told"), [("*", "*"), ("https://a.example", None)])
 def test_rejection_is_readable_from_any_allowed_origin(web_server: Start, origins: str, told: str | None) -> None:
     web = web_server(CORS_ALLOWED_ORIGINS=origins, HTTP_MAX_BODY_BYTES=str(BODY))
-    with raw(web) as stranger:
-        stranger.send(request(POST, f"Content-Length: {BODY + 1}", "Origin: https://b.example"))
-        answer = stranger.answer()
+    with raw(web) as raw_client:
+        raw_client.send(request(POST, f"Content-Length: {BODY + 1}", "Origin: https://b.example"))
+        answer = raw_client.answer()
         assert (answer.status, answer.headers.get("access-control-allow-origin")) == (413, told)
 
 
 def test_rejection_while_sending_is_readable_without_reset(web: AppProcess) -> None:
-    with raw(web) as stranger:
-        stranger.socket.sendall(CHUNKED + chunk(b" " * 10_000) * 200)
-        assert stranger.answer().status == 413
-        stranger.socket.sendall(chunk(b" " * 10_000))
-        assert stranger.socket.recv(1) == b""
+    with raw(web) as raw_client:
+        raw_client.socket.sendall(CHUNKED + chunk(b" " * 10_000) * 200)
+        assert raw_client.answer().status == 413
+        raw_client.socket.sendall(chunk(b" " * 10_000))
+        assert raw_client.socket.recv(1) == b""
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_rejection_while_sending_is_readable_without_reset(web: AppProcess) -> N
     ids=["a line", "a head", "a body", "chunks"],
 )
 def test_slow_partial_request_returns_408(web: AppProcess, half: bytes) -> None:
-    with raw(web) as stranger:
-        stranger.socket.settimeout(0.1)
-        stranger.send(half[:-1])
+    with raw(web) as raw_client:
+        raw_client.socket.settimeout(0.1)
+        raw_client.send(half[:-1])
         came = b""
         for _ in range(100):
-            stranger.send(half[-1:])
+            raw_client.send(half[-1:])
             with suppress(TimeoutError):
-                came = stranger.socket.recv(1000)
+                came = raw_client.socket.recv(1000)
                 break
         assert came.startswith(b"HTTP/1.1 408 ")
         assert b'"error":"the request has not arrived within 1 seconds"' in came
@@ -132,25 +132,25 @@ def test_slow_partial_request_returns_408(web: AppProcess, half: bytes) -> None:
 
 @pytest.mark.parametrize("before", [b"", request(GET)], ids=["nothing at all", "nothing more"])
 def test_a_connection_without_a_request_is_closed(web: AppProcess, before: bytes) -> None:
-    with raw(web) as stranger:
-        stranger.send(before)
-        assert not before or stranger.answer().status == 200
-        assert stranger.ended()
+    with raw(web) as raw_client:
+        raw_client.send(before)
+        assert not before or raw_client.answer().status == 200
+        assert raw_client.ended()
 
 
 def test_slow_response_is_no_partial_request(web: AppProcess) -> None:
-    with raw(web) as stranger:
-        stranger.send(request(GET) + request(GET) + request(GET)[:20])
-        assert [stranger.answer().status for _ in range(2)] == [200, 200]
-        stranger.send(request(GET)[20:])
-        assert stranger.answer().status == 200
+    with raw(web) as raw_client:
+        raw_client.send(request(GET) + request(GET) + request(GET)[:20])
+        assert [raw_client.answer().status for _ in range(2)] == [200, 200]
+        raw_client.send(request(GET)[20:])
+        assert raw_client.answer().status == 200
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux tells of it")
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has this option")
 def test_client_that_reads_nothing_is_disconnected(web: AppProcess) -> None:
     wait_until(lambda: len(sockets_of(web)) == 1, "all others to be gone")
-    with raw(web) as stranger:
-        stranger.send(request("GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1") * 20)
+    with raw(web) as raw_client:
+        raw_client.send(request("GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1") * 20)
         wait_until(lambda: len(sockets_of(web)) == 2, "its connection")
         wait_until(lambda: len(sockets_of(web)) == 1, "its end", 15)
 
@@ -180,14 +180,14 @@ def test_connections_are_limited_by_address_websockets_apart(web: AppProcess) ->
 
 
 def answers(web: AppProcess) -> bool:
-    with raw(web) as stranger:
-        stranger.send(request(GET))
-        return stranger.answer().status == 200
+    with raw(web) as raw_client:
+        raw_client.send(request(GET))
+        return raw_client.answer().status == 200
 
 
 def test_behind_a_proxy_its_connections_are_not_counted(web_server: Start) -> None:
     web = web_server(HTTP_MAX_CONNECTIONS_PER_IP="2", NUM_PROXIES="1")
     with ExitStack() as stack:
-        for stranger in [stack.enter_context(raw(web)) for _ in range(4)]:
-            stranger.send(request(GET))
-            assert stranger.answer().status == 200
+        for raw_client in [stack.enter_context(raw(web)) for _ in range(4)]:
+            raw_client.send(request(GET))
+            assert raw_client.answer().status == 200

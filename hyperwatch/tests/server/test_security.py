@@ -79,9 +79,9 @@ def test_plain_http_behind_tls_proxy_is_redirected(web_server: Start) -> None:
     assert (status, headers["Strict-Transport-Security"]) == (200, "max-age=31536000")
     assert "; Secure" in fetch(web, "/admin/login/", **by_tls)[1]["Set-Cookie"]
     # A response cached for TLS is not served over plain HTTP.
-    kept = "/api/v1/liquidations/recent?limit=2"
-    assert [fetch(web, kept, **by_tls)[0] for _ in range(3)] == [200, 200, 200]
-    assert fetch(web, kept)[0] == 301
+    retained = "/api/v1/liquidations/recent?limit=2"
+    assert [fetch(web, retained, **by_tls)[0] for _ in range(3)] == [200, 200, 200]
+    assert fetch(web, retained)[0] == 301
     # Health checks do not pass the proxy.
     assert [fetch(web, path)[0] for path in ("/health", "/health/ready", "/metrics")] == [200, 200, 200]
 

@@ -44,15 +44,15 @@ def waits(stop: threading.Event) -> None:
 
 
 def test_a_part_that_fails_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
-    told = threading.Event()
-    parts = WorkerThreads(on_failure=told.set)
+    reported = threading.Event()
+    parts = WorkerThreads(on_failure=reported.set)
 
     def fails(stop: threading.Event) -> None:
         raise LookupError("on purpose")
 
     parts.start("The other", waits)
     parts.start("This one", fails)
-    assert told.wait(5)
+    assert reported.wait(5)
     parts.stop_all()
     assert parts.failed_worker == "This one"
     assert "This one failed" in caplog.text

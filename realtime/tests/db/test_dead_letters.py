@@ -60,10 +60,10 @@ def test_rejected_message_is_stored_and_neighbours_too(
     with ingesting(returned):
         wait_until(lambda: DeadLetter.objects.count() >= len(refused), "the dead letters", 30)
         wait_until(lambda: Transaction.objects.count() >= len(good), "the others", 30)
-    kept = Counter(
+    retained = Counter(
         (letter.topic, letter.bytes and bytes(letter.bytes), letter.reason) for letter in DeadLetter.objects.all()
     )
-    assert kept == Counter((refusal.message.topic, refusal.message.value, refusal.reason) for refusal in refused)
+    assert retained == Counter((refusal.message.topic, refusal.message.value, refusal.reason) for refusal in refused)
     assert all(letter.error and letter.sent_at and bytes(letter.key or b"") for letter in DeadLetter.objects.all())
     assert Transaction.objects.count() == len(good)
     assert {name: place.head for name, place in read_positions().items() if place.head} == {"transactions": len(good)}

@@ -28,10 +28,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def rows_for_a_stranger() -> int:
-    with psycopg2.connect(**connection.get_connection_params()) as stranger, stranger.cursor() as cursor:
+    with psycopg2.connect(**connection.get_connection_params()) as anonymous, anonymous.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM transactions")
         (count,) = cursor.fetchone() or (0,)
-    stranger.close()
+    anonymous.close()
     return int(count)
 
 

@@ -209,11 +209,11 @@ def test_batch_without_facts_stores_no_fact() -> None:
     assert all(place.head == 0 for place in read_positions().values())
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_conflicting_fact_is_counted_logged_and_ignored(together: bool, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("combined", [True, False])
+def test_conflicting_fact_is_counted_logged_and_ignored(combined: bool, caplog: pytest.LogCaptureFixture) -> None:
     first, second = transaction(price="45000"), transaction(price="46000")
     before = counted("ingest_conflicts", stream="transactions")
-    stored(first, second) if together else (stored(first), stored(second))
+    stored(first, second) if combined else (stored(first), stored(second))
     assert [row.price for row in Transaction.objects.all()] == [45000]
     assert counted("ingest_conflicts", stream="transactions") == before + 1
     assert "conflicts with" in caplog.text
@@ -230,11 +230,11 @@ def test_conflicting_ratios_are_logged_in_one_line(
     assert '"timestamp":"2026-01-10T10:00:00Z","long_ratio":0.6100,"short_ratio":0.3900' in line
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_conflicting_summary_is_counted_and_ignored(together: bool) -> None:
+@pytest.mark.parametrize("combined", [True, False])
+def test_conflicting_summary_is_counted_and_ignored(combined: bool) -> None:
     first, second = position_summary(), position_summary(positions=[])
     before = counted("ingest_conflicts", stream="position_summaries")
-    stored(first, second) if together else (stored(first), stored(second))
+    stored(first, second) if combined else (stored(first), stored(second))
     assert counted("ingest_conflicts", stream="position_summaries") == before + 1
 
 

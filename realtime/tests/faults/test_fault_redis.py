@@ -69,7 +69,7 @@ def test_redis_fault_stops_nothing_and_recovers(
         assert cluster.ready("channel_layer")[::2] == (200, word)
         cluster.check_reads()
         cluster.check_socket()
-    wait_until(lambda: is_told(cluster, consumer), "the layer to be told again", 20)
+    wait_until(lambda: is_reported(cluster, consumer), "the layer to be told again", 20)
     cluster.check()
     cluster.check_silent()
     answer = [metric(consumer, f"hyperwatch_{name}_total") for name in ("publish_events", "publish_failed_events")]
@@ -79,7 +79,7 @@ def test_redis_fault_stops_nothing_and_recovers(
     cluster.check_socket()
 
 
-def is_told(cluster: Cluster, consumer: AppProcess) -> bool:
+def is_reported(cluster: Cluster, consumer: AppProcess) -> bool:
     before = metric(consumer, "hyperwatch_publish_events_total")
     cluster.send(1)
     cluster.check()

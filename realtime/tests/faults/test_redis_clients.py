@@ -74,7 +74,7 @@ def serve(test_database_url: str, redis_server: RedisServer, tmp_path: Path) -> 
 def test_clients_that_move_between_two_servers_miss_nothing(serve: Serve, publish: Publish) -> None:
     first, second = serve(), serve()
     with leaving_nothing(first), leaving_nothing(second):
-        storm([first.ws_url, second.ws_url], count=12, times=6, tell=publish)
+        storm([first.ws_url, second.ws_url], count=12, times=6, report=publish)
 
 
 def test_redis_restart_under_load_loses_no_event(serve: Serve, publish: Publish, redis_server: RedisServer) -> None:

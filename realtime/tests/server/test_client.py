@@ -56,7 +56,7 @@ def test_the_first_place_is_the_head_that_hello_told() -> None:
 
     async def goes_on(line: Line) -> None:
         params.append(await line.agree(head=9))
-        await line.tell(8, 9)
+        await line.report(8, 9)
         await line.stay()
 
     async def check() -> None:
@@ -74,11 +74,11 @@ def test_saved_position_resumes_with_its_epoch() -> None:
     async def renumbered(line: Line) -> None:
         params.append(await line.agree(head=3, epoch="two"))
         await line.say("gap", channel="liquidations", missing_from=1, missing_to=3)
-        await line.tell(4)
+        await line.report(4)
 
     async def goes_on(line: Line) -> None:
         params.append(await line.agree(head=5, epoch="two"))
-        await line.tell(4, 5)
+        await line.report(4, 5)
         await line.stay()
 
     async def check() -> None:
@@ -101,11 +101,11 @@ def test_snapshot_is_requested_until_received() -> None:
     async def shows(line: Line) -> None:
         params.append(await line.agree(head=6))
         await line.say("snapshot", channel="liquidations", seq=6, data=[{"seq": 2}, {"seq": 6}])
-        await line.tell(7)
+        await line.report(7)
 
     async def goes_on(line: Line) -> None:
         params.append(await line.agree(head=8))
-        await line.tell(8)
+        await line.report(8)
         await line.stay()
 
     async def check() -> None:
@@ -142,10 +142,10 @@ def test_batches_are_unpacked_once_in_order() -> None:
     async def repeats(line: Line) -> None:
         await line.agree()
         await line.say("batch", channel="liquidations", data=[fact(1), fact(2)])
-        await line.tell(2, 1, 3)
+        await line.report(2, 1, 3)
         await line.say("batch", channel="liquidations", data=[fact(3), fact(4)])
         await line.say("something_new", channel="liquidations_of_tomorrow")
-        await line.tell(5)
+        await line.report(5)
         await line.stay()
 
     async def check() -> None:
@@ -169,12 +169,12 @@ def test_batches_are_unpacked_once_in_order() -> None:
 def test_a_closed_connection_is_taken_up_where_it_was(code: int | None) -> None:
     async def closes(line: Line) -> None:
         await line.agree()
-        await line.tell(1, 2)
+        await line.report(1, 2)
         await line.socket.close(code) if code else line.socket.transport.abort()
 
     async def goes_on(line: Line) -> None:
         assert await line.agree(head=3) == {"since": 2, "epoch": "one"}
-        await line.tell(3)
+        await line.report(3)
         await line.stay()
 
     async def check() -> None:
@@ -199,7 +199,7 @@ def test_the_pauses_are_short_again_after_a_healthy_while(monkeypatch: pytest.Mo
 
     async def goes_on(line: Line) -> None:
         await line.agree()
-        await line.tell(1)
+        await line.report(1)
         await line.stay()
 
     async def check() -> None:
@@ -222,7 +222,7 @@ def test_silent_server_is_pinged_then_disconnected() -> None:
 
     async def goes_on(line: Line) -> None:
         await line.agree()
-        await line.tell(1)
+        await line.report(1)
         await line.stay()
 
     async def check() -> None:
@@ -245,7 +245,7 @@ def test_quiet_channel_advances_with_server_positions() -> None:
 
     async def goes_on(line: Line) -> None:
         resumed.append((await line.agree(head=1_000))["since"])
-        await line.tell(901)
+        await line.report(901)
         await line.stay()
 
     async def check() -> None:
@@ -268,7 +268,7 @@ def test_invalid_subscription_raises_its_error(code: str, error: type[ServerErro
     async def refuses(line: Line) -> None:
         await line.refuse(code)
         await line.agree()
-        await line.tell(1)
+        await line.report(1)
         await line.stay()
 
     async def check() -> None:
@@ -289,7 +289,7 @@ def test_a_server_whose_database_is_away_is_asked_again() -> None:
 
     async def is_back(line: Line) -> None:
         await line.agree()
-        await line.tell(1)
+        await line.report(1)
         await line.stay()
 
     async def check() -> None:
@@ -325,9 +325,9 @@ def test_what_waiting_does_not_help_against_is_refused(script: Script, reason: s
 def test_cancelled_wait_loses_nothing_and_close_ends_iteration() -> None:
     async def speaks_late(line: Line) -> None:
         await line.agree()
-        await line.tell(1)
+        await line.report(1)
         await asyncio.sleep(0.2)
-        await line.tell(2)
+        await line.report(2)
         await line.stay()
 
     async def check() -> None:

@@ -50,23 +50,23 @@ OBJECTS: dict[str, tuple[set[str], set[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def told() -> Any:
+def reported() -> Any:
     answer = Client().get("/api/asyncapi")
     assert answer["Content-Type"] == "application/json"
     return answer.json()
 
 
-def at(told: Any, path: str) -> list[Any]:
-    places = [told]
+def at(reported: Any, path: str) -> list[Any]:
+    places = [reported]
     for name in filter(None, path.split("/")):
         places = [inner for place in places for inner in (place.values() if name == "*" else [place[name]])]
     return places
 
 
 @pytest.mark.parametrize("path", OBJECTS)
-def test_asyncapi_objects_have_required_and_known_fields(told: Any, path: str) -> None:
+def test_asyncapi_objects_have_required_and_known_fields(reported: Any, path: str) -> None:
     needed, known = OBJECTS[path]
-    for place in at(told, path):
+    for place in at(reported, path):
         names = {name for name in place if not name.startswith("x-")}
         assert needed <= names <= needed | known
 
@@ -82,42 +82,42 @@ def references(part: Any) -> Iterator[str]:
                 yield from references(item)
 
 
-def test_document_is_version_3_and_references_resolve(told: Any) -> None:
-    assert told["asyncapi"] == "3.0.0"
-    for reference in set(references(told)):
-        assert at(told, reference.removeprefix("#/")), reference
+def test_document_is_version_3_and_references_resolve(reported: Any) -> None:
+    assert reported["asyncapi"] == "3.0.0"
+    for reference in set(references(reported)):
+        assert at(reported, reference.removeprefix("#/")), reference
 
 
-def test_operations_cover_all_messages_of_their_channel(told: Any) -> None:
+def test_operations_cover_all_messages_of_their_channel(reported: Any) -> None:
     used = set()
-    for operation in told["operations"].values():
+    for operation in reported["operations"].values():
         assert operation["action"] in ("send", "receive")
         for part in (operation, operation.get("reply", operation)):
             assert part["channel"] == {"$ref": "#/channels/socket"}
             used |= {message["$ref"] for message in part["messages"]}
-    assert used == {f"#/channels/socket/messages/{key}" for key in told["channels"]["socket"]["messages"]}
+    assert used == {f"#/channels/socket/messages/{key}" for key in reported["channels"]["socket"]["messages"]}
 
 
-def test_every_schema_is_one_and_every_example_is_valid(told: Any) -> None:
-    for schema in told["components"]["schemas"].values():
+def test_every_schema_is_one_and_every_example_is_valid(reported: Any) -> None:
+    for schema in reported["components"]["schemas"].values():
         jsonschema_rs.meta.validate(schema)
-    for key, message in told["components"]["messages"].items():
+    for key, message in reported["components"]["messages"].items():
         assert message["summary"], key
         for example in message["examples"]:
-            schema = {"allOf": [message["payload"]], "components": told["components"]}
+            schema = {"allOf": [message["payload"]], "components": reported["components"]}
             jsonschema_rs.Draft7Validator(schema).validate(example["payload"])
 
 
-def test_every_word_of_the_protocol_is_told(told: Any) -> None:
-    names = {message["name"] for message in told["components"]["messages"].values()}
+def test_every_word_of_the_protocol_is_told(reported: Any) -> None:
+    names = {message["name"] for message in reported["components"]["messages"].values()}
     assert names == {*ClientFrame, *ServerFrame, *(stream.frame_type for stream in channels().values())}
-    assert set(told["x-error-codes"]) == set(ErrorCode)
-    assert set(told["x-close-codes"]) == {str(int(code)) for code in CloseCode}
+    assert set(reported["x-error-codes"]) == set(ErrorCode)
+    assert set(reported["x-close-codes"]) == {str(int(code)) for code in CloseCode}
     assert set(descriptions.REQUESTS) == set(ClientFrame)
 
 
-def test_the_examples_of_subscribing_are_taken(told: Any) -> None:
-    examples = [example["payload"] for example in told["components"]["messages"]["subscribe"]["examples"]]
+def test_the_examples_of_subscribing_are_taken(reported: Any) -> None:
+    examples = [example["payload"] for example in reported["components"]["messages"]["subscribe"]["examples"]]
     assert {example["channels"][0] for example in examples} == set(channels())
     for requested in examples:
         schema_validation.check_asked(requested)
@@ -126,8 +126,8 @@ def test_the_examples_of_subscribing_are_taken(told: Any) -> None:
         )
 
 
-def test_a_channels_params_are_its_own_with_their_values(told: Any) -> None:
-    schemas = told["components"]["schemas"]
+def test_a_channels_params_are_its_own_with_their_values(reported: Any) -> None:
+    schemas = reported["components"]["schemas"]
     assert set(schemas["TransactionParams"]["properties"]) == {
         "coins", "user_addresses", "tx_types", "filters", "snapshot", "since", "epoch", "batch",
     }  # fmt: skip
@@ -152,8 +152,8 @@ def test_undocumented_frame_fails_validation(frame: dict[str, Any], why: str) ->
 
 
 @pytest.mark.parametrize("wrong", [{"leverage": 10.0}, {"margin": "1"}, {"side": "UP"}, {"raw_data": {}}, {"seq": 0}])
-def test_a_fact_that_is_not_as_told_is_noticed(told: Any, wrong: dict[str, Any]) -> None:
-    frame = told["components"]["messages"]["liquidation"]["examples"][0]["payload"]
+def test_a_fact_that_is_not_as_told_is_noticed(reported: Any, wrong: dict[str, Any]) -> None:
+    frame = reported["components"]["messages"]["liquidation"]["examples"][0]["payload"]
     schema_validation.check_sent(frame)
     with pytest.raises(jsonschema_rs.ValidationError):
         schema_validation.check_sent({**frame, "data": {**frame["data"], **wrong}})

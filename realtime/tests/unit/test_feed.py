@@ -104,7 +104,7 @@ def test_event_history_is_bounded_and_never_empty() -> None:
     feed = EventFeed(get_stream("liquidations"), StreamPosition(0, 0), 10)
     feed.accept([event(seq) for seq in range(1, 13)])
     assert feed.history.bytes == 10
-    assert [kept.seq for kept in feed.after(6)[0]] == [7, 8, 9, 10, 11, 12]  # type: ignore[index]
+    assert [retained.seq for retained in feed.after(6)[0]] == [7, 8, 9, 10, 11, 12]  # type: ignore[index]
     assert feed.after(4) is None
     feed.accept([Event(13, Fact(time=START, coin="BTC"), b"x" * 100)])
     assert feed.history.bytes == 100

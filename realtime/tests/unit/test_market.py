@@ -219,8 +219,8 @@ def test_liquidations_take_both_roads_and_each_only_one() -> None:
 
 def test_ratio_map_and_summary_of_one_moment_agree() -> None:
     simulated = market(coins=1, wallets=100)
-    together = next(block for block in simulated.blocks(25) if len(states_of(block)) == 3)
-    ratio, levels, summary = (states_of(together)[kind] for kind in STATES)
+    combined = next(block for block in simulated.blocks(25) if len(states_of(block)) == 3)
+    ratio, levels, summary = (states_of(combined)[kind] for kind in STATES)
     held = summary["positions"]
     for side in ("long", "short"):
         values = [value(p) for p in held if p["side"] == side.upper()]

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
-from hyperwatch.tests.api_client import ask, bearer, get, write
+from hyperwatch.tests.api_client import ask, authorization, get, write
 from realtime.tests import builders
 from realtime.tests.builders import HASH, TIME, WALLET, stored
 from whales.models import WhaleWatch
@@ -46,7 +46,7 @@ def test_a_wallet_is_watched_once_in_whatever_case() -> None:
 
 
 def test_concurrent_watches_of_one_wallet_succeed_once() -> None:
-    key: Any = bearer()
+    key: Any = authorization()
 
     def watch(_number: int) -> int:
         try:
@@ -183,5 +183,5 @@ def wait_until_one_waits() -> None:
 
 
 def test_browsable_form_is_prefilled_with_whale() -> None:
-    page = Client().get("/api/v1/whales", HTTP_ACCEPT="text/html", **bearer())  # type: ignore[arg-type]
+    page = Client().get("/api/v1/whales", HTTP_ACCEPT="text/html", **authorization())  # type: ignore[arg-type]
     assert "&quot;is_active&quot;: true" in page.content.decode()

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from pytest_django.fixtures import Settings
 
-from hyperwatch.tests.api_client import ask, bearer, get, write
+from hyperwatch.tests.api_client import ask, authorization, get, write
 from whales.models import WhaleWatch
 
 GENERATED = settings(
@@ -89,5 +89,5 @@ class Whales(RuleBasedStateMachine):
 @pytest.mark.django_db(transaction=True)
 def test_random_operations_match_a_dict_model(settings: Settings) -> None:
     settings.THROTTLE_READS = settings.THROTTLE_WRITES = "100000000/second"
-    Whales.key = bearer()
+    Whales.key = authorization()
     run_state_machine_as_test(Whales, settings=GENERATED)

@@ -92,10 +92,10 @@ def test_simulation_without_database_can_skip_watch_list(
 ) -> None:
     from django.db import OperationalError
 
-    def away(_wallets: object) -> None:
+    def unavailable(_wallets: object) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr("realtime.management.commands.simulate.watch_wallets", away)
+    monkeypatch.setattr("realtime.management.commands.simulate.watch_wallets", unavailable)
     with pytest.raises(CommandError, match=r"connection refused.*--no-watch"):
         simulate(count=1)
 

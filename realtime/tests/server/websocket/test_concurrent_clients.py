@@ -80,7 +80,7 @@ def fact(number: int, coin: str = "") -> list[KafkaMessage]:
 
 
 @contextmanager
-def storing(tell: Publish = lambda new: None, size: int = 1) -> Iterator[list[int]]:
+def storing(report: Publish = lambda new: None, size: int = 1) -> Iterator[list[int]]:
     """Stores the facts 1, 2, …, so many together, while the body runs; the list has the numbers so far."""
     numbers: list[int] = []
     enough = threading.Event()
@@ -90,7 +90,7 @@ def storing(tell: Publish = lambda new: None, size: int = 1) -> Iterator[list[in
             new = range(len(numbers) + 1, len(numbers) + 1 + size)
             rows = stored(*(message for number in new for message in fact(number)))
             with suppress(RedisError, OSError):
-                tell(rows)
+                report(rows)
             numbers.extend(new)
         connection.close()
 
@@ -193,7 +193,7 @@ def test_clients_joining_and_leaving_leave_nothing(server: AppProcess) -> None:
     rng = Random(6455)
     params: list[dict[str, Any]] = [{}, {"coins": ["BTC"]}, {"snapshot": 5}]
 
-    async def visit() -> None:
+    async def session() -> None:
         await asyncio.sleep(rng.random() * 2)
         async with member(server.ws_url) as one:
             if rng.random() < 0.7:
@@ -203,7 +203,7 @@ def test_clients_joining_and_leaving_leave_nothing(server: AppProcess) -> None:
                 one.socket.transport.abort()
 
     async def churn() -> None:
-        await all_of(*(visit() for _ in range(200)))
+        await all_of(*(session() for _ in range(200)))
 
     with storing() as numbers:
         asyncio.run(churn())
@@ -493,13 +493,13 @@ async def come_back_to_stay(urls: Sequence[str], got: list[int], params: dict[st
         assert await one.silent()
 
 
-def storm(urls: Sequence[str], count: int, times: int, tell: Publish = lambda new: None) -> None:
+def storm(urls: Sequence[str], count: int, times: int, report: Publish = lambda new: None) -> None:
     """Clients are cut off again and again while facts are stored; in the end each has each of its own once."""
     params = [KINDS[number % 4] for number in range(count)]
     got: list[list[int]] = [[] for _ in params]
 
     async def swarm() -> None:
-        with storing(tell, size=5):
+        with storing(report, size=5):
             chances = [Random(number) for number in range(count)]
             await all_of(*(come_back(urls, *of, times=times) for of in zip(chances, got, params, strict=True)))
         due = [await in_thread(matching, "liquidations", one) for one in KINDS[:4]]

@@ -37,9 +37,9 @@ def test_who_has_left_is_gone_without_the_collector(server: AppProcess) -> None:
     """The collector runs so rarely for old objects that closed connections would add up."""
     with client(server.ws_url) as staying:
         staying.subscribe("liquidations")
-        visits(server, 2)
+        sessions(server, 2)
         collected(server)
-        visits(server, 20)
+        sessions(server, 20)
         # A request of ours for the metrics leaves some fifty, and a visit left sixty.
         assert collected(server) < 200
 
@@ -63,7 +63,7 @@ def fetch(server: AppProcess, path: str) -> Any:
         return json.load(answer)
 
 
-def visits(server: AppProcess, number: int) -> None:
+def sessions(server: AppProcess, number: int) -> None:
     """Half of them leave without a word."""
     for count in range(number):
         with client(server.ws_url) as ws:
