@@ -76,7 +76,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 while True:
                     await self.dispatch(await receive())
                     if connection is not None:
-                        connection.taken()
+                        connection.frame_consumed()
             finally:
                 # `disconnect` is not called after an exception, a killed application or SIGTERM.
                 self._leave()
