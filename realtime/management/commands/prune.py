@@ -51,7 +51,9 @@ class Command(BaseCommand):
         if not retention:
             raise CommandError("nothing is pruned: set STREAM_RETENTION_DAYS, like transactions=30,liquidations=365")
         if without_retention := set(names) - set(retention):
-            raise CommandError(f"{', '.join(sorted(without_retention))}: no retention, set one in STREAM_RETENTION_DAYS")
+            raise CommandError(
+                f"{', '.join(sorted(without_retention))}: no retention, set one in STREAM_RETENTION_DAYS"
+            )
         return [get_stream(name) for name in sorted(names or retention)]
 
     def _prune(self, stream: Stream, stop: threading.Event, *, is_dry_run: bool) -> None:
