@@ -102,7 +102,7 @@ def test_tail_says_what_is_wrong(server: AppProcess) -> None:
         ("nothing",): "Channel 'nothing' is not supported",
         ("liquidations", "--min-value-usd", "much"): "min_value_usd",
         ("long_short_ratios", "--side", "LONG"): "none of the channels takes 'side'",
-        ("liquidations", "transactions", "--since", "1"): "goes with one channel",
+        ("liquidations", "transactions", "--since", "1"): "needs exactly one channel",
     }.items():
         with pytest.raises(CommandError, match=complaint):
             tail_here(*arguments, *at)
