@@ -150,7 +150,9 @@ def test_slow_response_is_no_partial_request(web: AppProcess) -> None:
 def test_client_that_reads_nothing_is_disconnected(web: AppProcess) -> None:
     wait_until(lambda: len(sockets_of(web)) == 1, "all others to be gone")
     with raw(web) as raw_client:
-        raw_client.send(request("GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1") * 20)
+        raw_client.send(
+            request("GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1") * 20
+        )
         wait_until(lambda: len(sockets_of(web)) == 2, "its connection")
         wait_until(lambda: len(sockets_of(web)) == 1, "its end", 15)
 
