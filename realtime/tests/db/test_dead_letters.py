@@ -82,6 +82,8 @@ def test_database_rejection_is_isolated_and_resent_after_fix(
             wait_until(lambda: Transaction.objects.count() == 100 - len(bad), "their neighbours", 30)
         assert set(DeadLetter.objects.values_list("reason", flat=True)) == {Reason.REFUSED_BY_DATABASE}
         assert all("for_a_test" in letter.error for letter in DeadLetter.objects.all())
+        # Rows are published after their commit.
+        wait_until(lambda: len(returned.seqs.get("transactions", ())) == 95, "the published events")
         assert returned.seqs["transactions"] == list(range(1, 96))
 
         assert manage("send", "--reason", "REFUSED_BY_DATABASE") == "5 letters sent again\n"

@@ -108,7 +108,7 @@ class Listening:
 def test_key_check_survives_a_database_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [DatabaseError("server closed the connection unexpectedly"), InterfaceError("connection already closed")]
 
-    def that_count(prefixes: Collection[str]) -> set[str]:
+    def usable_prefixes(prefixes: Collection[str]) -> set[str]:
         if looks:
             raise looks.pop()
         return set(prefixes) - {"revoked"}
@@ -122,7 +122,7 @@ def test_key_check_survives_a_database_crash(monkeypatch: pytest.MonkeyPatch) ->
         watcher.unwatch(other)
         return one.code, other.code
 
-    monkeypatch.setattr("hyperwatch.api.keys._that_count", that_count)
+    monkeypatch.setattr("hyperwatch.api.keys._usable_prefixes", usable_prefixes)
     monkeypatch.setattr("realtime.delivery.key_revocation.KEY_CHECK_INTERVAL_SECONDS", 0.01)
     assert asyncio.run(listen()) == (CloseCode.UNAUTHORISED, None)
     assert looks == []

@@ -79,7 +79,7 @@ def test_connections_beyond_address_limit_close_with_4429(serve: Serve) -> None:
     web = serve(WEBSOCKET_MAX_CONNECTIONS_PER_IP="2")
     with client(web.ws_url) as first, client(web.ws_url):
         with client(web.ws_url) as third:
-            assert closed_with(third) == (4429, "Too many connections.")
+            assert closed_with(third) == (4429, "Too many connections, in total or from one address.")
         assert first.ask(type="ping")["type"] == "pong"
         # The forwarded address is anybody's to write: here no proxy is believed.
         with client(web.ws_url, additional_headers={"X-Forwarded-For": "192.0.2.7"}) as liar:
