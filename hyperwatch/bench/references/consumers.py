@@ -41,13 +41,13 @@ class PlainCopy(BatchWriter):
         with connection.cursor() as cursor:
             self._last = plain_copy.last_id(cursor) + number * IDS_PER_MEMBER
 
-    def texts(self, batch: DecodedBatch) -> dict[str, str]:
+    def copy_texts(self, batch: DecodedBatch) -> dict[str, str]:
         rows = list(batch.rows[plain_copy.CHANNEL].values())
         first, self._last = self._last + 1, self._last + len(rows)
         return {plain_copy.CHANNEL: plain_copy.text(rows, first)}
 
-    def store(self, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
-        text = (texts or self.texts(batch))[plain_copy.CHANNEL]
+    def write(self, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
+        text = (texts or self.copy_texts(batch))[plain_copy.CHANNEL]
         with transaction.atomic(), connection.cursor() as cursor:
             plain_copy.copy(cursor, text)
             cursor.execute(f"INSERT INTO {PROGRESS_TABLE} VALUES (%s)", [len(batch.rows[plain_copy.CHANNEL])])
