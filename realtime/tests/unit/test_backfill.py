@@ -18,7 +18,7 @@ Answer = Callable[[int], Sequence[Event]]
 
 
 class Database:
-    """Returns with the events after a seq, and counts its queries."""
+    """Returns the events after a seq, and counts the queries."""
 
     def __init__(self, answer: Answer) -> None:
         self.queries = 0
