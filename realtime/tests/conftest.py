@@ -44,7 +44,7 @@ def no_hub_connections(transactional_db: None) -> Iterator[None]:
     try:
         wait_until(is_quiet, "the hub's connection to end", 10)
     except AssertionError:
-        # Seen once, for all later tests of one worker, cause unknown: TRUNCATE would deadlock with a hub that still reads.
+        # Seen once, for all later tests of a worker; cause unknown. TRUNCATE would deadlock with a hub that reads.
         with connection.cursor() as cursor:
             cursor.execute(TERMINATE_OTHERS)
 
