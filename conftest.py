@@ -48,8 +48,9 @@ MARKER_OF_FIXTURE = {"redis_server": "redis", "apache_kafka": "kafka", "_redis":
 
 
 def pytest_configure() -> None:
-    # SIGTERM and SIGHUP raise KeyboardInterrupt, so that fixtures stop their servers.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # All three raise KeyboardInterrupt, so that fixtures stop their servers. In a background job of a shell SIGINT is
+    # ignored, and processes started by tests would inherit that.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     if os.environ.get("CI") == "true" and (missing := environment.missing()):
         lacks = "; ".join(f"{marker}: {reason}" for marker, reason in missing.items())

@@ -132,7 +132,7 @@ def test_an_answer_is_of_one_moment_while_facts_arrive() -> None:
     writer = threading.Thread(target=store_until, args=(stop,))
     writer.start()
     try:
-        for _ in range(40):
+        for _ in range(15):
             data = get(PATH)
             total = data["pagination"]["total"]
             assert (total, max(seqs(data), default=0)) == (data["head"], data["head"])

@@ -96,7 +96,7 @@ def test_ratios_are_told_as_they_were_recorded() -> None:
     answer = [
         row
         for coin in coins
-        for row in walk(f"/long-short-ratios/history?coin={coin}&interval=1m&start_time=2020-01-01")
+        for row in walk(f"/long-short-ratios/history?coin={coin}&interval=1m&start_time=2025-01-01")
     ]
     assert len(get("/long-short-ratios/current")["ratios"]) == len(coins)
     last = {

@@ -7,7 +7,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from hyperwatch.embedded.postgres import EmbeddedPostgres
-from hyperwatch.tests.server.test_embedded_postgres import as_root, folder_for_data, postmaster, write, written
+from hyperwatch.tests.faults.test_embedded_postgres import as_root, folder_for_data, postmaster, write, written
 
 
 @pytest.fixture(scope="module")

@@ -118,33 +118,25 @@ def head(up: AppProcess) -> int:
     return int(answer["data"]["head"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_starts_with_data_stops_and_resumes(up: AppProcess, var: Path, number: signal.Signals) -> None:
+def test_up_starts_with_data_stops_and_resumes(up: AppProcess, var: Path) -> None:
     up.start()
     wait_until(lambda: head(up) > 0, "the demo market's first facts")
     opened = open_connections(up.port)
+    second = in_a_second_shell(var, "up", PORT=str(free_port()))
+    assert second.returncode == 1
+    assert "is running already" in second.stderr
     before = head(up)
-    up.signal(number)
+    up.signal(signal.SIGINT)
     assert up.wait() == 0
     assert processes_of(var) == []
     assert up.unexpected_traceback() == ""
     del opened
     up.start()
     wait_until(lambda: head(up) > before, "facts after the second start")
-    up.stop()
+    up.signal(signal.SIGTERM)
+    assert up.wait() == 0
+    assert processes_of(var) == []
     assert "SIMULATED" in up.output()
-
-
-def test_a_second_one_in_the_same_folder_says_so(up: AppProcess, var: Path) -> None:
-    up.start()
-    env = {**os.environ, **NOTHING_CONFIGURED, "DATA_DIR": str(var), "PORT": str(free_port())}
-    second = subprocess.run(
-        [sys.executable, "manage.py", "up"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
-    )
-    assert second.returncode == 1
-    assert "is running already" in second.stderr
-    up.stop()
-    assert up.returncode == 0
 
 
 def in_a_second_shell(var: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from hyperwatch.harness.postgres import Database
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
-from realtime.tests.server.websocket.test_concurrent_clients import (
+from realtime.tests.faults.test_concurrent_clients import (
     NAME,
     OF_OURS,
     Member,

@@ -38,8 +38,8 @@ class Tail(Process):
 
 
 @contextmanager
-def tailing(server: AppProcess, folder: Path, *arguments: str) -> Iterator[Tail]:
-    tail = Tail(folder, server.port, *arguments)
+def tailing(port: int, folder: Path, *arguments: str) -> Iterator[Tail]:
+    tail = Tail(folder, port, *arguments)
     tail.start()
     try:
         yield tail
@@ -52,7 +52,7 @@ def test_tail_prints_line_per_event_and_exits_cleanly(server: AppProcess, tmp_pa
     stored(builders.ratio())
     follow_to(server, "long_short_ratios", 1)
     arguments = ["liquidations", "long_short_ratios", "--snapshot", "5", "--side", "LONG", "--coin", "BTC,ETH"]
-    with tailing(server, tmp_path, *arguments) as tail:
+    with tailing(server.port, tmp_path, *arguments) as tail:
         wait_until(lambda: len(tail.output().splitlines()) == 2, "the snapshots")
         liquidate(2, 2, side="SHORT")
         liquidate(3, 3, block_timestamp="2026-01-10T10:31:00.250Z")
@@ -70,12 +70,12 @@ def test_tail_prints_line_per_event_and_exits_cleanly(server: AppProcess, tmp_pa
 def test_tail_prints_json_and_tells_of_gaps(server: AppProcess, tmp_path: Path) -> None:
     liquidate(1, 3)
     follow_to(server, "liquidations", 3)
-    with tailing(server, tmp_path, "liquidations", "--since", "7", "--json") as tail:
+    with tailing(server.port, tmp_path, "liquidations", "--since", "7", "--json") as tail:
         wait_until(lambda: "gap:" in tail.output(), "the gap")
         liquidate(4, 4)
         wait_until(lambda: len(tail.output().splitlines()) == 2, "the line")
         answer = tail.output()
-    with tailing(server, tmp_path / "again", "liquidations", "--snapshot", "1", "--json") as tail:
+    with tailing(server.port, tmp_path / "again", "liquidations", "--snapshot", "1", "--json") as tail:
         wait_until(lambda: tail.output().endswith("\n"), "the line of a snapshot")
     (again,) = tail.output().splitlines()
     gap, line = answer.splitlines()
@@ -113,17 +113,16 @@ def test_tail_says_what_is_wrong(server: AppProcess) -> None:
 
 
 def test_tail_of_unknown_channel_exits_with_error(server: AppProcess, tmp_path: Path) -> None:
-    with tailing(server, tmp_path, "nothing") as tail:
+    with tailing(server.port, tmp_path, "nothing") as tail:
         assert tail.wait() == 1
     assert tail.output().splitlines() == ["CommandError: Channel 'nothing' is not supported"]
 
 
 def test_tail_says_that_it_waits_for_a_server(tmp_path: Path) -> None:
-    tail = Tail(tmp_path, free_port(), "liquidations")
-    tail.start()
-    wait_until(lambda: "reconnecting" in tail.output(), "the trouble")
-    tail.signal(signal.SIGINT)
-    assert tail.wait() == 0
+    with tailing(free_port(), tmp_path, "liquidations") as tail:
+        wait_until(lambda: "reconnecting" in tail.output(), "the trouble")
+        tail.signal(signal.SIGINT)
+        assert tail.wait() == 0
 
 
 def test_tail_into_a_closed_pipe_ends_quietly(server: AppProcess) -> None:

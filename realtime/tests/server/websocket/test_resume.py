@@ -151,11 +151,11 @@ def test_snapshot_during_traffic_loses_and_repeats_nothing(server: AppProcess) -
     writer = threading.Thread(target=run)
     writer.start()
     try:
-        for _ in range(8):
+        for _ in range(4):
             with client(server.ws_url) as ws:
                 ws.subscribe("liquidations", snapshot=20)
                 snapshot = ws.snapshot()
-                seen = [data["seq"] for data in snapshot["data"]] + [fact["seq"] for fact in ws.wait_for(20)]
+                seen = [data["seq"] for data in snapshot["data"]] + [fact["seq"] for fact in ws.wait_for(10)]
                 assert seen == list(range(seen[0], seen[0] + len(seen)))
                 assert seen[0] == max(1, snapshot["seq"] - 19)
     finally:
