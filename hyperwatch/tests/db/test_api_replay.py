@@ -93,14 +93,17 @@ def test_recorded_liquidations_read_back_unchanged_with_exact_sums() -> None:
 def test_ratios_are_told_as_they_were_recorded() -> None:
     sent = [{**value, **value["data"]} for value in recorded("ratios")]
     coins = {value["coin"] for value in sent}
+    asked = sorted(coins)[::4]
     answer = [
         row
-        for coin in coins
+        for coin in asked
         for row in walk(f"/long-short-ratios/history?coin={coin}&interval=1m&start_time=2025-01-01")
     ]
     assert len(get("/long-short-ratios/current")["ratios"]) == len(coins)
     last = {
-        (value["coin"], value["timestamp"][:16]): value for value in sorted(sent, key=lambda value: value["timestamp"])
+        (value["coin"], value["timestamp"][:16]): value
+        for value in sorted(sent, key=lambda value: value["timestamp"])
+        if value["coin"] in asked
     }
     assert len(answer) == len(last)
     for row in answer:

@@ -149,21 +149,18 @@ def check_with_file(folder: Path, text: str, **env: str) -> subprocess.Completed
     return run_python("manage.py", "check", env={"ENV_FILE": str(file), **env})
 
 
-@pytest.mark.parametrize(
-    ("misspelt", "meant"),
-    [
-        ("HTTP_WORKER_THREAD", "HTTP_WORKER_THREADS"),
-        ("REDSI_URL", "REDIS_URL"),
-        ("ALLOW_ANONYMOUS_READ", "ALLOW_ANONYMOUS_READS"),
-        ("database_url", "DATABASE_URL"),
-        ("POSTGRES_PASSWRD", "POSTGRES_PASSWORD"),
-    ],
-)
-def test_misspelt_name_in_file_is_rejected(tmp_path: Path, misspelt: str, meant: str) -> None:
-    done = check_with_file(tmp_path, f"{misspelt}=hunter2\n")
+def test_misspelt_names_in_file_are_rejected(tmp_path: Path) -> None:
+    meant = {
+        "HTTP_WORKER_THREAD": "HTTP_WORKER_THREADS",
+        "REDSI_URL": "REDIS_URL",
+        "ALLOW_ANONYMOUS_READ": "ALLOW_ANONYMOUS_READS",
+        "database_url": "DATABASE_URL",
+        "POSTGRES_PASSWRD": "POSTGRES_PASSWORD",
+    }
+    done = check_with_file(tmp_path, "".join(f"{name}=hunter2\n" for name in meant))
     assert (done.returncode, done.stdout) == (1, "")
-    error = f"{misspelt} is not a setting (in {tmp_path}/.env); did you mean {meant}?"
-    assert done.stderr.splitlines() == ["Invalid settings. Fix them in the environment or in .env:", f"  {error}"]
+    errors = [f"  {name} is not a setting (in {tmp_path}/.env); did you mean {right}?" for name, right in meant.items()]
+    assert done.stderr.splitlines() == ["Invalid settings. Fix them in the environment or in .env:", *errors]
 
 
 def test_misspelt_name_is_listed_with_other_errors(tmp_path: Path) -> None:
@@ -171,23 +168,20 @@ def test_misspelt_name_is_listed_with_other_errors(tmp_path: Path) -> None:
     assert [line.split()[0] for line in done.stderr.splitlines()[1:]] == ["LOG_LEVEL", "KAFKA_GROUP", "KAFKA_GROUP_IDS"]
 
 
-@pytest.mark.parametrize(("name", "hint"), [("KAFKA_HEAP_OPTS", ""), ("PROT", "; did you mean PORT?"), ("EDITOR", "")])
-def test_other_unknown_name_in_file_is_a_warning(tmp_path: Path, name: str, hint: str) -> None:
-    done = check_with_file(tmp_path, f"{name}=hunter2\n")
+def test_other_unknown_names_in_file_are_warnings(tmp_path: Path) -> None:
+    hints = {"KAFKA_HEAP_OPTS": "", "PROT": "; did you mean PORT?", "EDITOR": ""}
+    done = check_with_file(tmp_path, "".join(f"{name}=hunter2\n" for name in hints))
     assert done.returncode == 0
-    (line,) = [line for line in done.stderr.splitlines() if name in line]
-    assert f"{name} is not a setting (in {tmp_path}/.env){hint} " in line
+    for name, hint in hints.items():
+        (line,) = [line for line in done.stderr.splitlines() if name in line]
+        assert f"{name} is not a setting (in {tmp_path}/.env){hint} " in line
     assert "hunter2" not in done.stderr
 
 
-def test_names_for_docker_compose_are_known(tmp_path: Path) -> None:
+def test_names_for_docker_compose_and_other_programs_are_accepted(tmp_path: Path) -> None:
     names = ("POSTGRES_PASSWORD", "WEB_PORTS", "COMPOSE_PROFILES", "DOCKER_HOST")
-    done = check_with_file(tmp_path, "".join(f"{name}=x\n" for name in names))
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_names_in_the_environment_are_not_checked() -> None:
-    done = run_python("manage.py", "check", env={"HTTP_WORKER_THREAD": "1", "REDSI_URL": "x"})
+    environment_of_others = {"HTTP_WORKER_THREAD": "1", "REDSI_URL": "x"}
+    done = check_with_file(tmp_path, "".join(f"{name}=x\n" for name in names), **environment_of_others)
     assert (done.returncode, done.stderr) == (0, "")
 
 

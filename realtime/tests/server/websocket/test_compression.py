@@ -1,7 +1,6 @@
 """permessage-deflate, where it is switched on: the same frames in fewer bytes, beside clients that want none."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,15 +14,18 @@ from realtime.tests.websocket_client import Client, client, metric
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
-Serve = Callable[..., AppProcess]
 COUNT = 300
+MAX_MESSAGE_BYTES = 4096
 
 
-@pytest.fixture
-def serve(test_database_url: str, tmp_path: Path) -> Iterator[Serve]:
-    env = {"DATABASE_URL": test_database_url, "STREAM_SYNC_INTERVAL_SECONDS": "0.1"}
-    with commands.running("serve", tmp_path, **env) as start:
-        yield start
+@pytest.fixture(scope="module")
+def web(test_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+    with commands.running("serve", tmp_path_factory.mktemp("web"), DATABASE_URL=test_database_url) as start:
+        yield start(
+            STREAM_SYNC_INTERVAL_SECONDS="0.1",
+            WEBSOCKET_COMPRESSION="true",
+            WEBSOCKET_MAX_MESSAGE_BYTES=str(MAX_MESSAGE_BYTES),
+        )
 
 
 def liquidate(low: int, high: int) -> None:
@@ -35,8 +37,7 @@ def is_compressed(ws: Client) -> bool:
 
 
 @pytest.mark.parametrize("is_batch", [False, True])
-def test_compressing_client_gets_same_frames_in_fewer_bytes(serve: Serve, is_batch: bool) -> None:
-    web = serve(WEBSOCKET_COMPRESSION="true")
+def test_compressing_client_gets_same_frames_in_fewer_bytes(web: AppProcess, is_batch: bool) -> None:
     liquidate(0, COUNT)
     sizes = {}
     texts = {}
@@ -61,8 +62,7 @@ def received(ws: Client) -> list[dict[str, Any]]:
     return facts
 
 
-def test_live_frames_are_compressed_only_where_negotiated(serve: Serve) -> None:
-    web = serve(WEBSOCKET_COMPRESSION="true")
+def test_live_frames_are_compressed_only_where_negotiated(web: AppProcess) -> None:
     with client(web.ws_url) as small, client(web.ws_url, compression=None) as plain:
         small.subscribe("liquidations")
         plain.subscribe("liquidations")
@@ -71,15 +71,14 @@ def test_live_frames_are_compressed_only_where_negotiated(serve: Serve) -> None:
         assert small.raw == plain.raw
 
 
-def test_smaller_window_is_served_uncompressed(serve: Serve) -> None:
+def test_smaller_window_is_served_uncompressed(web: AppProcess) -> None:
     offer = ClientPerMessageDeflateFactory(server_max_window_bits=9)
-    with client(serve(WEBSOCKET_COMPRESSION="true").ws_url, compression=None, extensions=[offer]) as ws:
+    with client(web.ws_url, compression=None, extensions=[offer]) as ws:
         assert not is_compressed(ws)
         assert ws.ask(type="ping")["type"] == "pong"
 
 
-def test_small_frame_inflating_beyond_limit_is_rejected(serve: Serve) -> None:
-    web = serve(WEBSOCKET_COMPRESSION="true", WEBSOCKET_MAX_MESSAGE_BYTES="4096")
+def test_small_frame_inflating_beyond_limit_is_rejected(web: AppProcess) -> None:
     with client(web.ws_url) as bomb, client(web.ws_url) as good:
         bomb.socket.send(" " * 1_000_000)
         with pytest.raises(Exception, match="1009"):
@@ -87,6 +86,6 @@ def test_small_frame_inflating_beyond_limit_is_rejected(serve: Serve) -> None:
         assert good.ask(type="ping")["type"] == "pong"
 
 
-def test_compression_is_off_unless_it_is_switched_on(serve: Serve) -> None:
-    with client(serve().ws_url) as ws:
+def test_compression_is_off_unless_it_is_switched_on(server: AppProcess) -> None:
+    with client(server.ws_url) as ws:
         assert not is_compressed(ws)
