@@ -55,15 +55,11 @@ class ServerUnderLoad:
         self._layer = layer
         # Seqs continue from run to run, as those of a stream.
         self._last = 0
-        # Publish times of the messages of the last run.
-        self.published_at: list[float] = []
 
-    async def run(
-        self, mode: FanoutMode, payloads: EventPayloads, scale: float = 1.0, timed: int = 0
-    ) -> ComparisonResult:
+    async def run(self, mode: FanoutMode, payloads: EventPayloads, scale: float = 1.0) -> ComparisonResult:
         messages = list(self._messages(mode, payloads, scale))
         process = self._server.process
-        await self._clients.expect(step=len(messages[0][1]), timed=timed)
+        await self._clients.expect(step=len(messages[0][1]))
         cpu_before, started = process.cpu_seconds, time.monotonic()
         # A lost message ends in a timeout; the status then shows the clients that are complete.
         with suppress(TimeoutError):
@@ -90,10 +86,8 @@ class ServerUnderLoad:
             yield self._server.message(payloads, range(first, first + mode.events))
 
     async def _publish(self, messages: Sequence[PublishedMessage], window: int) -> None:
-        self.published_at = []
         for number, (message, _) in enumerate(messages):
             await self._clients.wait_for(number + 1 - window)
-            self.published_at.append(time.monotonic())
             await self._layer.group_send(self._server.group, message)
         await self._clients.wait_for(len(messages))
 

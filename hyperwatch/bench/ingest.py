@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hyperwatch.bench import CannotMeasureError
-from hyperwatch.bench.bursts import BurstResult, CrashOptions, crash, figures, worst_second
 from hyperwatch.bench.data.kafka_messages import KafkaMessages
 from hyperwatch.bench.data.table_fill import TableSize, filled_writable, table_size
 from hyperwatch.bench.environment import BenchEnvironment
@@ -18,7 +17,7 @@ from hyperwatch.bench.report import AtLeast, AtMost, Figure, Report, figure, rat
 from hyperwatch.bench.sql.cancellable_sql import CancellableSession
 
 STREAM = "liquidations"
-PARTS = ("storing", "worst", "crash")
+PARTS = ("storing", "disk")
 # For the projected size of the table.
 DAILY_FILLS, RETENTION_DAYS = 10_000_000, 30
 MIN_ROWS_FOR_DISK = 1_000
@@ -30,8 +29,6 @@ class IngestOptions(NamedTuple):
     consumers: list[int]
     inserts: int
     parts: list[str]
-    burst: int
-    crash: CrashOptions
 
 
 def ingest(environment: BenchEnvironment, options: IngestOptions) -> Report:
@@ -44,39 +41,16 @@ def ingest(environment: BenchEnvironment, options: IngestOptions) -> Report:
     messages = KafkaMessages(environment.seed)
     for size in options.sizes:
         url = filled_writable(environment, size, [STREAM] if size else [])
-        runs = _store_runs(environment, options, messages, url, size, report) if "storing" in options.parts else []
-        report.runs += runs
-    bursts = list(_bursts(environment, options, messages, url))
-    report.runs += bursts
-    report.figures += figures(bursts)
-    is_all_stored = all(run.stored == (run.rows if isinstance(run, BurstResult) else run.new) for run in report.runs)
-    report.checks = {
-        "rows in = rows stored": is_all_stored,
-        "complete": all(burst.complete == burst.clients for burst in bursts),
-    }
+        with CancellableSession(url) as session:
+            if "disk" in options.parts and size >= MIN_ROWS_FOR_DISK:
+                report.figures += _disk_figures(session, size)
+            if "storing" in options.parts:
+                runner = IngestRuns(environment, url, size, session)
+                runs = [run for _ in range(environment.runs) for run in _round(runner, options, messages)]
+                report.runs += runs
+                report.figures += _figures(runs, options)
+    report.checks = {"rows in = rows stored": all(run.stored == run.new for run in report.runs)}
     return report
-
-
-def _store_runs(
-    environment: BenchEnvironment, options: IngestOptions, messages: KafkaMessages, url: str, size: int, report: Report
-) -> list[IngestResult]:
-    with CancellableSession(url) as session:
-        report.figures += _disk_figures(session, size)
-        runner = IngestRuns(environment, url, size, session)
-        runs = [run for _ in range(environment.runs) for run in _round(runner, options, messages)]
-    report.figures += _figures(runs, options)
-    return runs
-
-
-def _bursts(
-    environment: BenchEnvironment, options: IngestOptions, messages: KafkaMessages, url: str
-) -> Iterator[BurstResult]:
-    """Runs on the database of the last size."""
-    for _ in range(environment.runs):
-        if "worst" in options.parts:
-            yield worst_second(environment, url, messages, options.burst)
-        if "crash" in options.parts:
-            yield crash(environment, url, options.crash)
 
 
 def _round(runner: IngestRuns, options: IngestOptions, messages: KafkaMessages) -> Iterator[IngestResult]:
@@ -129,8 +103,6 @@ def _costs(group: str, name: str, runs: Sequence[IngestResult]) -> Iterator[Figu
 
 
 def _disk_figures(session: CancellableSession, size: int) -> Iterator[Figure]:
-    if size < MIN_ROWS_FOR_DISK:
-        return
     rows = table_size(session, STREAM)
     counters = TableSize(rows.rows, session.value("SELECT pg_total_relation_size('period_counts')"))
     group = f"disk at {size:,} rows"

@@ -194,10 +194,6 @@ class Process:
     def threads(self) -> int:
         return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
 
-    def reset_peak_memory(self) -> None:
-        """Sets `VmHWM` to the present size (proc(5), clear_refs)."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
-
     def _kilobytes(self, file: str, names: tuple[str, ...]) -> dict[str, int]:
         lines = Path(f"/proc/{self.pid}/{file}").read_text().splitlines()
         fields = (line.partition(":") for line in lines)

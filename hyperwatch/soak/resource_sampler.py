@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import urllib.request
 from contextlib import closing
 from http.client import HTTPException
 from typing import NamedTuple
@@ -10,7 +11,6 @@ from typing import NamedTuple
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from prometheus_client.parser import text_string_to_metric_families
 
-from hyperwatch.bench.metrics import read
 from hyperwatch.soak.processes import SoakProcess
 
 SAMPLE_INTERVAL_SECONDS = 1.0
@@ -97,7 +97,7 @@ class ResourceSampler:
 def _has_committed(url: str) -> bool:
     """True once a consumer has committed; before, it has not allocated all of its resources."""
     try:
-        return json.loads(read(f"{url}/health", timeout=2))["last_commit"] is not None
+        return json.loads(_read(f"{url}/health"))["last_commit"] is not None
     except (OSError, HTTPException, ValueError):
         return False
 
@@ -105,7 +105,12 @@ def _has_committed(url: str) -> bool:
 def _metrics(url: str) -> dict[str, int]:
     """The values of /metrics, each summed over its labels; empty without a response."""
     try:
-        families = list(text_string_to_metric_families(read(f"{url}/metrics", timeout=2)))
+        families = list(text_string_to_metric_families(_read(f"{url}/metrics")))
     except (OSError, HTTPException):
         return {}
     return {family.name: int(sum(sample.value for sample in family.samples)) for family in families}
+
+
+def _read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 (http, own port)
+        return str(response.read(), "utf-8")

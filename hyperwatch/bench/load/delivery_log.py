@@ -35,15 +35,6 @@ class DeliveryLog:
             yield times[index]
 
 
-def delivery_latencies(deliveries: DeliveryLog, published_at: Sequence[float]) -> list[float]:
-    """Seconds from publishing to receipt, for each timed client and each frame that it received."""
-    return [
-        received - published
-        for times in deliveries.times()
-        for received, published in zip(times, published_at, strict=False)
-    ]
-
-
 class Percentiles(NamedTuple):
     p50: float
     p99: float

@@ -13,8 +13,6 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hyperwatch.bench import CannotMeasureError, cached_endpoints
-from hyperwatch.bench.bursts import CrashOptions
-from hyperwatch.bench.churn import churn
 from hyperwatch.bench.data.queries import GROUPS
 from hyperwatch.bench.environment import BenchEnvironment
 from hyperwatch.bench.fanout import MODE_NAMES, FanoutOptions, fanout
@@ -24,7 +22,6 @@ from hyperwatch.bench.latency import LatencyOptions, latency
 from hyperwatch.bench.processes.server_variants import SERVER_TYPES
 from hyperwatch.bench.report import Report, show
 from hyperwatch.bench.rest import RestOptions, rest
-from hyperwatch.bench.slow_client import slow
 from hyperwatch.embedded import CannotStartError
 from hyperwatch.harness import host
 from hyperwatch.harness.postgres import COMPOSE_OPTIONS
@@ -146,22 +143,6 @@ def _idle(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
     return asyncio.run(idle(environment, 50 if environment.is_quick else options["connections"]))
 
 
-def _add_churn(parser: ArgumentParser) -> None:
-    parser.add_argument("--clients", type=int, default=1_000, help="clients that connect and disconnect (%(default)s)")
-
-
-def _churn(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
-    return asyncio.run(churn(environment, 50 if environment.is_quick else options["clients"]))
-
-
-def _add_slow(parser: ArgumentParser) -> None:
-    parser.add_argument("--megabytes", type=int, default=200, help="pushed to each client (%(default)s)")
-
-
-def _slow(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
-    return asyncio.run(slow(environment, 20 if environment.is_quick else options["megabytes"]))
-
-
 def _add_latency(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--rate", type=float, default=1_000, help="events a second (%(default)g)")
@@ -183,9 +164,6 @@ def _add_ingest(parser: ArgumentParser) -> None:
     add("--sizes", type=_integers, default=[0, 10_000_000], help="rows in the table before (0,10000000)")
     add("--consumers", type=_integers, default=[1, 2, 3], help="numbers of consumers (1,2,3)")
     add("--inserts", type=int, default=3_000, help="rows of the INSERT reference (%(default)s)")
-    add("--burst", type=int, default=22_558, help="messages of the worst second (%(default)s)")
-    add("--seconds", type=float, default=60, help="length of the crash, at 2,000 messages/s (%(default)g)")
-    add("--clients", type=int, default=200, help="subscribed clients of the crash (%(default)s)")
     add("--only", type=_names_of(PARTS), default=list(PARTS), help=",".join(PARTS))
     add("--keep", type=Path, metavar="DIR", help=KEEP_HELP)
     # Ingest is measured with all processes on shared cores, as in production.
@@ -194,15 +172,9 @@ def _add_ingest(parser: ArgumentParser) -> None:
 
 def _ingest(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
     ingest_options = IngestOptions(
-        options["rows"],
-        options["sizes"],
-        options["consumers"],
-        options["inserts"],
-        options["only"],
-        options["burst"],
-        CrashOptions(2_000, options["seconds"], options["clients"]),
+        options["rows"], options["sizes"], options["consumers"], options["inserts"], options["only"]
     )
-    quick = IngestOptions(4_000, [5_000], [1, 2], 50, options["only"], 1_000, CrashOptions(200, 1, 20))
+    quick = IngestOptions(4_000, [5_000], [1, 2], 50, options["only"])
     return ingest(environment, quick if environment.is_quick else ingest_options)
 
 
@@ -240,8 +212,6 @@ BENCHES: dict[str, tuple[str, Callable[[ArgumentParser], None], Bench]] = {
         _latency,
     ),
     "idle": ("Memory of a subscribed connection without events.", _add_idle, _idle),
-    "churn": ("Many clients connect and disconnect at once; latency of the other clients.", _add_churn, _churn),
     "ingest": ("Kafka to committed rows, beside plain COPY and single INSERTs.", _add_ingest, _ingest),
     "rest": ("Response time of each endpoint at each database size, and its SQL part.", _add_rest, _rest),
-    "slow": ("A client that never reads: server memory, and latency of the other clients.", _add_slow, _slow),
 }

@@ -20,8 +20,8 @@ from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.commands import Start
 from realtime.delivery.key_revocation import KeyWatcher
 from realtime.protocol.vocabulary import CloseCode
-from realtime.tests.rawsocket import connected, request
 from realtime.tests.faults.test_limits import closed_with
+from realtime.tests.rawsocket import connected, request
 from realtime.tests.websocket_client import client
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
