@@ -5,13 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import msgspec
+
 from hyperwatch.bench.data.event_payloads import CHANNEL, EventPayloads, encode_like_channels
 from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.bench.load.framing import wallet_address
 from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.harness.host import server_cores
 from realtime.delivery.channel_layer import group_name
-from realtime.protocol.frames import pack, ws_frame
+from realtime.protocol.frames import Event, pack, ws_frame
 
+# The channel whose subscriptions name wallets.
+WALLET_CHANNEL = "transactions"
 # The message of the channel layer, and the bytes that each client must receive for it.
 PublishedMessage = tuple[dict[str, Any], bytes]
 
@@ -79,6 +84,28 @@ class HubServer(BenchServer):
             # Published events are not stored: a comparison with the heads in the database would show a difference.
             "STREAM_SYNC_INTERVAL_SECONDS": "60",
         }
+
+
+class WalletHubServer(HubServer):
+    """The hub with events of a wallet each; every wallet's client receives its own events."""
+
+    name = "hub"
+    group = group_name(WALLET_CHANNEL)
+    subscribe = f'{{"type": "subscribe", "channels": ["{WALLET_CHANNEL}"]}}'
+
+    def __init__(self, environment: BenchEnvironment, wallets: int) -> None:
+        super().__init__(environment)
+        self._wallets = wallets
+
+    def message(self, payloads: EventPayloads, numbers: Sequence[int]) -> PublishedMessage:
+        events = [self._of_wallet(payloads.event(seq)) for seq in numbers]
+        (packed,) = pack(events)
+        wire = b"".join(ws_frame(event.frame) for event in events)
+        return {"type": "stream.events", "stream": WALLET_CHANNEL, "events": packed}, wire
+
+    def _of_wallet(self, event: Event) -> Event:
+        fact = msgspec.structs.replace(event.fact, address=wallet_address(event.seq % self._wallets))
+        return msgspec.structs.replace(event, fact=fact)
 
 
 class PipelineHubServer(HubServer):
