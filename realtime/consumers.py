@@ -67,7 +67,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handles messages in one loop. The base class also reads a channel, with one task for each message."""
         self.scope, self.base_send = scope, send
-        connection = _server_connection(scope)
+        self._connection = connection = _server_connection(scope)
+        if connection is not None:
+            connection.on_extra_frame = self._count_extra_frame
         with (
             connection_limiter.acquire(client_address(scope)) as self._is_over_limit,
             contextlib.suppress(StopConsumer),
@@ -77,6 +79,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
                     await self.dispatch(await receive())
                     if connection is not None:
                         connection.frame_consumed()
+                    # `receive` does not suspend while messages are queued: other clients would wait for all of them.
+                    await asyncio.sleep(0)
             finally:
                 # `disconnect` is not called after an exception, a killed application or SIGTERM.
                 self._release()
@@ -159,11 +163,22 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._send(Error(ErrorCode.INTERNAL_ERROR, str(error)).text())
 
     async def _reject(self, error: ProtocolError) -> None:
-        metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(error.code).inc()
-        if self._invalid_message_rate.hit():
+        if self._is_abusive(error.code):
             await self._close(CloseCode.TOO_MANY_BAD_FRAMES)
         else:
             await self._send(Error(error.code, error.message).text())
+
+    def _is_abusive(self, code: ErrorCode) -> bool:
+        """Counts an invalid frame; True above the limit."""
+        metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(code).inc()
+        return self._invalid_message_rate.hit() > 0
+
+    def _count_extra_frame(self) -> None:
+        """Counts a control frame or a fragment as a message. Above the limit it is an invalid one."""
+        if self._message_rate.hit() and self._is_abusive(ErrorCode.RATE_LIMITED):
+            # At once: the task of `close_with` runs after further frames are parsed.
+            self._connection.discard_input()
+            self.close_with(CloseCode.TOO_MANY_BAD_FRAMES)
 
     def close_with(self, code: CloseCode) -> None:
         self._spawn(self._close(code))
@@ -172,6 +187,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if self._is_closing:
             return
         self._is_closing = True
+        if code is CloseCode.TOO_MANY_BAD_FRAMES and self._connection is not None:
+            self._connection.discard_input()
         metrics.WEBSOCKET_CLOSED_TOTAL.labels(str(int(code))).inc()
         # A plain int: Autobahn rejects an IntEnum as close code.
         await self.close(code=int(code), reason=CLOSES[code])
@@ -278,6 +295,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
             metrics.WEBSOCKET_CONNECTIONS.labels(self.transport.kind).dec()
             self.transport.on_drain = None
             self._hub.detach(self)
+        if self._connection is not None:
+            self._connection.on_extra_frame = None
         key_watcher.unwatch(self)
 
     async def _send(self, text: str) -> None:
