@@ -29,7 +29,7 @@ CLOSE_OPCODE = 8
 
 
 class ParseQueue:
-    """Connections with unparsed input. Reading from them is paused, and each is parsed in its turn."""
+    """Connections with unparsed input. Reading from them is paused meanwhile."""
 
     def __init__(self) -> None:
         self._waiting: deque[BoundedInput] = deque()

@@ -103,6 +103,10 @@ class WalletHubServer(HubServer):
         wire = b"".join(ws_frame(event.frame) for event in events)
         return {"type": "stream.events", "stream": WALLET_CHANNEL, "events": packed}, wire
 
+    def _env(self) -> dict[str, str]:
+        # The load generator answers no pings outside a run.
+        return {**super()._env(), "WEBSOCKET_PING_INTERVAL_SECONDS": "3600"}
+
     def _of_wallet(self, event: Event) -> Event:
         fact = msgspec.structs.replace(event.fact, address=wallet_address(event.seq % self._wallets))
         return msgspec.structs.replace(event, fact=fact)
