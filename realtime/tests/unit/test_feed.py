@@ -135,16 +135,21 @@ def test_each_filter_gets_its_matching_events_in_order(criteria: list[Filter], s
     assert all(listening.frames == [] for listening, _ in clients[:ended])
 
 
+def naming(field: str, value: Any) -> Filter:
+    values: dict[str, Any] = {field: frozenset([value])}
+    return Filter(**values)
+
+
 @pytest.mark.parametrize(
     ("field", "value_of"), [("addresses", str), ("whale_ids", int), ("coins", str), ("kinds", str), ("sides", str)]
 )
 def test_event_reaches_only_groups_that_name_its_value(field: str, value_of: Callable[[int], Any]) -> None:
     groups = FilterGroups(get_stream("transactions"))
     for number in range(1_000):
-        groups.group(Filter(**{field: frozenset([value_of(number)])}), Encoding())
+        groups.group(naming(field, value_of(number)), Encoding())
     fact = Fact(time=START, coin="7", side="7", address="7", kind="7", whale_id=7)
     routed = dict(groups.route([Event(1, fact, b"")]))
-    assert [group.filter for group in routed] == [Filter(**{field: frozenset([value_of(7)])})]
+    assert [group.filter for group in routed] == [naming(field, value_of(7))]
 
 
 def test_ended_groups_leave_no_index() -> None:
