@@ -87,7 +87,7 @@ class HubServer(BenchServer):
 
 
 class WalletHubServer(HubServer):
-    """The hub with events of a wallet each; every wallet's client receives its own events."""
+    """The hub with events of a wallet each: one to which no client subscribed, or with `is_subscribed` a client's."""
 
     name = "hub"
     group = group_name(WALLET_CHANNEL)
@@ -96,6 +96,7 @@ class WalletHubServer(HubServer):
     def __init__(self, environment: BenchEnvironment, wallets: int) -> None:
         super().__init__(environment)
         self._wallets = wallets
+        self.is_subscribed = False
 
     def message(self, payloads: EventPayloads, numbers: Sequence[int]) -> PublishedMessage:
         events = [self._of_wallet(payloads.event(seq)) for seq in numbers]
@@ -108,7 +109,8 @@ class WalletHubServer(HubServer):
         return {**super()._env(), "WEBSOCKET_PING_INTERVAL_SECONDS": "3600"}
 
     def _of_wallet(self, event: Event) -> Event:
-        fact = msgspec.structs.replace(event.fact, address=wallet_address(event.seq % self._wallets))
+        number = event.seq % self._wallets + (0 if self.is_subscribed else self._wallets)
+        fact = msgspec.structs.replace(event.fact, address=wallet_address(number))
         return msgspec.structs.replace(event, fact=fact)
 
 

@@ -35,6 +35,7 @@ def test_fanout_reaches_every_client_of_every_server(fresh_database: Database, r
     assert set(runs) == {
         *((server, mode) for server in ("hub", "bare") for mode in ("single", "burst", "flood")),
         ("hub", "without wallets"),
+        ("hub", "other wallets"),
         ("hub", "wallets"),
         *(("stock", mode) for mode in ("single", "flood")),
     }
