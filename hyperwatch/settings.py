@@ -156,7 +156,7 @@ THROTTLE_READS: str = env.rate("THROTTLE_READS", "6000/minute")
 THROTTLE_WRITES: str = env.rate("THROTTLE_WRITES", "120/minute")
 # Login attempts from each address
 THROTTLE_LOGINS: str = env.rate("THROTTLE_LOGINS", "10/minute")
-# Messages from each WebSocket connection; too many invalid ones close it
+# Messages, control frames and fragments from each WebSocket connection; too many invalid ones close it
 WEBSOCKET_MESSAGE_RATE: str = env.rate("WEBSOCKET_MESSAGE_RATE", "600/minute")
 WEBSOCKET_INVALID_MESSAGE_RATE: str = env.rate("WEBSOCKET_INVALID_MESSAGE_RATE", "100/minute")
 # False: reads need an API key or an admin session

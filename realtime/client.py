@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 
 # Close codes of a healthy server: shutdown (1001), slow client (4408). The first reconnect is immediate.
 RECONNECT_CODES = {1001, 4408}
-UNAUTHORISED = 4401
+# Close codes of a client that would be refused again: the key or the origin (4401), the path of the URL (4404).
+FINAL_CODES = {4401, 4404}
 # Temporary errors: the database is unavailable, or the rate limit is exceeded.
 TEMPORARY_ERRORS = {"INTERNAL_ERROR", "RATE_LIMITED"}
 # A connection that lasted this long resets the reconnect delay.
@@ -179,11 +180,14 @@ class _Subscription:
 class Client:
     """A reconnecting connection. `async for` yields events; `aclose` or the end of `async with` closes it.
 
-    After `alive` seconds of silence the client sends `hello`. After `alive` more seconds without a frame it reconnects.
+    Every `alive` seconds the client sends `ping`, and `alive` seconds after a ping without any frame it reconnects.
+    The pong has the position of each channel: the client resumes from there even if no event matched for hours.
+    `token` is the API key; in this way it is not part of the URL, which servers and proxies log.
     """
 
-    def __init__(self, url: str, *, alive: float = 20.0, pauses: Pauses | None = None) -> None:
+    def __init__(self, url: str, *, token: str = "", alive: float = 20.0, pauses: Pauses | None = None) -> None:
         self._url = url
+        self._token = token
         self._alive = alive
         self._pauses = pauses or Pauses()
         self._subscriptions: dict[str, _Subscription] = {}
@@ -193,7 +197,7 @@ class Client:
         self._socket: ClientConnection | None = None
         self._hello: dict[str, Any] | None = None
         self._epoch = ""
-        self._connected_at = self._connect_at = self._hello_at = 0.0
+        self._connected_at = self._connect_at = self._ping_at = 0.0
         self._is_reconnecting = False
         self._closed = asyncio.Event()
 
@@ -247,8 +251,8 @@ class Client:
             socket = self._socket or await self._connect()
             if self._pending:
                 await self._subscribe_pending(socket)
-            elif asyncio.get_running_loop().time() - self._hello_at > self._alive:
-                await self._send_hello(socket)
+            elif asyncio.get_running_loop().time() - self._ping_at > self._alive:
+                await self._send_ping(socket)
             self._handle(await self._receive(socket))
         except (OSError, ConnectionClosed, InvalidHandshake, _TemporaryError) as error:
             if not self._closed.is_set():
@@ -274,6 +278,8 @@ class Client:
         if self._is_reconnecting:
             log.info("reconnected to %s", self._url)
         self._is_reconnecting = False
+        if self._token:
+            await socket.send(json.dumps({"type": "authenticate", "token": self._token}))
         return socket
 
     async def _subscribe_pending(self, socket: ClientConnection) -> None:
@@ -287,15 +293,16 @@ class Client:
 
     async def _exchange_hello(self, socket: ClientConnection) -> dict[str, Any]:
         self._hello = None
-        await self._send_hello(socket)
+        self._ping_at = asyncio.get_running_loop().time()
+        await socket.send(json.dumps({"type": "hello"}))
         while self._hello is None:
             self._handle(await self._receive(socket))
         return self._hello
 
-    async def _send_hello(self, socket: ClientConnection) -> None:
-        """The reply has the head of each channel: it advances the position of channels without recent events."""
-        self._hello_at = asyncio.get_running_loop().time()
-        await socket.send(json.dumps({"type": "hello"}))
+    async def _send_ping(self, socket: ClientConnection) -> None:
+        """The pong has the position of each channel, also of those without recent events."""
+        self._ping_at = asyncio.get_running_loop().time()
+        await socket.send(json.dumps({"type": "ping"}))
 
     async def _receive(self, socket: ClientConnection) -> dict[str, Any]:
         """The next frame; raises TimeoutError if the server is unreachable."""
@@ -303,7 +310,7 @@ class Client:
             return await self._receive_within_timeout(socket)
         except TimeoutError:
             # Any frame proves that the server runs. A WebSocket pong would wait behind the frames in a full queue.
-            await self._send_hello(socket)
+            await self._send_ping(socket)
             return await self._receive_within_timeout(socket)
 
     async def _receive_within_timeout(self, socket: ClientConnection) -> dict[str, Any]:
@@ -321,8 +328,8 @@ class Client:
         """Discards the connection and sets the time of the next attempt; raises Refused for permanent errors."""
         socket, self._socket = self._socket, None
         code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else None
-        if code == UNAUTHORISED or _is_final(error):
-            raise Refused(f"{self._url}: {error}") from error
+        if code in FINAL_CODES or _is_final(error):
+            raise Refused(f"{self._url}: {_reason(error)}") from error
         now = asyncio.get_running_loop().time()
         if socket is not None:
             if now - self._connected_at > HEALTHY_SECONDS:
@@ -351,7 +358,8 @@ class Client:
                     self._handle(item)
             case "connected":
                 self._hello, self._epoch = frame, frame["epoch"]
-                self._advance_positions(frame.get("places", {}))
+            case "pong":
+                self._advance_positions(frame.get("channels", {}))
             case "subscribed":
                 self._unconfirmed.popleft().is_confirmed = True
             case "error":
@@ -359,11 +367,13 @@ class Client:
             case _ if (subscription := self._subscriptions.get(frame.get("channel", ""))) is not None:
                 self._handle_event(subscription, frame)
 
-    def _advance_positions(self, heads: dict[str, int]) -> None:
-        for channel, seq in heads.items():
+    def _advance_positions(self, places: dict[str, dict[str, int]]) -> None:
+        """All matching events up to the `seq` of a place were received before."""
+        for channel, place in places.items():
             subscription = self._subscriptions.get(channel)
-            if subscription is not None and subscription.position is not None and subscription.position.seq < seq:
-                subscription.position = _Position(seq, self._epoch)
+            position = None if subscription is None else subscription.position
+            if subscription is not None and position is not None and position.seq < place["seq"]:
+                subscription.position = _Position(place["seq"], self._epoch)
 
     def _raise_error(self, code: str, message: str) -> None:
         if code in TEMPORARY_ERRORS:
@@ -418,4 +428,6 @@ def _is_final(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionClosed) and error.rcvd and error.rcvd.reason:
+        return f"{error.rcvd.reason} (code {error.rcvd.code})"
     return str(error) or ("no response" if isinstance(error, TimeoutError) else type(error).__name__)

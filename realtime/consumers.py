@@ -32,6 +32,7 @@ from realtime.protocol.vocabulary import (
     Error,
     ErrorCode,
     Limits,
+    Place,
     Pong,
     ProtocolError,
     StreamRange,
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 # A client that sends requests and reads no frames for this time is disconnected.
 WRITABLE_TIMEOUT_SECONDS = 5.0
+# Time for `authenticate`, the first frame of a client without `?token=` where reads need a key.
+AUTHENTICATE_TIMEOUT_SECONDS = 5.0
 
 _decode_message = msgspec.json.Decoder(ClientMessage).decode
 
@@ -60,6 +63,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._subscriptions: dict[str, tuple[Subscription, Subscriber]] = {}
         self._client_id = ""
         self._is_closing = False
+        self._is_open = False
+        self._deadline: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._message_rate = FixedWindow(read_rate(settings.WEBSOCKET_MESSAGE_RATE))
         self._invalid_message_rate = FixedWindow(read_rate(settings.WEBSOCKET_INVALID_MESSAGE_RATE))
@@ -67,7 +72,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handles messages in one loop. The base class also reads a channel, with one task for each message."""
         self.scope, self.base_send = scope, send
-        connection = _server_connection(scope)
+        self._connection = connection = server_connection(scope)
+        if connection is not None:
+            connection.on_extra_frame = self._count_extra_frame
         with (
             connection_limiter.acquire(client_address(scope)) as self._is_over_limit,
             contextlib.suppress(StopConsumer),
@@ -77,6 +84,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
                     await self.dispatch(await receive())
                     if connection is not None:
                         connection.frame_consumed()
+                    # `receive` does not suspend while messages are queued: other clients would wait for all of them.
+                    await asyncio.sleep(0)
             finally:
                 # `disconnect` is not called after an exception, a killed application or SIGTERM.
                 self._release()
@@ -87,35 +96,52 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         await self.accept()
-        query = parse_qs(self.scope["query_string"].decode("latin-1"))
-        token = query.get("token", [""])[-1]
-        close_code = await self._rejection(token)
-        if close_code is not None:
-            await self._close(close_code)
-            return
-        if not settings.ALLOW_ANONYMOUS_READS:
-            key_watcher.watch(self, token)
         self.transport = self._find_transport()
-        self.transport.on_drain = self._on_drain
-        metrics.WEBSOCKET_CONNECTIONS.labels(self.transport.kind).inc()
+        query = parse_qs(self.scope["query_string"].decode("latin-1"))
         self._client_id = query.get("client_id", [""])[-1][:64] or uuid.uuid4().hex
-        self._hub = get_hub()
-        self._hub.attach(self)
-        if query.get("hello", [""])[-1] == "1":
+        token = query.get("token", [""])[-1]
+        if self._is_over_limit:
+            await self._close(CloseCode.TOO_MANY_CONNECTIONS)
+        elif not _origin_allowed(self.scope):
+            await self._close(CloseCode.UNAUTHORISED)
+        elif not (token or settings.ALLOW_ANONYMOUS_READS):
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(AUTHENTICATE_TIMEOUT_SECONDS, self.close_with, CloseCode.UNAUTHORISED)
+        elif await self._authenticate(token) and query.get("hello", [""])[-1] == "1":
             await self._respond(ClientMessage(ClientFrame.HELLO))
 
-    async def _rejection(self, token: str) -> CloseCode | None:
-        if self._is_over_limit:
-            return CloseCode.TOO_MANY_CONNECTIONS
+    async def _authenticate(self, token: str) -> bool:
+        """Opens the connection, or closes it if the token is not valid."""
+        self._cancel_deadline()
         try:
-            is_allowed = _origin_allowed(self.scope) and await can_read(token)
+            code = None if await can_read(token) else CloseCode.UNAUTHORISED
         except AuthUnavailable:
-            return CloseCode.GOING_AWAY
-        return None if is_allowed else CloseCode.UNAUTHORISED
+            code = CloseCode.GOING_AWAY
+        if code is not None:
+            await self._close(code)
+        elif not self._is_closing:
+            self._open(token)
+        return not self._is_closing
+
+    def _open(self, token: str) -> None:
+        if not settings.ALLOW_ANONYMOUS_READS:
+            # A later `authenticate` replaces the key.
+            key_watcher.watch(self, token)
+        if self._is_open:
+            return
+        self._is_open = True
+        self.transport.on_drain = self._on_drain
+        metrics.WEBSOCKET_CONNECTIONS.labels(self.transport.kind).inc()
+        self._hub = get_hub()
+        self._hub.attach(self)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def _find_transport(self) -> Transport:
         """The server's own transport; other servers and TLS endpoints only have ASGI's `send`."""
-        transport: Transport | None = getattr(_server_connection(self.scope), "tcp_transport", None)
+        transport: Transport | None = getattr(server_connection(self.scope), "tcp_transport", None)
         return transport or AsgiTransport(self.base_send)
 
     async def _is_writable_soon(self) -> bool:
@@ -152,18 +178,34 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 raise ProtocolError(
                     ErrorCode.RATE_LIMITED, f"More than {settings.WEBSOCKET_MESSAGE_RATE} frames; again in {wait:.0f} s"
                 )
-            await self._respond(_parse_message(text))
+            message = _parse_message(text)
+            if not self._is_open and message.type != ClientFrame.AUTHENTICATE:
+                raise ProtocolError(ErrorCode.UNAUTHORIZED, "The first frame must be 'authenticate', with the token")
+            await self._respond(message)
         except ProtocolError as error:
             await self._reject(error)
         except HubUnavailable as error:
             await self._send(Error(ErrorCode.INTERNAL_ERROR, str(error)).text())
 
     async def _reject(self, error: ProtocolError) -> None:
-        metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(error.code).inc()
-        if self._invalid_message_rate.hit():
+        if self._is_abusive(error.code):
             await self._close(CloseCode.TOO_MANY_BAD_FRAMES)
         else:
             await self._send(Error(error.code, error.message).text())
+        if not self._is_open:
+            await self._close(CloseCode.UNAUTHORISED)
+
+    def _is_abusive(self, code: ErrorCode) -> bool:
+        """Counts an invalid frame; True above the limit."""
+        metrics.WEBSOCKET_INVALID_MESSAGES_TOTAL.labels(code).inc()
+        return self._invalid_message_rate.hit() > 0
+
+    def _count_extra_frame(self) -> None:
+        """Counts a control frame or a fragment as a message. Above the limit it is an invalid one."""
+        if self._message_rate.hit() and self._is_abusive(ErrorCode.RATE_LIMITED):
+            # At once: the task of `close_with` runs after further frames are parsed.
+            self._connection.discard_input()
+            self.close_with(CloseCode.TOO_MANY_BAD_FRAMES)
 
     def close_with(self, code: CloseCode) -> None:
         self._spawn(self._close(code))
@@ -172,6 +214,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if self._is_closing:
             return
         self._is_closing = True
+        if code is CloseCode.TOO_MANY_BAD_FRAMES and self._connection is not None:
+            self._connection.discard_input()
         metrics.WEBSOCKET_CLOSED_TOTAL.labels(str(int(code))).inc()
         # A plain int: Autobahn rejects an IntEnum as close code.
         await self.close(code=int(code), reason=CLOSES[code])
@@ -183,11 +227,14 @@ class StreamConsumer(AsyncWebsocketConsumer):
             case ClientFrame.UNSUBSCRIBE:
                 await self._unsubscribe(message)
             case ClientFrame.PING:
-                await self._send(Pong().text())
+                await self._send(Pong(channels=self._places()).text())
             case ClientFrame.GET_SUBSCRIPTIONS:
                 await self._send_subscriptions()
             case ClientFrame.HELLO:
                 await self._send_connected()
+            case ClientFrame.AUTHENTICATE:
+                if await self._authenticate(message.token or ""):
+                    await self._send_connected()
             case unknown:
                 raise ProtocolError(
                     ErrorCode.INVALID_MESSAGE,
@@ -250,10 +297,17 @@ class StreamConsumer(AsyncWebsocketConsumer):
             snapshot=MAX_SNAPSHOT_ROWS,
             replay=settings.STREAM_REPLAY_MAX,
         )
-        positions = {
-            name: hub.position_of(new.stream, subscriber) for name, (new, subscriber) in self._subscriptions.items()
+        places = {name: place.seq for name, place in self._places().items()}
+        await self._send(Connected(self._client_id, hub.epoch, limits, ranges, places).text())
+
+    def _places(self) -> dict[str, Place]:
+        """The position of each subscription. No await until it is sent: a frame may not come in between."""
+        if self._hub is None:
+            return {}
+        return {
+            name: Place(self._hub.position_of(subscription.stream, subscriber))
+            for name, (subscription, subscriber) in self._subscriptions.items()
         }
-        await self._send(Connected(self._client_id, hub.epoch, limits, ranges, positions).text())
 
     async def _ready_hub(self) -> Hub:
         """The hub once it is started; replaces one that failed to start. Raises HubUnavailable."""
@@ -278,6 +332,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
             metrics.WEBSOCKET_CONNECTIONS.labels(self.transport.kind).dec()
             self.transport.on_drain = None
             self._hub.detach(self)
+        if self._connection is not None:
+            self._connection.on_extra_frame = None
+        self._cancel_deadline()
         key_watcher.unwatch(self)
 
     async def _send(self, text: str) -> None:
@@ -285,7 +342,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         await self.base_send({"type": "websocket.send", "text": text})  # type: ignore[arg-type, misc, unused-ignore]
 
 
-def _server_connection(scope: Any) -> Any:
+def server_connection(scope: Any) -> Any:
     """The connection object of our own server (hyperwatch/server/websocket.py); None with other servers."""
     return (scope.get("extensions") or {}).get("connection")
 
@@ -306,7 +363,7 @@ def _requested_streams(message: ClientMessage) -> Any:
 
 
 def _unique_channels(message: ClientMessage) -> list[str]:
-    return list(dict.fromkeys(message.channels))
+    return list(dict.fromkeys(message.channels or ()))
 
 
 def _origin_allowed(scope: Any) -> bool:

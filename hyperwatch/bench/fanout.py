@@ -3,6 +3,7 @@
     single  one event a message, the next once all clients have the last: one frame a write
     burst   20 events a message, the next once all clients have the last
     flood   at full speed, with several messages in flight
+    wallets bursts to one client, without and with many clients that subscribe to one wallet each (matching.py)
 
 The figure is the server's CPU time per event and client: user and system, all threads.
 """
@@ -15,6 +16,7 @@ from hyperwatch.bench.comparison import ComparisonResult, FanoutMode, ServerUnde
 from hyperwatch.bench.data.event_payloads import EventPayloads
 from hyperwatch.bench.environment import BenchEnvironment
 from hyperwatch.bench.load.websocket_pool import WebSocketPool
+from hyperwatch.bench.matching import matching
 from hyperwatch.bench.processes.server_variants import SERVER_TYPES
 from hyperwatch.bench.report import AtLeast, AtMost, Figure, Report, figure, ratio
 
@@ -29,7 +31,7 @@ MODES = {
     # One event a message: no bursts.
     "stock": [FanoutMode("single", 1, 1, 10_000), FanoutMode("flood", 1, 40, 10_000)],
 }
-MODE_NAMES = ("single", "burst", "flood")
+MODE_NAMES = ("single", "burst", "flood", "wallets")
 MANY_CLIENTS = 1_000
 QUICK_SCALE = 0.002
 WARM_UP_SCALE = 0.01
@@ -45,15 +47,20 @@ class FanoutOptions(NamedTuple):
     servers: list[str]
     modes: list[str]
     scale: float = 1.0
+    wallets: int = 10_000
 
 
 async def fanout(environment: BenchEnvironment, options: FanoutOptions) -> Report:
     report = environment.report("fanout", **options._asdict())
     runs = []
-    for number in options.clients:
+    for number in options.clients if set(options.modes) - {"wallets"} else []:
         results = [run async for run in _runs(environment, options, number)]
         report.figures += _figures(number, results)
         runs += results
+    if "wallets" in options.modes and "hub" in options.servers:
+        wallet_runs, figures = await matching(environment, options.wallets, options.size, options.scale)
+        report.figures += figures
+        runs += wallet_runs
     report.checks = {"complete": all(run.complete == run.clients for run in runs), "runs": len(runs)}
     report.runs = runs
     return report

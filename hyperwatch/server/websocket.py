@@ -1,7 +1,7 @@
 """WebSocket connections for daphne, extended to what the contract needs.
 
 - `TcpTransport` reports backpressure and costs a fraction of Twisted's `write`.
-- Reading is paused while a client sends faster than its messages are processed.
+- Reading is paused while a client sends faster than its frames are parsed or processed (websocket_input.py).
 - permessage-deflate compression, and the close codes that RFC 6455 reserves for servers.
 - A close frame with the reason precedes the end of a connection that violates the protocol.
 
@@ -10,7 +10,6 @@ producers. If they are missing, consumers use ASGI's `send`.
 """
 
 import socket
-from asyncio import Queue
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from django.conf import settings
 from twisted.internet import tcp
 
 from hyperwatch.formats import DEFLATE_WINDOW_BITS
+from hyperwatch.server.websocket_input import BoundedInput
 
 # Autobahn accepts only 1000 and 3000 to 4999 from an application. RFC 6455, 7.4.1 lets a server send these too.
 SERVER_CLOSE_CODES = {1001, 1009, 1012}
@@ -37,8 +37,6 @@ REQUIRED_INTERNALS = (
     (tcp.Connection, "getHandle"),
     (tcp.Connection, "registerProducer"),
 )
-# Messages waiting to be processed; at this number reading from the client is paused.
-MAX_QUEUED_MESSAGES = 16
 
 
 class PreparedFrames(Protocol):
@@ -122,12 +120,10 @@ class TcpTransport:
         self.close()
 
 
-class WebSocket(WebSocketProtocol):  # type: ignore[misc]
+class WebSocket(BoundedInput):
     """A connection. All writes pass its transport, those of ASGI's `send` too, which preserves their order."""
 
     tcp_transport: TcpTransport | None = None
-    _is_reading_paused = False
-    _abort_timer: Any = None
 
     def onConnect(self, request: ConnectionRequest) -> Any:  # noqa: N802 (Autobahn's names)
         # Daphne decodes the header as ASCII and logs a traceback for other bytes.
@@ -150,27 +146,12 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.dropConnection()
         return is_valid
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
-        # Messages received between the close frame and the client's reply are discarded.
-        if self.state != self.STATE_OPEN:
-            return
-        super().onMessage(payload, isBinary)
-        if not self._is_reading_paused and self._receive_queue().qsize() >= MAX_QUEUED_MESSAGES:
-            self._is_reading_paused = True
-            self.transport.pauseProducing()
-
     def onPing(self, payload: bytes) -> None:  # noqa: N802
         if self.tcp_transport is None or self.tcp_transport.writable:
             super().onPing(payload)
         else:
             # Only the latest of several pings needs a pong (RFC 6455, 5.5.3); pongs for all would accumulate.
             self.tcp_transport.pong = partial(super().onPing, payload)
-
-    def frame_consumed(self) -> None:
-        """Resumes reading once the receive queue is empty; called after each message."""
-        if self._is_reading_paused and self._receive_queue().empty():
-            self._is_reading_paused = False
-            self.transport.resumeProducing()
 
     def sendMessage(self, payload: bytes, isBinary: bool = False, **options: Any) -> None:  # noqa: N802, N803
         # A close may arrive before the reply is sent: Autobahn would raise, with a traceback in the log.
@@ -228,10 +209,6 @@ class WebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.sendCloseFrame(code, reason.encode() if reason else None)
         else:
             self.sendClose(code or 1000, reason)
-
-    def _receive_queue(self) -> Queue[dict[str, Any]]:
-        queue: Queue[dict[str, Any]] = self.application_queue
-        return queue
 
 
 def configure_factory(factory: WebSocketFactory) -> WebSocketFactory:

@@ -12,9 +12,9 @@ from typing import Any
 from django.conf import settings
 
 from realtime.protocol import catalog
-from realtime.protocol.catalog import COMMON_PARAMS, MessageDoc
+from realtime.protocol.catalog import MessageDoc
 from realtime.protocol.descriptions import CLOSES, ERRORS, GUARANTEES, OVERVIEW
-from realtime.protocol.subscriptions import MAX_SNAPSHOT_ROWS
+from realtime.protocol.subscriptions import COMMON_PARAMS, MAX_SNAPSHOT_ROWS
 from realtime.protocol.vocabulary import ClientFrame, ServerFrame
 from realtime.streams import Stream, channels
 from realtime.structs.json_schema import REF, Schema, example, schemas
@@ -23,7 +23,7 @@ SOCKET_REF = "#/channels/socket"
 QUERY_PARAMETERS = {
     "hello": {"type": "string", "enum": ["1"], "description": "the server sends `connected` first, without a request"},
     "client_id": {"type": "string", "maxLength": 64, "description": "your name for the connection"},
-    "token": {"type": "string", "description": "API key, if the server requires one"},
+    "token": {"type": "string", "description": "API key, if the server requires one; or send `authenticate`"},
 }
 # The response to each request, besides `error`. The first frames of a subscription follow the response.
 RESPONSES = {
@@ -32,6 +32,7 @@ RESPONSES = {
     "ping": "pong",
     "get_subscriptions": "subscriptions",
     "hello": "connected",
+    "authenticate": "connected",
 }
 
 

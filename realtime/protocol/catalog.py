@@ -1,18 +1,23 @@
 """All frames of the protocol as structs for the AsyncAPI document: requests, responses, frames of the channels."""
 
+import functools
+import operator
 from collections.abc import Iterator
 from functools import cache
-from types import GenericAlias
-from typing import Any, NamedTuple, get_type_hints
+from types import GenericAlias, NoneType
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+
+from msgspec import Meta
 
 from realtime.protocol.descriptions import REQUESTS
 from realtime.protocol.frames import BatchFrame, Frame, GapFrame, SnapshotFrame
-from realtime.protocol.subscriptions import Filters, NonEmptyList, Params
+from realtime.protocol.subscriptions import COMMON_PARAMS, Filters, NonEmptyList, Params
 from realtime.protocol.vocabulary import (
     ClientFrame,
     ClientMessage,
     Connected,
     Error,
+    Place,
     Pong,
     StreamRange,
     Subscribed,
@@ -23,9 +28,8 @@ from realtime.streams import Stream, channels
 from realtime.structs.json_schema import client_schema, const, enum_schema, schema_name, server_schema
 from realtime.structs.output_types import Head
 
-# The params of every channel; each channel has some of the others.
-COMMON_PARAMS = ("snapshot", "since", "epoch", "batch")
 ALL_OPTIONAL: frozenset[str] = frozenset()
+TOKEN = Annotated[str, Meta(examples=["Ab3dE9xQ.p1Zr0WnS8mYk7uVt"], description="API key")]
 
 
 class MessageDoc(NamedTuple):
@@ -48,11 +52,12 @@ def request_messages() -> Iterator[MessageDoc]:
     fields = {
         ClientFrame.SUBSCRIBE: {**channel_list, "params": combined_params()},
         ClientFrame.UNSUBSCRIBE: channel_list,
+        ClientFrame.AUTHENTICATE: {"token": TOKEN},
     }
     for frame_type, description in REQUESTS.items():
         types = {"type": const(frame_type.value), **fields.get(frame_type, {})}
         name = "".join(word.capitalize() for word in frame_type.split("_"))
-        struct = client_schema(ClientMessage, name, types, frozenset({"type", "channels"}))
+        struct = client_schema(ClientMessage, name, types, frozenset({"type", "channels", "token"}))
         yield MessageDoc(frame_type.value, frame_type.value, struct, description)
 
 
@@ -62,7 +67,7 @@ def response_messages() -> Iterator[MessageDoc]:
     channel_list: dict[str, Any] = {"channels": GenericAlias(list, name)}
     yield _message(server_schema(Subscribed, **channel_list))
     yield _message(server_schema(Unsubscribed, **channel_list))
-    yield _message(server_schema(Pong))
+    yield _message(server_schema(Pong, channels=mapping[name, Place]))
     params = combined_params()
     yield _message(server_schema(Subscriptions, **channel_list, params=params, subscriptions=mapping[name, params]))
     yield _message(server_schema(Connected, channels=mapping[name, StreamRange], places=mapping[name, Head]))
@@ -127,4 +132,11 @@ def _non_empty_list(item: Any) -> Any:
 
 
 def _fields(struct: Any) -> dict[str, Any]:
-    return get_type_hints(struct, include_extras=True)
+    """The types of a struct's fields. `null` is accepted for each and means the same as a missing field."""
+    hints = get_type_hints(struct, include_extras=True)
+    return {name: _without_none(hint) for name, hint in hints.items()}
+
+
+def _without_none(hint: Any) -> Any:
+    types = [part for part in get_args(hint) if part is not NoneType]
+    return functools.reduce(operator.or_, types) if NoneType in get_args(hint) else hint

@@ -21,9 +21,10 @@ GUARANTEES = (
 REQUESTS = {
     ClientFrame.SUBSCRIBE: "Subscribes to channels, or replaces the params of existing subscriptions.",
     ClientFrame.UNSUBSCRIBE: "Ends the subscriptions to channels.",
-    ClientFrame.PING: "Checks the connection; the response is `pong`.",
+    ClientFrame.PING: "Checks the connection and requests the positions of its subscriptions.",
     ClientFrame.GET_SUBSCRIPTIONS: "Requests the subscriptions of this connection and their params.",
     ClientFrame.HELLO: "Requests the epoch, the limits, the range of each channel and the positions of the connection.",
+    ClientFrame.AUTHENTICATE: "Sends the API key as the first frame, in place of the URL parameter `token`.",
 }
 ERRORS = {
     ErrorCode.INVALID_MESSAGE: "The frame is no JSON object or is binary, or its type or the type of a field is wrong.",
@@ -31,14 +32,15 @@ ERRORS = {
     ErrorCode.INVALID_PARAMS: "A param is unknown to all of the channels, is missing, or has an invalid value.",
     ErrorCode.UNAUTHORIZED: "The token is missing or invalid. A rejected connection closes with 4401.",
     ErrorCode.INTERNAL_ERROR: "The server cannot handle the request now; the message says what to do.",
-    ErrorCode.RATE_LIMITED: "Too many frames in a short time.",
+    ErrorCode.RATE_LIMITED: "Too many frames in a short time. Control frames and fragments count as frames.",
     ErrorCode.LIMIT_EXCEEDED: "The request exceeds a limit of the connection.",
 }
 CLOSES = {
     CloseCode.GOING_AWAY: "The server stops, its database is unavailable, or the numbers start again: reconnect.",
     CloseCode.FRAME_TOO_LARGE: "A frame from the client was longer than the server accepts.",
-    CloseCode.TOO_MANY_BAD_FRAMES: "The client sent too many invalid frames.",
+    CloseCode.TOO_MANY_BAD_FRAMES: "The client sent too many invalid frames, control frames or fragments.",
     CloseCode.UNAUTHORISED: "The origin is not allowed, or the token is missing, invalid, revoked or expired.",
+    CloseCode.UNKNOWN_PATH: "There is no WebSocket at this path; connect to /ws.",
     CloseCode.TOO_SLOW: "The client reads too slowly and fell behind the server's history: reconnect with `since`.",
     CloseCode.TOO_MANY_CONNECTIONS: "Too many connections, in total or from one address.",
 }

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from realtime.protocol.vocabulary import ErrorCode, ProtocolError
 from realtime.streams import Fact, Param, Stream, channels
 from realtime.structs.input_types import Address, Amount, Coin, decoder
 
 FILTER_PARAMS = frozenset(Param)
+# The params of every channel; each channel has some of the others.
+COMMON_PARAMS = ("snapshot", "since", "epoch", "batch")
 MAX_SNAPSHOT_ROWS = 100
+# Of difflib's ratio: a slip of the pen, not another word.
+SIMILARITY = 0.8
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 A = TypeVar("A")
@@ -44,28 +49,31 @@ IsBatch = Annotated[bool, Meta(description="events that are due together come in
 class Filters(msgspec.Struct, forbid_unknown_fields=True):
     """Conditions on the facts of a channel; a fact has to meet all of them."""
 
-    side: str | UnsetType = UNSET
-    min_value_usd: AmountInput | UnsetType = UNSET
+    side: str | None = None
+    min_value_usd: AmountInput | None = None
 
 
 class Params(msgspec.Struct, forbid_unknown_fields=True):
-    """Options of a subscription. Without them it begins with the next event and receives all events of its channel."""
+    """Options of a subscription. Without them it begins with the next event and receives all events of its channel.
 
-    coins: NonEmptyList[Coin] | UnsetType = UNSET
-    user_addresses: NonEmptyList[Address] | UnsetType = UNSET
-    tx_types: NonEmptyList[str] | UnsetType = UNSET
-    whale_ids: NonEmptyList[int] | UnsetType = UNSET
-    activity_types: NonEmptyList[str] | UnsetType = UNSET
-    filters: Filters = msgspec.field(default_factory=Filters)
-    snapshot: SnapshotSize | UnsetType = UNSET
-    since: Since | UnsetType = UNSET
-    epoch: EpochValue | UnsetType = UNSET
-    batch: IsBatch = False
+    None: the param is missing or null.
+    """
+
+    coins: NonEmptyList[Coin] | None = None
+    user_addresses: NonEmptyList[Address] | None = None
+    tx_types: NonEmptyList[str] | None = None
+    whale_ids: NonEmptyList[int] | None = None
+    activity_types: NonEmptyList[str] | None = None
+    filters: Filters | None = None
+    snapshot: SnapshotSize | None = None
+    since: Since | None = None
+    epoch: EpochValue | None = None
+    batch: IsBatch | None = None
 
     def filter_params(self) -> dict[Param, Any]:
         """The values of the filter params that the request contains."""
-        values = {**msgspec.structs.asdict(self), **msgspec.structs.asdict(self.filters)}
-        return {Param(name): value for name, value in values.items() if name in FILTER_PARAMS and value is not UNSET}
+        values = {**msgspec.structs.asdict(self), **msgspec.structs.asdict(self.filters or Filters())}
+        return {Param(name): value for name, value in values.items() if name in FILTER_PARAMS and value is not None}
 
 
 class Filter(NamedTuple):
@@ -116,7 +124,7 @@ class Subscription(NamedTuple):
     params: dict[str, Any]
 
 
-_read_params = decoder(Params)
+_decode_params = decoder(Params)
 
 
 def resolve_channels(names: Sequence[str]) -> list[Stream]:
@@ -124,31 +132,49 @@ def resolve_channels(names: Sequence[str]) -> list[Stream]:
     by_name = channels()
     for name in names:
         if name not in by_name:
-            raise ProtocolError(ErrorCode.INVALID_CHANNEL, f"Channel '{name[:64]}' is not supported")
+            raise ProtocolError(ErrorCode.INVALID_CHANNEL, _unknown_channel(name[:64], list(by_name)))
     return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _unknown_channel(name: str, known: list[str]) -> str:
+    similar = "".join(f"Did you mean '{match}'? " for match in get_close_matches(name, known, 1, SIMILARITY))
+    return f"Channel '{name}' is not supported. {similar}The channels are {', '.join(known)}"
 
 
 def parse_subscriptions(streams: Sequence[Stream], params: msgspec.Raw) -> list[Subscription]:
     """One subscription for each stream, with the params that this stream has. Raises ProtocolError."""
     try:
-        parsed = _read_params(params)
+        parsed = Params() if bytes(params) == b"null" else _decode_params(params)
     except ValueError as error:
-        raise _invalid_params(str(error)) from error
+        hint = f"; {_accepted(streams)}" if "unknown field" in str(error) else ""
+        raise _invalid_params(f"{error}{hint}") from error
     filter_params = parsed.filter_params()
     supported = {param for stream in streams for param in stream.params}
     for param in filter_params:
         if param not in supported:
-            raise _invalid_params(f"none of the channels takes '{param}'")
+            raise _invalid_params(f"none of the channels takes '{param}'; {_accepted(streams)}")
     starts = _start_positions(streams, parsed)
     return [
-        _subscription(stream, filter_params, parsed.batch, start) for stream, start in zip(streams, starts, strict=True)
+        _subscription(stream, filter_params, bool(parsed.batch), start)
+        for stream, start in zip(streams, starts, strict=True)
     ]
 
 
+def _accepted(streams: Sequence[Stream]) -> str:
+    """The accepted params of each channel, as the text of an error."""
+    return "; ".join(
+        f"'{stream.name}' takes {', '.join([*map(_path, stream.params), *COMMON_PARAMS])}" for stream in streams
+    )
+
+
+def _path(param: Param) -> str:
+    return f"filters.{param}" if param in Filters.__struct_fields__ else param
+
+
 def _start_positions(streams: Sequence[Stream], parsed: Params) -> list[StartPosition]:
-    if parsed.since is UNSET:
-        return [StartPosition(snapshot=None if parsed.snapshot is UNSET else parsed.snapshot)] * len(streams)
-    if parsed.snapshot is not UNSET:
+    if parsed.since is None:
+        return [StartPosition(snapshot=parsed.snapshot)] * len(streams)
+    if parsed.snapshot is not None:
         raise _invalid_params("'since' and 'snapshot' exclude each other; send one of them")
     names = {stream.name for stream in streams}
     if isinstance(parsed.since, int) and len(names) > 1:
@@ -156,8 +182,7 @@ def _start_positions(streams: Sequence[Stream], parsed: Params) -> list[StartPos
     positions = dict.fromkeys(names, parsed.since) if isinstance(parsed.since, int) else parsed.since
     if unknown := next((name for name in positions if name not in names), None):
         raise _invalid_params(f"'since' names '{unknown[:64]}', which is none of the requested channels")
-    epoch = None if parsed.epoch is UNSET else parsed.epoch
-    return [StartPosition(since=positions.get(stream.name), epoch=epoch) for stream in streams]
+    return [StartPosition(since=positions.get(stream.name), epoch=parsed.epoch) for stream in streams]
 
 
 def _subscription(

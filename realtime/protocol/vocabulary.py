@@ -17,6 +17,7 @@ class ClientFrame(StrEnum):
     PING = "ping"
     GET_SUBSCRIPTIONS = "get_subscriptions"
     HELLO = "hello"
+    AUTHENTICATE = "authenticate"
 
 
 class ServerFrame(StrEnum):
@@ -48,6 +49,7 @@ class CloseCode(IntEnum):
     FRAME_TOO_LARGE = 1009
     TOO_MANY_BAD_FRAMES = 4400
     UNAUTHORISED = 4401
+    UNKNOWN_PATH = 4404
     TOO_SLOW = 4408
     TOO_MANY_CONNECTIONS = 4429
 
@@ -66,11 +68,12 @@ def now() -> str:
 
 
 class ClientMessage(msgspec.Struct):
-    """A request from a client. Unknown fields are ignored."""
+    """A request from a client. Unknown fields are ignored; null is the same as a missing field."""
 
     type: str
-    channels: list[str] = msgspec.field(default_factory=list)
+    channels: list[str] | None = None
     params: msgspec.Raw = msgspec.Raw(b"{}")
+    token: str | None = None
 
 
 class StreamRange(msgspec.Struct, frozen=True):
@@ -116,10 +119,21 @@ class Unsubscribed(ServerMessage, frozen=True, tag=ServerFrame.UNSUBSCRIBED.valu
     message: str = "Successfully unsubscribed"
 
 
+class Place(msgspec.Struct, frozen=True):
+    """The position of a subscription: all matching events up to `seq` were sent before this frame."""
+
+    seq: Head
+
+
 class Pong(ServerMessage, frozen=True, tag=ServerFrame.PONG.value):
-    """The response to `ping`. `timestamp` is the server's time."""
+    """The response to `ping`. `timestamp` is the server's time.
+
+    `channels` has the position of each subscription of this connection. `since` may begin there: a client that
+    receives few events of a busy channel resumes from the larger of its last `seq` and this one.
+    """
 
     timestamp: TimeText = msgspec.field(default_factory=now)
+    channels: dict[str, Place] = msgspec.field(default_factory=dict)
 
 
 class Subscriptions(ServerMessage, frozen=True, tag=ServerFrame.SUBSCRIPTIONS.value):

@@ -13,6 +13,8 @@ FINAL = 0x80
 MASKED = 0x80
 # A mask of zeros leaves the payload unchanged.
 KEY = bytes(4)
+# Placeholder in a subscribe request, for a wallet of each client.
+WALLET = b"$WALLET"
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -56,3 +58,8 @@ def frames(data: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
             return
         yield end, bytes(data[start + header_size : end])
         start = end
+
+
+def wallet_address(number: int) -> str:
+    """The wallet of the client with this number, from 0."""
+    return f"0x{number:040x}"

@@ -12,7 +12,6 @@ from hyperwatch.bench.load.framing import PONG, TEXT, header, masked
 class FrameSink(Protocol):
     epoll: select.epoll
     upgrade_request: bytes
-    subscribe: bytes
 
     def reader(self, client: "LoadConnection") -> Callable[[], None]: ...
     def on_subscribed(self, client: "LoadConnection") -> None: ...
@@ -22,8 +21,9 @@ class FrameSink(Protocol):
 class LoadConnection:
     """`on_ready` is the callback for an event of epoll; each state of the connection sets the next one."""
 
-    def __init__(self, worker: FrameSink, port: int) -> None:
+    def __init__(self, worker: FrameSink, port: int, subscribe: bytes) -> None:
         self.worker = worker
+        self._subscribe = subscribe
         self.socket = socket.socket()
         self.socket.setblocking(False)
         self.fd = self.socket.fileno()
@@ -53,8 +53,8 @@ class LoadConnection:
             self.close("refused")
             return
         self.rest = rest
-        if self.worker.subscribe:
-            self.socket.send(masked(TEXT, self.worker.subscribe))
+        if self._subscribe:
+            self.socket.send(masked(TEXT, self._subscribe))
             self.on_ready = self._read_subscribed
         else:
             self._start_reading()

@@ -16,6 +16,8 @@ from hyperwatch.harness.process import PDEATHSIG_PREFIX
 # Below Twisted's listen backlog of 50 (stock server): the kernel drops a SYN beyond it, and TCP retries after 1 s.
 MAX_CONNECTING = 32
 COMMAND_TIMEOUT_SECONDS = 60.0
+# A handshake costs the server 2 to 8 ms.
+CONNECT_TIMEOUT_SECONDS_EACH = 0.05
 DELIVERY_TIMEOUT_SECONDS = 15.0
 STATUS_INTERVAL_SECONDS = 0.2
 
@@ -43,9 +45,9 @@ class WebSocketPool:
         self, clients: int, port: int, path: str = "/ws", subscribe: str = "", max_connecting: int = MAX_CONNECTING
     ) -> float:
         """Seconds until all are connected and subscribed; raises CannotMeasureError if one fails."""
-        response = await self.request(
-            "connect", clients=clients, port=port, path=path, subscribe=subscribe, max_connecting=max_connecting
-        )
+        options = {"port": port, "path": path, "subscribe": subscribe, "max_connecting": max_connecting}
+        seconds = COMMAND_TIMEOUT_SECONDS + clients * CONNECT_TIMEOUT_SECONDS_EACH
+        response = await self.request("connect", seconds, clients=clients, **options)
         if response["connected"] != clients:
             raise CannotMeasureError(
                 f"only {response['connected']} of {clients} clients connected; closed: {response['closed']}"
@@ -75,11 +77,13 @@ class WebSocketPool:
         """Compares length and CRC-32 of the received bytes with `wire_bytes`."""
         return (status["bytes"], status["crc"]) == (len(wire_bytes), zlib.crc32(wire_bytes))
 
-    async def request(self, command: str, **arguments: Any) -> dict[str, Any]:
+    async def request(
+        self, command: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS, **arguments: Any
+    ) -> dict[str, Any]:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 (stdin=PIPE)
         stdin.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
-        async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
+        async with asyncio.timeout(timeout_seconds):
             while "complete" in (response := await self._read_line()):
                 self.complete = response["complete"]
         return response

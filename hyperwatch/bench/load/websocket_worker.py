@@ -3,7 +3,8 @@
 Commands are lines of JSON on stdin, with one response each on stdout. `websocket_pool.py` is the other end:
 
 connect      opens `clients` connections to `port` and `path`, at most `max_connecting` at a time. With `subscribe`,
-             each sends that text and waits for a response. Returns {"connected", "closed", "seconds"}
+             each sends that text and waits for a response; WALLET in it is replaced by a wallet of each client.
+             Returns {"connected", "closed", "seconds"}
 expect       starts a run: received bytes are recorded and compared; before the first run they are discarded. With
              `step`, the bytes of a message, it reports {"complete": n} once all clients have the n-th message.
              The first `timed` clients record the time of each read
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperwatch.bench.load.expected_bytes import ExpectedBytes
-from hyperwatch.bench.load.framing import CLOSE, frames, handshake
+from hyperwatch.bench.load.framing import CLOSE, WALLET, frames, handshake, wallet_address
 from hyperwatch.bench.load.websocket_client import LoadConnection
 
 STDIN, STDOUT = 0, 1
@@ -87,7 +88,9 @@ class WebSocketWorker:
             self._connect_next()
 
     def _connect_next(self) -> None:
-        client = LoadConnection(self, self._queued_ports.pop())
+        port = self._queued_ports.pop()
+        subscribe = self.subscribe.replace(WALLET, wallet_address(len(self._queued_ports)).encode())
+        client = LoadConnection(self, port, subscribe)
         self.clients[client.fd] = client
         self._connecting.add(client.fd)
         self.epoll.register(client.fd, select.EPOLLOUT)

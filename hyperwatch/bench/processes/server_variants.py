@@ -5,13 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import msgspec
+
 from hyperwatch.bench.data.event_payloads import CHANNEL, EventPayloads, encode_like_channels
 from hyperwatch.bench.environment import BenchEnvironment
+from hyperwatch.bench.load.framing import wallet_address
 from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.harness.host import server_cores
 from realtime.delivery.channel_layer import group_name
-from realtime.protocol.frames import pack, ws_frame
+from realtime.protocol.frames import Event, pack, ws_frame
 
+# The channel whose subscriptions name wallets.
+WALLET_CHANNEL = "transactions"
 # The message of the channel layer, and the bytes that each client must receive for it.
 PublishedMessage = tuple[dict[str, Any], bytes]
 
@@ -79,6 +84,34 @@ class HubServer(BenchServer):
             # Published events are not stored: a comparison with the heads in the database would show a difference.
             "STREAM_SYNC_INTERVAL_SECONDS": "60",
         }
+
+
+class WalletHubServer(HubServer):
+    """The hub with events of a wallet each: one to which no client subscribed, or with `is_subscribed` a client's."""
+
+    name = "hub"
+    group = group_name(WALLET_CHANNEL)
+    subscribe = f'{{"type": "subscribe", "channels": ["{WALLET_CHANNEL}"]}}'
+
+    def __init__(self, environment: BenchEnvironment, wallets: int) -> None:
+        super().__init__(environment)
+        self._wallets = wallets
+        self.is_subscribed = False
+
+    def message(self, payloads: EventPayloads, numbers: Sequence[int]) -> PublishedMessage:
+        events = [self._of_wallet(payloads.event(seq)) for seq in numbers]
+        (packed,) = pack(events)
+        wire = b"".join(ws_frame(event.frame) for event in events)
+        return {"type": "stream.events", "stream": WALLET_CHANNEL, "events": packed}, wire
+
+    def _env(self) -> dict[str, str]:
+        # The load generator answers no pings outside a run.
+        return {**super()._env(), "WEBSOCKET_PING_INTERVAL_SECONDS": "3600"}
+
+    def _of_wallet(self, event: Event) -> Event:
+        number = event.seq % self._wallets + (0 if self.is_subscribed else self._wallets)
+        fact = msgspec.structs.replace(event.fact, address=wallet_address(number))
+        return msgspec.structs.replace(event, fact=fact)
 
 
 class PipelineHubServer(HubServer):

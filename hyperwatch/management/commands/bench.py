@@ -122,17 +122,15 @@ def _add_fanout(parser: ArgumentParser) -> None:
     add("--clients", type=_integers, default=[100, 1000], help="numbers of clients (100,1000)")
     add("--bytes", type=int, default=600, help="size of a frame (%(default)s)")
     add("--only", type=_names_of(tuple(SERVER_TYPES)), default=list(SERVER_TYPES), help="hub,bare,stock")
-    add("--modes", type=_names_of(MODE_NAMES), default=list(MODE_NAMES), help="single,burst,flood")
+    add("--modes", type=_names_of(MODE_NAMES), default=list(MODE_NAMES), help="single,burst,flood,wallets")
+    add("--wallets", type=int, default=10_000, help="clients with one wallet each, in mode wallets (%(default)s)")
     add("--scale", type=float, default=1.0, help="factor on the length of the runs, for a profiler")
 
 
 def _fanout(environment: BenchEnvironment, options: dict[str, Any]) -> Report:
-    clients = [20] if environment.is_quick else options["clients"]
-    return asyncio.run(
-        fanout(
-            environment, FanoutOptions(clients, options["bytes"], options["only"], options["modes"], options["scale"])
-        )
-    )
+    clients, wallets = ([20], 20) if environment.is_quick else (options["clients"], options["wallets"])
+    selected = FanoutOptions(clients, options["bytes"], options["only"], options["modes"], options["scale"], wallets)
+    return asyncio.run(fanout(environment, selected))
 
 
 def _add_idle(parser: ArgumentParser) -> None:

@@ -34,6 +34,9 @@ def test_fanout_reaches_every_client_of_every_server(fresh_database: Database, r
     runs = {(run["server"], run["mode"]): run for run in report["runs"]}
     assert set(runs) == {
         *((server, mode) for server in ("hub", "bare") for mode in ("single", "burst", "flood")),
+        ("hub", "without wallets"),
+        ("hub", "other wallets"),
+        ("hub", "wallets"),
         *(("stock", mode) for mode in ("single", "flood")),
     }
     for run in runs.values():
@@ -45,6 +48,7 @@ def test_fanout_reaches_every_client_of_every_server(fresh_database: Database, r
         "stock / hub",
         "bare / hub",
         "of what a single one costs",
+        "cost of their subscriptions",
     }
     assert left_in(fresh_database) == []
 

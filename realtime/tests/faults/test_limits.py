@@ -14,7 +14,7 @@ from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
 from realtime.tests import builders
 from realtime.tests.builders import stored
-from realtime.tests.rawsocket import Opcode, opened
+from realtime.tests.rawsocket import Opcode, frame, more, opened, text
 from realtime.tests.websocket_client import Client, client, metric
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
@@ -62,6 +62,25 @@ def test_invalid_frames_beyond_limit_close_with_4400(serve: Serve) -> None:
         assert closed_with(bad)[0] == 4400
         assert good.ask(type="ping")["type"] == "pong"
         assert metric(web, 'hyperwatch_websocket_closed_total{code="4400"}') == 1
+
+
+@pytest.mark.parametrize("extra", [frame(Opcode.PONG), frame(Opcode.PING, b"x"), more(b" ", fin=False)])
+def test_control_frames_and_fragments_beyond_limit_close_with_4400(serve: Serve, extra: bytes) -> None:
+    web = serve(WEBSOCKET_MESSAGE_RATE="5/minute", WEBSOCKET_INVALID_MESSAGE_RATE="3/minute")
+    with opened(web.port) as raw:
+        # Five within the limit, three that count as invalid, and one too many.
+        raw.send(text(fin=False), extra * 7)
+        assert metric(web, "hyperwatch_websocket_connections") == 1
+        assert metric(web, "hyperwatch_websocket_closed_total") == 0
+        raw.send(extra)
+        returned = [raw.next()]
+        while returned[-1] is not None and returned[-1].opcode != Opcode.CLOSE:
+            returned.append(raw.next())
+        assert returned[-1] is not None
+        assert returned[-1].code == 4400
+        assert raw.ended()
+    assert metric(web, 'hyperwatch_websocket_closed_total{code="4400"}') == 1
+    assert metric(web, 'hyperwatch_websocket_invalid_messages_total{code="RATE_LIMITED"}') == 4
 
 
 def test_params_may_name_so_many_values_together(serve: Serve) -> None:
@@ -117,9 +136,9 @@ def test_one_who_answers_no_ping_is_cut_off(serve: Serve) -> None:
     # Its library answers pings by itself; the raw client does not.
     with client(web.ws_url) as good, opened(web.port) as silent:
         wait_until(lambda: metric(web, "hyperwatch_websocket_connections") == 2, "both connections")
-        frame = silent.next()
-        assert frame is not None
-        assert frame.opcode == Opcode.PING
+        ping = silent.next()
+        assert ping is not None
+        assert ping.opcode == Opcode.PING
         wait_until(lambda: metric(web, "hyperwatch_websocket_connections") == 1, "the silent one's end", 10)
         assert good.ask(type="ping")["type"] == "pong"
 

@@ -216,7 +216,7 @@ def test_silent_server_is_pinged_then_disconnected() -> None:
     async def freezes(line: Line) -> None:
         await line.agree()
         heard.append(await line.hear())
-        await line.say("connected", epoch="one", channels={})
+        await line.say("pong")
         heard.append(await line.hear())
         await line.stay()
 
@@ -231,7 +231,7 @@ def test_silent_server_is_pinged_then_disconnected() -> None:
             assert seqs(await take(client, 1)) == [1]
 
     run(check())
-    assert heard == [{"type": "hello"}] * 2
+    assert heard == [{"type": "ping"}] * 2
 
 
 def test_quiet_channel_advances_with_server_positions() -> None:
@@ -239,8 +239,8 @@ def test_quiet_channel_advances_with_server_positions() -> None:
 
     async def is_quiet(line: Line) -> None:
         await line.agree(head=5)
-        assert await line.hear() == {"type": "hello"}
-        await line.say("connected", epoch="one", channels={}, places={"liquidations": 900, "transactions": 1})
+        assert await line.hear() == {"type": "ping"}
+        await line.say("pong", channels={"liquidations": {"seq": 900}, "transactions": {"seq": 1}})
         await line.socket.close(1001)
 
     async def goes_on(line: Line) -> None:
@@ -304,17 +304,44 @@ async def _is_unauthorised(line: Line) -> None:
     await line.socket.close(4401, "no token")
 
 
+async def _is_at_another_path(line: Line) -> None:
+    await line.socket.close(4404, "connect to /ws")
+
+
 async def _speaks_something_else(line: Line) -> None:
     await line.socket.send("220 ready")
     await line.stay()
 
 
-@pytest.mark.parametrize(("script", "reason"), [(_is_unauthorised, "no token"), (_speaks_something_else, "220 ready")])
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (_is_unauthorised, r"no token \(code 4401\)"),
+        (_is_at_another_path, r"connect to /ws \(code 4404\)"),
+        (_speaks_something_else, "220 ready"),
+    ],
+)
 def test_what_waiting_does_not_help_against_is_refused(script: Script, reason: str) -> None:
     async def check() -> None:
         async with scripted(script) as url, Client(url) as client:
             with pytest.raises(Refused, match=reason):
                 await client.subscribe("liquidations")
+
+    run(check())
+
+
+def test_token_is_sent_in_first_frame() -> None:
+    async def authenticates(line: Line) -> None:
+        assert await line.hear() == {"type": "authenticate", "token": "a.b"}
+        await line.say("connected", epoch="one", channels={"liquidations": {"head": 4, "floor": 0}})
+        assert await line.agree(head=4) == {"since": 4, "epoch": "one"}
+        await line.report(5)
+        await line.stay()
+
+    async def check() -> None:
+        async with scripted(authenticates) as url, Client(url, token="a.b") as client:
+            await client.subscribe("liquidations")
+            assert seqs(await take(client, 1)) == [5]
 
     run(check())
 

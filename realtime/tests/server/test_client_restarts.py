@@ -4,15 +4,17 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 
 from hyperwatch.harness.app_process import AppProcess
+from hyperwatch.tests.services import commands
 from hyperwatch.tests.services.waiting import wait_until
 from liquidations.models import Liquidation
-from realtime.client import Client, Event, Gap, InvalidChannel, InvalidParams, Pauses
+from realtime.client import Client, Event, Fact, Gap, InvalidChannel, InvalidParams, Pauses
 from realtime.models import StreamHead
 from realtime.tests import builders
 from realtime.tests.builders import stored
@@ -32,7 +34,7 @@ class Follower:
     def __init__(self, url: str, *channels: str, **params: Any) -> None:
         self.events: list[Event] = []
         self.is_subscribed = False
-        self._client = Client(url, pauses=Pauses(0.02, 0.2))
+        self._client = Client(url, alive=0.1, pauses=Pauses(0.02, 0.2))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._follow(channels, params),))
         self._thread.start()
@@ -47,6 +49,11 @@ class Follower:
 
     def seqs(self, channel: str = "liquidations") -> list[int]:
         return [event.seq for event in self.events if not isinstance(event, Gap) and event.channel == channel]
+
+    def place(self) -> int:
+        """Where the client would resume."""
+        position = self._client._subscriptions["liquidations"].position
+        return position.seq if position else 0
 
     def end(self) -> None:
         asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop)
@@ -118,6 +125,28 @@ def test_pruning_during_downtime_is_reported_as_gap(server: AppProcess) -> None:
         assert isinstance(gap, Gap)
         assert (gap.channel, gap.missing_from, gap.missing_to) == ("liquidations", 4, 6)
         assert follower.seqs() == [1, 2, 3, 7, 8, 9]
+
+
+@pytest.fixture
+def forgetful_server(test_database_url: str, tmp_path: Path) -> Iterator[AppProcess]:
+    with commands.running("serve", tmp_path, DATABASE_URL=test_database_url) as start:
+        yield start(STREAM_SYNC_INTERVAL_SECONDS="0.1", STREAM_REPLAY_MAX="10")
+
+
+def test_filtered_client_has_no_gap_after_restart(forgetful_server: AppProcess) -> None:
+    """Far more facts than `since` may reach back come between two that match its filter."""
+    server = forgetful_server
+    with following(server.ws_url, "liquidations", coins=["ETH"]) as follower:
+        liquidate(1, 1, coin="ETH")
+        wait_until(lambda: follower.seqs() == [1], "the first event")
+        liquidate(2, 50)
+        wait_until(lambda: follower.place() == 50, "the place behind the others")
+        server.kill()
+        server.start()
+        liquidate(51, 51, coin="ETH")
+        wait_until(lambda: len(follower.events) == 2, "the next event")
+        assert [type(event) for event in follower.events] == [Fact, Fact]
+        assert follower.seqs() == [1, 51]
 
 
 def test_client_started_first_waits_for_server(server: AppProcess) -> None:

@@ -27,6 +27,7 @@ from realtime.protocol.vocabulary import (
     Error,
     ErrorCode,
     Limits,
+    Place,
     Pong,
     ServerFrame,
     StreamRange,
@@ -139,8 +140,8 @@ def test_a_channels_params_are_its_own_with_their_values(reported: Any) -> None:
 UNTOLD: list[tuple[dict[str, Any], str]] = [
     ({"type": "dance"}, "no 'dance'"),
     ({"type": "gap", "channel": "x", "missing_from": 1, "missing_to": 2}, "is not one of"),
-    ({"type": "pong", "timestamp": "2026-01-10T10:30:00+00:00"}, "does not match"),
-    ({"type": "pong", "timestamp": "2026-01-10T10:30:00Z", "more": 1}, "'more' was unexpected"),
+    ({"type": "pong", "channels": {}, "timestamp": "2026-01-10T10:30:00+00:00"}, "does not match"),
+    ({"type": "pong", "timestamp": "2026-01-10T10:30:00Z", "channels": {}, "more": 1}, "'more' was unexpected"),
     ({"type": "pong"}, "is a required property"),
 ]
 
@@ -180,8 +181,11 @@ def test_frames_without_facts_have_fields_in_order() -> None:
     connected = Connected(
         "bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": StreamRange(5, 2)}, {"transactions": 4}, time
     )
-    assert [message.text() for message in (Pong(time), Error(ErrorCode.INVALID_PARAMS, "no", time), connected)] == [
-        f'{{"type":"pong","timestamp":"{time}"}}',
+    assert [
+        message.text()
+        for message in (Pong(time, {"x": Place(7)}), Error(ErrorCode.INVALID_PARAMS, "no", time), connected)
+    ] == [
+        f'{{"type":"pong","timestamp":"{time}","channels":{{"x":{{"seq":7}}}}}}',
         f'{{"type":"error","code":"INVALID_PARAMS","message":"no","timestamp":"{time}"}}',
         '{"type":"connected","client_id":"bot","epoch":"e","limits":{"frame_bytes":1024,'
         '"frames":"9/second","param_values":8,"snapshot":7,"replay":6},'

@@ -5,14 +5,16 @@ import itertools
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.delivery.channel_layer import GroupSubscription, channel_layer
 from realtime.delivery.feed import EventFeed, Feed, StateFeed
-from realtime.delivery.filter_groups import Encoding, FrameBatch
+from realtime.delivery.filter_groups import Encoding, FilterGroups, FrameBatch
 from realtime.delivery.history import FrameHistory
 from realtime.delivery.subscribers import Transport
 from realtime.protocol.frames import Event
@@ -89,6 +91,73 @@ def test_only_newer_states_of_a_coin_are_sent() -> None:
     feed.accept([event(seq, coin, minute) for seq, (coin, minute) in enumerate(minutes, 1)])
     assert feed.head == 5
     assert listening.frames == ["1", "2", "5"]
+
+
+def some_of(*values: Any) -> st.SearchStrategy[frozenset[Any] | None]:
+    return st.none() | st.frozensets(st.sampled_from(values), min_size=1)
+
+
+filters = st.builds(
+    Filter,
+    coins=some_of("btc", "eth"),
+    sides=some_of("LONG", "SHORT"),
+    addresses=some_of("0xa", "0xb"),
+    kinds=some_of("ORDER", "FUNDING"),
+    whale_ids=some_of(1, 2),
+    min_value=st.none() | st.just(Decimal(5)),
+)
+facts = st.builds(
+    Fact,
+    time=st.just(START),
+    coin=st.sampled_from(["BTC", "ETH", "SOL"]),
+    side=st.sampled_from([None, "LONG", "SHORT"]),
+    address=st.sampled_from([None, "0xa", "0xb"]),
+    kind=st.sampled_from([None, "ORDER"]),
+    whale_id=st.sampled_from([None, 1, 2]),
+    value=st.sampled_from([None, "4", "6"]),
+)
+
+
+@given(st.lists(filters, min_size=1, max_size=6), st.lists(facts, max_size=12), st.integers(0, 5))
+def test_each_filter_gets_its_matching_events_in_order(criteria: list[Filter], sent: list[Fact], ended: int) -> None:
+    feed = EventFeed(get_stream("transactions"), StreamPosition(0, 0), 1_000)
+    clients = [(Listening(), one) for one in criteria]
+    subscribers = [feed.subscribe(listening, one, Encoding()) for listening, one in clients]
+    for subscriber in subscribers:
+        subscriber.group.mark_live(subscriber)
+    for subscriber in subscribers[:ended]:
+        feed.unsubscribe(subscriber)
+    events = [Event(seq, fact, str(seq).encode()) for seq, fact in enumerate(sent, 1)]
+    feed.accept(events[:3])
+    feed.accept(events[3:])
+    for listening, one in clients[ended:]:
+        assert listening.frames == [str(event.seq) for event in events if one.matches(event.fact)]
+    assert all(listening.frames == [] for listening, _ in clients[:ended])
+
+
+def naming(field: str, value: Any) -> Filter:
+    values: dict[str, Any] = {field: frozenset([value])}
+    return Filter(**values)
+
+
+@pytest.mark.parametrize(
+    ("field", "value_of"), [("addresses", str), ("whale_ids", int), ("coins", str), ("kinds", str), ("sides", str)]
+)
+def test_event_reaches_only_groups_that_name_its_value(field: str, value_of: Callable[[int], Any]) -> None:
+    groups = FilterGroups(get_stream("transactions"))
+    for number in range(1_000):
+        groups.group(naming(field, value_of(number)), Encoding())
+    fact = Fact(time=START, coin="7", side="7", address="7", kind="7", whale_id=7)
+    routed = dict(groups.route([Event(1, fact, b"")]))
+    assert [group.filter for group in routed] == [naming(field, value_of(7))]
+
+
+def test_ended_groups_leave_no_index() -> None:
+    feed, listening = feed_of("transactions")
+    named = [Filter(addresses=frozenset(["0xa"]), coins=frozenset(["btc"])), Filter(coins=frozenset(["btc", "eth"]))]
+    for subscriber in [feed.subscribe(listening, one, Encoding()) for one in named]:
+        feed.unsubscribe(subscriber)
+    assert (feed._groups._indexes, feed.subscribers) == ({}, 1)
 
 
 def test_a_lane_ends_with_its_last_follower() -> None:

@@ -1,6 +1,7 @@
 """Keys where reads need one: access, and that no key is logged."""
 
 import asyncio
+import json
 import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterator
@@ -13,6 +14,7 @@ import pytest
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from rest_framework_api_key.models import APIKey
+from websockets.exceptions import ConnectionClosed
 
 from hyperwatch.harness.app_process import AppProcess
 from hyperwatch.harness.postgres import Database
@@ -73,6 +75,39 @@ def test_only_usable_key_connects_and_is_never_logged(web: AppProcess) -> None:
         # By its second half: the first half is a public prefix.
         assert text.partition(".")[2] not in place
         assert "NobodyWasEverGiven" not in place
+
+
+def test_key_in_first_frame_opens_the_connection(web: AppProcess) -> None:
+    key, text = APIKey.objects.create_key(name="reader")
+    with client(f"{web.ws_url}?client_id=bot") as ws:
+        connected = ws.ask(type="authenticate", token=text)
+        assert (connected["type"], connected["client_id"]) == ("connected", "bot")
+        ws.subscribe("liquidations")
+        key.revoked = True
+        key.save()
+        assert closed_with(ws)[0] == 4401
+    assert text.partition(".")[2] not in web.output()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "authenticate", "token": "wrong"},
+        {"type": "authenticate", "token": None},
+        {"type": "authenticate"},
+        {"type": "ping"},
+        {"type": "subscribe", "channels": ["liquidations"]},
+        {"type": 7},
+    ],
+)
+def test_first_frame_without_valid_key_closes_with_4401(web: AppProcess, frame: dict[str, Any]) -> None:
+    with client(web.ws_url) as ws:
+        ws.socket.send(json.dumps(frame))
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                assert ws.receive()["type"] == "error"
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4401
 
 
 def test_unusable_key_disconnects_its_websocket(web: AppProcess) -> None:

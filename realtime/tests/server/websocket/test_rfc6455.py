@@ -4,6 +4,7 @@ Beside each case a neighbour is subscribed on the same server, and goes on.
 """
 
 import itertools
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -263,6 +264,8 @@ def test_outrunning_pings_are_answered_by_the_latest(server: AppProcess) -> None
     with opened(server.port, room=4096) as slow:
         for first in range(0, pings, 1000):
             slow.send(*(frame(Opcode.PING, b"%0125d" % number) for number in range(first, first + 1000)))
+        # Until the server has parsed them; they fit into the buffers of the kernel.
+        time.sleep(2)
         pongs = [slow.next()]
         while pongs[-1] is not None and pongs[-1].payload != b"%0125d" % (pings - 1):
             pongs.append(slow.next())
@@ -702,9 +705,6 @@ BAD_HANDSHAKES = {
     "HEAD": (request("HEAD /ws HTTP/1.1"), {400, 405}),
     "HTTP/1.0": (request("GET /ws HTTP/1.0"), {400, 404, 426, 505}),
     "HTTP/2.0": (request("GET /ws HTTP/2.0"), {400, 505}),
-    "another path": (request("GET /nothing HTTP/1.1"), {403, 404}),
-    "a path below": (request("GET /ws/ HTTP/1.1"), {403, 404}),
-    "a path in another alphabet": (request("GET /ws%C3%A9 HTTP/1.1"), {403, 404}),
     "a path that is not ASCII": (request("GET /ws\xe9 HTTP/1.1"), {400}),
     "a fragment": (request("GET /ws#here HTTP/1.1"), {400}),
     "an origin that is none": (request(origin="nonsense"), {400}),

@@ -228,12 +228,13 @@ BAD_FRAMES: list[tuple[str | bytes, str]] = [
     ('{"type": "subscribe", "channels": "liquidations"}', "INVALID_MESSAGE"),
     ('{"type": "subscribe", "channels": [7]}', "INVALID_MESSAGE"),
     ('{"type": "subscribe", "channels": []}', "INVALID_MESSAGE"),
+    ('{"type": "subscribe", "channels": null}', "INVALID_MESSAGE"),
     ('{"type": "subscribe", "channels": ["x"]}', "INVALID_CHANNEL"),
     ('{"type": "subscribe", "channels": ["liquidations", "position_summaries"]}', "INVALID_CHANNEL"),
     ('{"type": "unsubscribe", "channels": ["x"]}', "INVALID_CHANNEL"),
     ('{"type": "subscribe", "channels": ["liquidation_map"]}', "INVALID_PARAMS"),
     (to_liquidations('[]'), "INVALID_PARAMS"),
-    (to_liquidations('null'), "INVALID_PARAMS"),
+    (to_liquidations('7'), "INVALID_PARAMS"),
     (to_liquidations('{"coin": ["BTC"]}'), "INVALID_PARAMS"),
     (to_liquidations('{"coins": "BTC"}'), "INVALID_PARAMS"),
     (to_liquidations('{"coins": []}'), "INVALID_PARAMS"),
@@ -259,9 +260,61 @@ def test_invalid_frame_is_answered_and_subscriptions_continue(ws: Client, bad: s
     assert ws.ask(type="get_subscriptions")["channels"] == ["liquidations"]
 
 
-def test_an_unknown_channel_is_named_in_the_contracts_words(ws: Client) -> None:
-    answer = ws.ask(type="subscribe", channels=["x"])
-    assert answer["message"] == "Channel 'x' is not supported"
+CHANNELS = "liquidation_map, liquidations, long_short_ratios, transactions, whale_activities"
+
+
+@pytest.mark.parametrize(
+    ("channel", "message"),
+    [
+        ("x", f"Channel 'x' is not supported. The channels are {CHANNELS}"),
+        (
+            "liqudations",
+            f"Channel 'liqudations' is not supported. Did you mean 'liquidations'? The channels are {CHANNELS}",
+        ),
+    ],
+)
+def test_unknown_channel_error_lists_the_channels(ws: Client, channel: str, message: str) -> None:
+    assert ws.ask(type="subscribe", channels=[channel])["message"] == message
+
+
+@pytest.mark.parametrize("params", [{"side": "LONG"}, {"tx_types": ["ORDER"]}, {"whale_ids": [1]}, {"coin": "BTC"}])
+def test_rejected_params_error_lists_accepted_ones(ws: Client, params: dict[str, Any]) -> None:
+    answer = ws.ask(type="subscribe", channels=["liquidations"], params=params)
+    accepted = "'liquidations' takes coins, filters.side, filters.min_value_usd, snapshot, since, epoch, batch"
+    assert answer["message"].endswith(f"; {accepted}")
+
+
+def test_null_means_the_same_as_a_missing_field(ws: Client) -> None:
+    optional = ("coins", "user_addresses", "tx_types", "whale_ids", "activity_types", "snapshot", "since", "epoch")
+    nulls: dict[str, Any] = {**dict.fromkeys((*optional, "batch")), "filters": {"side": None, "min_value_usd": None}}
+    for params in (None, nulls, {"filters": None}):
+        assert ws.ask(type="subscribe", channels=["liquidations"], params=params)["type"] == "subscribed"
+        assert ws.ask(type="get_subscriptions")["subscriptions"] == {"liquidations": {}}
+    assert ws.ask(type="ping", channels=None, params=None, token=None)["type"] == "pong"
+
+
+@pytest.mark.parametrize("path", ["/", "/ws/", "/foo", "/ws%C3%A9"])
+def test_wrong_path_closes_with_4404_and_right_path(server: AppProcess, path: str) -> None:
+    with client(f"ws://127.0.0.1:{server.port}{path}") as ws, pytest.raises(ConnectionClosed) as closed:
+        ws.answer()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
+        4404,
+        "There is no WebSocket at this path; connect to /ws.",
+    )
+
+
+def test_pong_has_place_of_filtered_subscription(ws: Client) -> None:
+    assert ws.ask(type="ping")["channels"] == {}
+    ws.subscribe("liquidations", coins=["ETH"])
+    ws.subscribe("transactions")
+    stored(*(builders.liquidation(raw_data={"tid": tid}) for tid in range(3)))
+    stored(builders.liquidation(coin="ETH", raw_data={"tid": 3}))
+    ws.wait_for(1)
+    stored(*(builders.liquidation(raw_data={"tid": tid}) for tid in range(4, 9)))
+    wait_until(lambda: ws.ask(type="ping")["channels"]["liquidations"]["seq"] == 9, "the place behind the others")
+    assert ws.seqs("liquidations") == [4]
+    assert ws.ask(type="ping")["channels"] == {"liquidations": {"seq": 9}, "transactions": {"seq": 0}}
 
 
 def test_a_huge_frame_closes_with_1009(ws: Client) -> None:
