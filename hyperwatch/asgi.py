@@ -11,8 +11,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 (needs 
 
 from hyperwatch.server.asgi_handler import ThreadedHandler  # noqa: E402
 from realtime.routing import websocket_urlpatterns  # noqa: E402
-from realtime.storage.sequences import read_versions  # noqa: E402
+from realtime.storage.sequences import VersionReader  # noqa: E402
 
 application = ProtocolTypeRouter(
-    {"http": ThreadedHandler(read_versions), "websocket": URLRouter(websocket_urlpatterns)}
+    {"http": ThreadedHandler(VersionReader()), "websocket": URLRouter(websocket_urlpatterns)}
 )

@@ -56,6 +56,11 @@ KAFKA_CONSUMER_LAG_MESSAGES = Gauge(
 KAFKA_LOST_MESSAGES_TOTAL = Counter(
     "hyperwatch_kafka_lost_messages_total", "Messages that Kafka's retention removed before they were read", ["topic"]
 )
+KAFKA_TOPIC_RESTARTS_TOTAL = Counter(
+    "hyperwatch_kafka_topic_restarts_total",
+    "Partitions read from their beginning because they ended before the stored offset",
+    ["topic"],
+)
 INGEST_BATCH_SIZE_MESSAGES = Histogram(
     "hyperwatch_ingest_batch_size_messages",
     "Kafka messages in a stored batch",
@@ -100,6 +105,11 @@ HUB_BACKFILLED_EVENTS_TOTAL = Counter(
     "hyperwatch_hub_backfilled_events_total",
     "Events that the hub read from PostgreSQL because no message brought them",
     ["stream", "reason"],
+)
+HUB_DISCARDED_MESSAGES_TOTAL = Counter(
+    "hyperwatch_hub_discarded_messages_total",
+    "Messages of the channel layer that are another installation's or cannot be decoded",
+    ["reason"],
 )
 HUB_CONFLATIONS_TOTAL = Counter(
     "hyperwatch_hub_conflations_total", "Times that a slow client skipped to the latest event of each coin", ["stream"]

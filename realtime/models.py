@@ -52,6 +52,21 @@ class NewestOfCoin(models.Model):
         return f"{self.stream} {self.coin} at {self.seq}"
 
 
+class ConsumerOffset(models.Model):
+    """The next offset of a Kafka partition, updated in the transaction that stores its messages."""
+
+    pk = models.CompositePrimaryKey("topic", "partition")
+    topic = models.CharField(max_length=255)
+    partition = models.IntegerField()
+    next_offset = models.BigIntegerField()
+
+    class Meta:
+        db_table = "consumer_offsets"
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.next_offset}"
+
+
 class PeriodCount(models.Model):
     """Roll-up: count and USD sum by side, for one coin of a stream in one minute, hour, day or thirty days.
 
@@ -87,7 +102,7 @@ def new_epoch() -> str:
 
 
 class Epoch(models.Model):
-    """Identifies one history of `seq` numbers; run `init_db --new-epoch` after a restore to replace it."""
+    """Identifies one history of `seq` numbers. A database that went back in time gets another one."""
 
     value = models.CharField(max_length=32, default=new_epoch)
     since = models.DateTimeField(db_default=Now())

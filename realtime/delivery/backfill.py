@@ -20,7 +20,15 @@ from realtime.delivery.feed import Feed, StateFeed
 from realtime.protocol.frames import Event, make_event
 from realtime.protocol.subscriptions import Filter
 from realtime.storage.copy_format import row_reader
-from realtime.storage.sequences import StreamState, known_coins, latest_seqs, read_snapshot, read_stream_states
+from realtime.storage.sequences import (
+    StreamPosition,
+    StreamState,
+    known_coins,
+    latest_seqs,
+    read_later_states,
+    read_snapshot,
+    read_stream_states,
+)
 from realtime.streams import Stream, channels
 
 log = logging.getLogger(__name__)
@@ -90,11 +98,14 @@ class Backfill:
             try:
                 for feed in self._feeds.values():
                     feed.evict_stalled()
-                await self._compare(await self._database.run(read_stream_states), epoch)
+                await self._compare(await self._database.run(read_later_states, epoch, self._positions()), epoch)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("the database is unavailable, the heads are polled again later: %s", str(error).strip())
             except Exception:
                 log.exception("polling the heads failed; the next poll retries")
+
+    def _positions(self) -> dict[str, StreamPosition]:
+        return {name: StreamPosition(feed.head, feed.floor) for name, feed in self._feeds.items()}
 
     async def _compare(self, state: StreamState, epoch: str) -> None:
         if state.epoch != epoch:

@@ -10,6 +10,7 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from hyperwatch import metrics
 from hyperwatch.concurrency.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,14 @@ class GroupSubscription:
                 await self._layer.group_add(group_name(name), channel)
             self.subscribed.set()
             while True:
-                self._on_message(await self._layer.receive(channel))
+                try:
+                    message = await self._layer.receive(channel)
+                except (ValueError, TypeError) as error:
+                    # msgpack's errors: another program or another version publishes in these groups.
+                    metrics.HUB_DISCARDED_MESSAGES_TOTAL.labels("undecodable").inc()
+                    log.warning("a message of the channel layer cannot be decoded: %s", error)
+                    continue
+                self._on_message(message)
         finally:
             await self._leave(channel)
 

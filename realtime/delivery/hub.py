@@ -144,11 +144,22 @@ class Hub:
         self._database.shutdown()
         self._starts.stop()
 
-    def _on_message(self, message: dict[str, Any]) -> None:
-        feed = self._feeds.get(message["stream"])
+    def _on_message(self, message: Any) -> None:
+        """Accepts the events of a message, unless it is another installation's or another version's."""
+        try:
+            stream, epoch, packed = message["stream"], message["epoch"], message["events"]
+            feed = self._feeds.get(stream)
+            events = unpack(packed) if feed is not None and epoch == self.epoch else []
+        except Exception as error:  # noqa: BLE001 (any error: the format is unknown)
+            metrics.HUB_DISCARDED_MESSAGES_TOTAL.labels("undecodable").inc()
+            log.warning("a message cannot be decoded, its events are read from the database: %r", error)
+            return
         if feed is None:
             return
-        feed.accept(unpack(message["events"]))
+        if epoch != self.epoch:
+            metrics.HUB_DISCARDED_MESSAGES_TOTAL.labels("other epoch").inc()
+            return
+        feed.accept(events)
         if (sent_ms := message.get("sent_ms", 0)) > 0:
             metrics.HUB_DELIVERY_LATENCY_SECONDS.labels(feed.stream.name).observe(max(time.time() - sent_ms / 1000, 0))
         if feed.has_hole:

@@ -63,8 +63,14 @@ async def _group_send(stored: Sequence[StoredRows]) -> None:
 
 
 def group_message(new: StoredRows, packed: bytes) -> dict[str, Any]:
-    """A message of the channel layer: packed events of one stream."""
-    return {"type": "stream.events", "stream": new.stream.name, "events": packed, "sent_ms": new.sent_ms}
+    """A message of the channel layer: packed events of one stream. The epoch identifies the installation."""
+    return {
+        "type": "stream.events",
+        "stream": new.stream.name,
+        "epoch": new.epoch,
+        "events": packed,
+        "sent_ms": new.sent_ms,
+    }
 
 
 def _start_loop() -> asyncio.AbstractEventLoop:

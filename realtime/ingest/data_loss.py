@@ -4,13 +4,14 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F, Sum
 
 from hyperwatch.db.errors import DATABASE_UNAVAILABLE, normalize_db_errors
 from hyperwatch.metrics import KAFKA_LOST_MESSAGES_TOTAL
-from realtime.kafka.offset_tracker import OffsetGap
+from realtime.kafka.offset_tracker import OffsetGap, next_offsets
 from realtime.models import LostMessages
+from realtime.storage import consumer_offsets
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ REPORT_PERIOD = timedelta(days=1)
 def record_gaps(gaps: Sequence[OffsetGap]) -> bool:
     """Stores the gaps for the web processes and logs each; False if the database is unavailable.
 
-    A gap that is detected again updates its row.
+    A gap that is detected again updates its row. The consumer starts after it from then on.
     """
     try:
         with normalize_db_errors():
@@ -38,12 +39,14 @@ def record_gaps(gaps: Sequence[OffsetGap]) -> bool:
 
 
 def _insert(gaps: Sequence[OffsetGap]) -> None:
-    LostMessages.objects.bulk_create(
-        [LostMessages(**gap._asdict()) for gap in gaps],
-        update_conflicts=True,
-        unique_fields=["topic", "partition", "first"],
-        update_fields=["last"],
-    )
+    with transaction.atomic():
+        LostMessages.objects.bulk_create(
+            [LostMessages(**gap._asdict()) for gap in gaps],
+            update_conflicts=True,
+            unique_fields=["topic", "partition", "first"],
+            update_fields=["last"],
+        )
+        consumer_offsets.advance(next_offsets(gaps))
 
 
 def recent_gaps() -> dict[str, int]:

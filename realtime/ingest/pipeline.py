@@ -2,8 +2,9 @@
 
 Stages overlap: while a batch is stored, the next is read and decoded, and the previous one is published.
 
-Rows are stored before they are published, and published before their offsets are committed. So stored data repairs
-a crash at any step: a reread message is a duplicate, and a hub that missed events backfills up to the heads.
+Rows are stored with the offsets after them, before they are published. So stored data repairs a crash at any step: the
+next member continues after the stored rows, and a hub that missed events backfills up to the heads. Offsets committed
+to Kafka are for monitoring.
 """
 
 import logging
@@ -26,7 +27,7 @@ from realtime.ingest.decoder import DecodedBatch, RejectedMessage, decode_batch
 from realtime.ingest.failpoints import failpoint
 from realtime.ingest.writer import BatchRejected, BatchWriter
 from realtime.kafka.consumer import KafkaConsumer, KafkaMessage
-from realtime.kafka.offset_tracker import OffsetGap
+from realtime.kafka.offset_tracker import OffsetGap, next_offsets
 from realtime.models import Reason
 from realtime.storage.records import StoredRows
 from realtime.storage.retention import PRUNE_MARGIN
@@ -87,7 +88,7 @@ class Pipeline:
         self._has_ended = threading.Event()
 
     def run(self, batch_size: int) -> None:
-        """Runs until `stop` is set. Raises errors without a policy; their batch's offsets stay uncommitted."""
+        """Runs until `stop` is set. Raises DatabaseWentBack, and errors without a policy."""
         with (
             suppress(PipelineStopped),
             ThreadPoolExecutor(1, "publish") as publish_thread,
@@ -186,7 +187,7 @@ class Pipeline:
             if batch.validated_at is not None and self._now() - batch.validated_at > REVALIDATE_AFTER:
                 batch, texts = self._decode(messages), None
             try:
-                stored = self._writer.write(batch, texts)
+                stored = self._writer.write(batch, texts, next_offsets(messages))
                 self._observe_latency(batch)
                 return BatchResult(stored, batch.rejected)
             except (OperationalError, InterfaceError) as error:

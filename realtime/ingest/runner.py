@@ -10,11 +10,15 @@ from django.conf import settings
 from django.db import connection
 
 from hyperwatch.concurrency.backoff import Backoff
+from hyperwatch.db.errors import DATABASE_UNAVAILABLE, normalize_db_errors
 from hyperwatch.formats import isoformat
 from realtime.delivery.publisher import Publisher
+from realtime.ingest.offset_store import DatabaseWentBack, OffsetStore
 from realtime.ingest.pipeline import RETRY_PAUSES_SECONDS, Pipeline
+from realtime.ingest.writer import BatchWriter
 from realtime.kafka.admin import KafkaUnavailable, existing_topics, topics
 from realtime.kafka.consumer import KafkaConsumer
+from realtime.storage.sequences import rotate_epoch
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +44,38 @@ class ConsumerRunner:
         """Runs until `stop` is set. Raises errors without a policy: the supervisor must restart the process."""
         if not self._wait_for_topics():
             return
-        self._consumer = KafkaConsumer()
-        pipeline = Pipeline(self._consumer, Publisher(self._loop), self._stop, heartbeat=self._heartbeat)
+        publisher = Publisher(self._loop)
         log.info("consuming %s as group %s", ", ".join(topic.name for topic in topics()), settings.KAFKA_GROUP_ID)
+        while not self._stop.is_set():
+            try:
+                self._consume(publisher)
+            except DatabaseWentBack as error:
+                log.error("%s; new epoch, its messages are read again", error)
+                self._rotate_epoch(error.epoch)
+
+    def _consume(self, publisher: Publisher) -> None:
+        offsets = OffsetStore()
+        consumer = self._consumer = KafkaConsumer(offsets)
+        writer = BatchWriter(offsets)
         try:
-            pipeline.run(settings.KAFKA_MAX_BATCH_MESSAGES)
+            Pipeline(consumer, publisher, self._stop, heartbeat=self._heartbeat, writer=writer).run(
+                settings.KAFKA_MAX_BATCH_MESSAGES
+            )
         finally:
-            self._consumer.close()
+            consumer.close()
             connection.close()
+
+    def _rotate_epoch(self, expected: str) -> None:
+        """Waits without limit for the database."""
+        backoff = Backoff(RETRY_PAUSES_SECONDS)
+        while not self._stop.wait(backoff.next()):
+            try:
+                with normalize_db_errors():
+                    rotate_epoch(expected)
+                return
+            except DATABASE_UNAVAILABLE as error:
+                log.warning("the database is unavailable (%s)", str(error).strip())
+                connection.close()
 
     def status(self) -> dict[str, Any]:
         """Assigned partitions, number of unread messages, time of the last offset commit."""

@@ -21,7 +21,10 @@ from hyperwatch.db.errors import normalize_db_errors
 from realtime.ingest import writer_sql as sql
 from realtime.ingest.decoder import DecodedBatch, PendingRow, RejectedMessage, Rows, derive
 from realtime.ingest.failpoints import failpoint
+from realtime.ingest.offset_store import OffsetStore
 from realtime.kafka.consumer import KafkaMessage
+from realtime.kafka.offset_tracker import Partition
+from realtime.storage import consumer_offsets
 from realtime.storage.copy_format import columns_of, copy_in, copy_lines
 from realtime.storage.records import StoredRows
 from realtime.storage.sequences import ensure_streams
@@ -57,22 +60,33 @@ class BatchRejected(Exception):
 
 
 class BatchWriter:
-    """Stores batches through the calling thread's database connection."""
+    """Stores batches through the calling thread's database connection.
 
-    def __init__(self) -> None:
+    `epoch` is that of the last batch.
+    """
+
+    def __init__(self, offsets: OffsetStore | None = None) -> None:
+        self._offsets = offsets or OffsetStore()
         self._session: object = None
+        self.epoch = ""
 
     def copy_texts(self, batch: DecodedBatch) -> dict[str, str]:
         """The batch in COPY text format, by stream; thread-safe."""
         return {name: _copy_text(get_stream(name), list(rows.values())) for name, rows in batch.rows.items()}
 
-    def write(self, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
-        """Stores the new rows of `batch` and its rejected messages; returns the new rows by stream, in `seq` order.
+    def write(
+        self,
+        batch: DecodedBatch,
+        texts: Mapping[str, str] | None = None,
+        next_offsets: Mapping[Partition, int] | None = None,
+    ) -> list[StoredRows]:
+        """Stores the new rows of `batch`, its rejected messages and the offsets after it.
 
-        `texts` is the result of `copy_texts`, if available. Raises BatchRejected or the database's error; then the
-        batch is not stored. After a connection loss within the commit its result is unknown: storing again creates no
-        duplicates.
+        Returns the new rows by stream, in `seq` order. `texts` is the result of `copy_texts`, if available. Raises
+        BatchRejected, DatabaseWentBack or the database's error; then the batch is not stored. After a connection loss
+        within the commit its result is unknown: storing again creates no duplicates.
         """
+        next_offsets = next_offsets or {}
         with self._transaction() as cursor:
             rows_by_stream = _rows_by_stream({**batch.rows, **derive(batch.rows)})
             _insert_rejected(cursor, batch.rejected)
@@ -80,10 +94,12 @@ class BatchWriter:
                 stream = get_stream(name)
                 copy_in(cursor, sql.copy_in(stream), (texts or {}).get(name) or _copy_text(stream, rows))
             failpoint("copied")
-            cursor.execute(sql.store_and_commit([get_stream(name) for name in rows_by_stream]))
+            streams = [get_stream(name) for name in rows_by_stream]
+            cursor.execute(sql.store_and_commit(streams, _advance_offsets(cursor, next_offsets)))
             results = _write_results(cursor.fetchall())
+        self._offsets.advance(next_offsets)
         _count(batch, rows_by_stream, results)
-        return _stored(rows_by_stream, results, batch.sent_ms)
+        return _stored(rows_by_stream, results, batch.sent_ms, self.epoch)
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -94,6 +110,7 @@ class BatchWriter:
                 self._session = connection.connection
             cursor.execute(sql.BEGIN)
             try:
+                self._check_history(cursor.fetchall())
                 yield cursor
             except BaseException as error:
                 _roll_back()
@@ -102,6 +119,17 @@ class BatchWriter:
                 if _sqlstate(error).startswith(TRANSIENT_ERRORS):
                     raise OperationalError(str(error).strip()) from error
                 raise
+
+    def _check_history(self, rows: Sequence[tuple[str, str | None, int, int]]) -> None:
+        """`rows`: epoch, topic, partition, next offset; without stored offsets one row with nulls."""
+        self.epoch = rows[0][0]
+        self._offsets.check(self.epoch, [(topic, partition, offset) for _, topic, partition, offset in rows])
+
+
+def _advance_offsets(cursor: Any, offsets: Mapping[Partition, int]) -> str:
+    """The statement as text, for the string that stores and commits."""
+    rows = b", ".join(cursor.mogrify("(%s, %s, %s)", row) for row in consumer_offsets.values(offsets))
+    return consumer_offsets.ADVANCE % rows.decode() if rows else ""
 
 
 def _prepare(cursor: Any) -> None:
@@ -199,12 +227,14 @@ def _log_conflicts(conflicts: Sequence[tuple[str, Row]]) -> None:
         log.warning(text, name, len(rows), msgspec.json.encode(rows[0]).decode())
 
 
-def _stored(rows_by_stream: RowsByStream, results: Mapping[str, WriteResult], sent_ms: int) -> list[StoredRows]:
+def _stored(
+    rows_by_stream: RowsByStream, results: Mapping[str, WriteResult], sent_ms: int, epoch: str
+) -> list[StoredRows]:
     stored = []
     for name, pending in rows_by_stream.items():
         new = results.get(name, EMPTY_RESULT).new
         if new:
             rows = [pending[position].row.with_seq(seq) for position, seq in new.items()]
             facts = [pending[position].fact for position in new]
-            stored.append(StoredRows(get_stream(name), rows, facts, sent_ms))
+            stored.append(StoredRows(get_stream(name), rows, facts, sent_ms, epoch))
     return stored

@@ -14,7 +14,10 @@ from realtime.streams import Stream
 
 # PRESERVE ROWS: `stored` is read after the commit, and truncated when the next batch begins.
 CREATE_STORED = "CREATE TEMPORARY TABLE IF NOT EXISTS stored (stream text, ord int, seq bigint) ON COMMIT PRESERVE ROWS"
-BEGIN = "BEGIN; TRUNCATE stored"
+# Also reads what the database has stored so far: one that went back in time has less.
+BEGIN = """BEGIN; TRUNCATE stored;
+SELECT e.value, o.topic, o.partition, o.next_offset
+FROM epoch e LEFT JOIN consumer_offsets o ON true WHERE e.id = 1"""
 # Groups new rows into runs of consecutive `seq`, usually one a batch; each conflict is its own run.
 COMMIT = """COMMIT;
 SELECT stream, min(seq), min(ord), max(ord) FROM stored
@@ -105,14 +108,12 @@ def _rollup_ctes(stream: Stream) -> str:
 )"""
 
 
-def store_and_commit(streams: Sequence[Stream]) -> str:
+def store_and_commit(streams: Sequence[Stream], advance_offsets: str) -> str:
     """Locks, stores and commits in one multi-statement string; `streams` has derived streams after their sources."""
-    if not streams:
-        return COMMIT
-    statements = [lock(streams)]
+    statements = [lock(streams)] if streams else []
     for stream in streams:
         statements += [store(stream), *([stream.after_insert] if stream.after_insert else [])]
-    return ";\n".join([*statements, COMMIT])
+    return ";\n".join(filter(None, [*statements, advance_offsets, COMMIT]))
 
 
 def _join_new_sources(stream: Stream) -> str:

@@ -11,7 +11,16 @@ from django.conf import settings
 
 from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
 from realtime.kafka.admin import connection_config, topics
-from realtime.kafka.offset_tracker import MessagePosition, OffsetGap, OffsetTracker, Partition
+from realtime.kafka.offset_tracker import (
+    GroupOffsets,
+    MessagePosition,
+    OffsetGap,
+    OffsetSource,
+    OffsetTracker,
+    Partition,
+    PartitionState,
+    next_offsets,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +53,13 @@ HEARTBEAT_INTERVAL_MS = 3_000
 
 
 class KafkaConsumer:
-    """A member of the consumer group: reads batches from the contract's topics and commits offsets."""
+    """A member of the consumer group: reads batches from the contract's topics and commits offsets.
 
-    def __init__(self) -> None:
+    `start` has the offsets to start from; by default those that the group has committed.
+    """
+
+    def __init__(self, start: OffsetSource | None = None) -> None:
+        self._start: OffsetSource = start or GroupOffsets()
         self._consumer = confluent_kafka.Consumer(
             {
                 **connection_config(),
@@ -68,7 +81,7 @@ class KafkaConsumer:
         self._may_be_paused = False
         self._last_error_at = 0.0
         self._offsets = OffsetTracker(self._low_watermark)
-        # Assigned partitions with unknown committed offsets.
+        # Assigned partitions with unknown start offsets.
         self._unresolved: list[confluent_kafka.TopicPartition] = []
         self._lag: dict[Partition, int] = {}
         self._lag_updated_at = 0.0
@@ -77,7 +90,7 @@ class KafkaConsumer:
     def read(self, limit: int, timeout: float) -> list[KafkaMessage]:
         """Reads up to `limit` messages of about MAX_BATCH_BYTES; waits up to `timeout` seconds for the first only.
 
-        Empty until the committed offsets are known: without them, offset gaps would be missed.
+        Empty until the start offsets are known.
         """
         if not self._resolve_offsets():
             self.poll_paused()
@@ -114,11 +127,16 @@ class KafkaConsumer:
         """
         # Kafka accepts a member's commit for any partition, which would reset the offset of its new owner.
         assigned = {(position.topic, position.partition) for position in self._consumer.assignment()}
-        positions = _next_positions(messages)
-        if owned := [position for position in positions if (position.topic, position.partition) in assigned]:
-            self._consumer.commit(offsets=owned, asynchronous=True)
-        if len(owned) < len(positions):
+        offsets = next_offsets(messages)
+        owned = {partition: offset for partition, offset in offsets.items() if partition in assigned}
+        self._commit_offsets(owned)
+        if len(owned) < len(offsets):
             log.warning("offsets not committed: their partitions moved to another member, which rereads the messages")
+
+    def _commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
+        if offsets:
+            positions = [confluent_kafka.TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+            self._consumer.commit(offsets=positions, asynchronous=True)
 
     def poll_paused(self) -> None:
         """Polls with all partitions paused: keeps the group membership and serves rebalances, reads no messages."""
@@ -153,38 +171,52 @@ class KafkaConsumer:
     def _on_assign(self, _consumer: confluent_kafka.Consumer, assigned: list[confluent_kafka.TopicPartition]) -> None:
         # A partition that was paused when it was revoked is still paused when it is assigned again.
         self._may_be_paused = True
-        self._offsets.reset({})
+        self._offsets.reset({}, {})
         self._unresolved = assigned
         self._resolve_offsets()
 
     def _resolve_offsets(self) -> bool:
-        """Requests the unknown committed offsets; False while Kafka does not return them."""
+        """Assigns the partitions at their start offsets; False while Kafka or the source of offsets does not answer."""
         if not self._unresolved:
             return True
-        try:
-            committed = self._consumer.committed(self._unresolved, OFFSET_REQUEST_TIMEOUT_SECONDS)
-        except confluent_kafka.KafkaException as error:
-            self._on_error(error.args[0])
-            return False
-        if errors := [position.error for position in committed if position.error]:
-            self._on_error(errors[0])
+        states = self._partition_states(self._unresolved)
+        start = self._start.load(states) if states is not None else None
+        if states is None or start is None:
             return False
         self._unresolved = []
-        self._offsets.reset(
-            {(position.topic, position.partition): position.offset for position in committed if position.offset >= 0}
+        self._consumer.assign(
+            [confluent_kafka.TopicPartition(*state.key, start.get(state.key, state.low)) for state in states]
         )
+        self._offsets.reset(start, {state.key: state.low for state in states})
+        # A member stored messages and was killed before it committed their offsets, which monitors read.
+        committed = {state.key: state.committed for state in states}
+        self._commit_offsets({key: offset for key, offset in start.items() if offset > committed[key]})
         return True
+
+    def _partition_states(self, partitions: list[confluent_kafka.TopicPartition]) -> list[PartitionState] | None:
+        try:
+            committed = self._consumer.committed(partitions, OFFSET_REQUEST_TIMEOUT_SECONDS)
+            if errors := [position.error for position in committed if position.error]:
+                raise confluent_kafka.KafkaException(errors[0])
+            return [
+                PartitionState(position.topic, position.partition, position.offset, *self._watermarks(position))
+                for position in committed
+            ]
+        except confluent_kafka.KafkaException as error:
+            self._on_error(error.args[0])
+            return None
+
+    def _watermarks(self, position: confluent_kafka.TopicPartition) -> tuple[int, int]:
+        low, high = self._consumer.get_watermark_offsets(position, OFFSET_REQUEST_TIMEOUT_SECONDS)
+        return low, high
 
     def _low_watermark(self, partition: Partition) -> int | None:
         """The oldest retained offset, or the next offset of an empty partition; None without an answer."""
         try:
-            low: int = self._consumer.get_watermark_offsets(
-                confluent_kafka.TopicPartition(*partition), OFFSET_REQUEST_TIMEOUT_SECONDS
-            )[0]
+            return self._watermarks(confluent_kafka.TopicPartition(*partition))[0]
         except confluent_kafka.KafkaException as error:
             self._on_error(error.args[0])
             return None
-        return low
 
     def _update_lag(self) -> None:
         if time.monotonic() - self._lag_updated_at < 1:
@@ -224,13 +256,6 @@ class KafkaConsumer:
 def _message(raw: Any) -> KafkaMessage:
     """Converts a consumed message, which always has a position; confluent_kafka types its fields as optional."""
     return KafkaMessage(raw.topic(), raw.partition(), raw.offset(), raw.key(), raw.value(), raw.timestamp()[1])
-
-
-def _next_positions(messages: Iterable[MessagePosition]) -> list[confluent_kafka.TopicPartition]:
-    last: dict[Partition, int] = {}
-    for message in messages:
-        last[(message.topic, message.partition)] = message.offset
-    return [confluent_kafka.TopicPartition(topic, part, offset + 1) for (topic, part), offset in last.items()]
 
 
 def _report_lag(previous: Iterable[Partition], lag: Mapping[Partition, int]) -> None:

@@ -1,6 +1,6 @@
 """Tracks the next offset of each partition and detects offset gaps: messages that retention removed unread."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Partition = tuple[str, int]
@@ -35,6 +35,34 @@ class OffsetGap(NamedTuple):
         return self.last - self.first + 1
 
 
+class PartitionState(NamedTuple):
+    """An assigned partition: the group's committed offset (-1: none), and Kafka's first and next offset."""
+
+    topic: str
+    partition: int
+    committed: int
+    low: int
+    high: int
+
+    @property
+    def key(self) -> Partition:
+        return self.topic, self.partition
+
+
+class OffsetSource(Protocol):
+    """Has the offsets from which assigned partitions are read."""
+
+    def load(self, partitions: Sequence[PartitionState]) -> Mapping[Partition, int] | None:
+        """The start offsets, without those of partitions that start at the beginning; None: ask again later."""
+
+
+class GroupOffsets:
+    """The offsets that the group has committed to Kafka."""
+
+    def load(self, partitions: Sequence[PartitionState]) -> Mapping[Partition, int]:
+        return {state.key: state.committed for state in partitions if state.committed >= 0}
+
+
 class OffsetTracker:
     """Compares the offsets of messages with the expected ones; detected gaps stay in `gaps` until recorded.
 
@@ -46,17 +74,13 @@ class OffsetTracker:
         self._low_watermark = low_watermark
         self._next: dict[Partition, int] = {}
 
-    def reset(self, committed: Mapping[Partition, int]) -> None:
-        """Starts at the committed offsets; retention may have passed them, which is a gap."""
-        self._next = dict(committed)
+    def reset(self, start: Mapping[Partition, int], low_watermarks: Mapping[Partition, int]) -> None:
+        """Starts at the offsets `start`; retention may have passed them, which is a gap."""
+        self._next = dict(start)
         # Unrecorded gaps are not committed either, so the partition's current owner detects them again.
         self.gaps.clear()
-        for partition, expected in committed.items():
-            low = self._low_watermark(partition)
-            if low is None:
-                # Each further request would wait for its timeout as well. `advance` detects the gaps later.
-                return
-            self._add_gap(partition, expected, low)
+        for partition, expected in start.items():
+            self._add_gap(partition, expected, low_watermarks[partition])
 
     def next_offset(self, partition: Partition, default: int) -> int:
         """The next expected offset, or `default` if the group has no committed offset."""
@@ -85,3 +109,8 @@ class OffsetTracker:
         if expected < low:
             self.gaps.append(OffsetGap(*partition, expected, low - 1))
             self._next[partition] = low
+
+
+def next_offsets(messages: Iterable[MessagePosition]) -> dict[Partition, int]:
+    """The offset after the last message of each partition."""
+    return {(message.topic, message.partition): message.offset + 1 for message in messages}

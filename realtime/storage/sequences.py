@@ -1,6 +1,7 @@
 """Sequence state of the streams: head, floor, epoch, latest row of each coin, read snapshots and locks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Self
@@ -11,6 +12,8 @@ from django.db.models.functions import Now
 
 from realtime.models import Epoch, NewestOfCoin, StreamHead, new_epoch
 from realtime.streams import Stream, all_streams
+
+log = logging.getLogger(__name__)
 
 
 class StreamPosition(NamedTuple):
@@ -67,14 +70,39 @@ def read_stream_states() -> StreamState:
     return StreamState(read_epoch(), read_positions())
 
 
+def read_later_states(epoch: str, seen: Mapping[str, StreamPosition]) -> StreamState:
+    """The states of the streams; `seen` are positions that were seen before, in `epoch`.
+
+    A smaller head or floor shows that the database went back in time: it gets a new epoch.
+    """
+    state = read_stream_states()
+    behind = [name for name, position in seen.items() if _is_behind(state.positions[name], position)]
+    if state.epoch != epoch or not behind:
+        return state
+    _start_new_epoch(epoch, behind)
+    return read_stream_states()
+
+
+def _is_behind(position: StreamPosition, seen: StreamPosition) -> bool:
+    return position.head < seen.head or position.floor < seen.floor
+
+
+def _start_new_epoch(epoch: str, streams: Iterable[str]) -> None:
+    log.error("the database went back in time: it lacks events of %s; new epoch", ", ".join(streams))
+    rotate_epoch(epoch)
+
+
 def latest_seqs(stream: str) -> QuerySet[Any]:
     """A subquery of the `seq` of each coin's latest row."""
     return NewestOfCoin.objects.filter(stream=stream).values("seq")
 
 
-def rotate_epoch() -> None:
-    """Sets a new epoch, which invalidates the `seq` numbers of clients: they receive a gap."""
-    Epoch.objects.filter(id=1).update(value=new_epoch(), since=Now())
+def rotate_epoch(expected: str) -> None:
+    """Replaces the epoch `expected`, which invalidates the `seq` numbers of clients: they receive a gap.
+
+    Does nothing if another process has replaced it: several notice a database that went back in time.
+    """
+    Epoch.objects.filter(id=1, value=expected).update(value=new_epoch(), since=Now())
 
 
 _VERSIONS = "SELECT e.value, s.head, s.floor{more} FROM streams s, epoch e WHERE e.id = 1"
@@ -89,6 +117,14 @@ class StreamVersion(NamedTuple):
     head: int
     floor: int
 
+    def is_behind(self, other: Self | None) -> bool:
+        """True if the other version is of the same epoch and this one cannot follow it."""
+        return (
+            other is not None
+            and self.epoch == other.epoch
+            and _is_behind(StreamPosition(self.head, self.floor), StreamPosition(other.head, other.floor))
+        )
+
     def is_at_least(self, other: Self, /) -> bool:
         """True if this version includes `other`: same epoch, no smaller head and floor."""
         return self.epoch == other.epoch and self.head >= other.head and self.floor >= other.floor
@@ -99,6 +135,22 @@ def read_versions() -> dict[str, StreamVersion]:
     with connection.cursor() as cursor:
         cursor.execute(_ALL_VERSIONS)
         return {name: StreamVersion(*version) for *version, name in cursor.fetchall()}
+
+
+class VersionReader:
+    """Reads the versions of the streams in one thread; a database that went back in time gets a new epoch."""
+
+    def __init__(self) -> None:
+        self._previous: dict[str, StreamVersion] = {}
+
+    def __call__(self) -> dict[str, StreamVersion]:
+        versions = read_versions()
+        behind = [name for name, version in versions.items() if version.is_behind(self._previous.get(name))]
+        if behind:
+            _start_new_epoch(versions[behind[0]].epoch, behind)
+            versions = read_versions()
+        self._previous = versions
+        return versions
 
 
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

@@ -18,6 +18,7 @@ from realtime.ingest.pipeline import Pipeline
 from realtime.ingest.status_server import serve_status
 from realtime.ingest.writer import BatchWriter
 from realtime.kafka.consumer import KafkaConsumer
+from realtime.kafka.offset_tracker import Partition
 from realtime.storage.records import StoredRows
 
 # Progress of the copy: one row for each batch, in the same transaction.
@@ -46,7 +47,12 @@ class PlainCopy(BatchWriter):
         first, self._last = self._last + 1, self._last + len(rows)
         return {plain_copy.CHANNEL: plain_copy.text(rows, first)}
 
-    def write(self, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
+    def write(
+        self,
+        batch: DecodedBatch,
+        texts: Mapping[str, str] | None = None,
+        next_offsets: Mapping[Partition, int] | None = None,
+    ) -> list[StoredRows]:
         text = (texts or self.copy_texts(batch))[plain_copy.CHANNEL]
         with transaction.atomic(), connection.cursor() as cursor:
             plain_copy.copy(cursor, text)

@@ -31,7 +31,7 @@ class Command(DatabaseCommand):
     def handle(self, *args: Any, new_epoch: bool, **options: Any) -> None:
         self._migrate()
         if new_epoch:
-            rotate_epoch()
+            rotate_epoch(read_epoch())
         self.stdout.write(f"epoch: {read_epoch()}{' (new)' if new_epoch else ''}")
         self._create_topics()
         self._create_admin()

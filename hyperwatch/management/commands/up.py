@@ -20,6 +20,7 @@ from hyperwatch.server import daphne
 from realtime.ingest.runner import run_consumer
 from realtime.kafka.admin import topics
 from realtime.sources.simulator import run_simulator
+from realtime.storage import consumer_offsets
 
 
 class Command(BaseCommand):
@@ -94,6 +95,9 @@ class Command(BaseCommand):
         started_at = time.monotonic()
         settings.ADMIN_PASSWORD = settings.ADMIN_PASSWORD or generated_password(settings.DATA_DIR)
         call_command("init_db", stdout=self.stdout, stderr=self.stderr)
+        if not settings.KAFKA_IS_GIVEN:
+            # The embedded broker starts empty.
+            consumer_offsets.clear()
         self.banner_text = banner(settings.DATA_DIR, is_demo=self.is_demo)
         connections.close_all()
         self.report_ready("Database", started_at)

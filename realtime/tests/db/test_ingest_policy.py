@@ -119,7 +119,7 @@ def test_gap_is_skipped_after_storing_and_reporting(
 ) -> None:
     stop, consumer, keep = threading.Event(), Holed(), data_loss._insert
 
-    def store(_self: BatchWriter, _batch: DecodedBatch, _texts: object) -> list[StoredRows]:
+    def store(_self: BatchWriter, _batch: DecodedBatch, *_rest: object) -> list[StoredRows]:
         consumer.done.append("stored")
         return []
 
@@ -142,7 +142,7 @@ def test_gap_is_skipped_after_storing_and_reporting(
 def test_only_one_batch_is_stored_during_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, consumer, stored, seen = threading.Event(), Standing(), list[DecodedBatch](), list[int]()
 
-    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
+    def store(_self: BatchWriter, batch: DecodedBatch, *_rest: object) -> list[StoredRows]:
         stored.append(batch)
         return []
 
@@ -162,7 +162,7 @@ def test_only_one_batch_is_stored_during_publishing(monkeypatch: pytest.MonkeyPa
 def test_nothing_is_stored_behind_a_batch_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
     consumer, offered = Standing(), list[DecodedBatch]()
 
-    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
+    def store(_self: BatchWriter, batch: DecodedBatch, *_rest: object) -> list[StoredRows]:
         offered.append(batch)
         wait_until(lambda: consumer.reads == 3, "the next batch to be waiting", 30)
         raise ZeroDivisionError
@@ -178,7 +178,7 @@ def test_failing_consumer_stops_while_next_batch_waits(
 ) -> None:
     stop, consumer, offered, errors = threading.Event(), Standing(), list[DecodedBatch](), list[Exception]()
 
-    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
+    def store(_self: BatchWriter, batch: DecodedBatch, *_rest: object) -> list[StoredRows]:
         offered.append(batch)
         if len(offered) > 1:
             raise OperationalError("away")
@@ -209,7 +209,7 @@ def test_stop_during_bisection_commits_only_stored_offsets(monkeypatch: pytest.M
     """With three refusals what waits is the letter of a single message."""
     stop, consumer, calls = threading.Event(), Standing(), []
 
-    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
+    def store(_self: BatchWriter, batch: DecodedBatch, *_rest: object) -> list[StoredRows]:
         calls.append(batch)
         if len(calls) <= refusals:
             raise BatchRejected("for a test")
@@ -227,7 +227,7 @@ def test_stop_during_bisection_commits_only_stored_offsets(monkeypatch: pytest.M
 def test_the_membership_is_kept_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, consumer, calls = threading.Event(), Standing(), []
 
-    def store(_self: BatchWriter, batch: DecodedBatch, _texts: object) -> list[StoredRows]:
+    def store(_self: BatchWriter, batch: DecodedBatch, *_rest: object) -> list[StoredRows]:
         calls.append(batch)
         if len(calls) < 5:
             raise OperationalError("away")

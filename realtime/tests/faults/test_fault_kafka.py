@@ -135,7 +135,7 @@ def test_retention_loss_during_database_wait_is_reported(apache_kafka: KafkaBrok
 def test_gap_not_made_by_retention_is_no_loss() -> None:
     """A transaction's markers have offsets, too."""
     due = OffsetTracker(lambda _partition: 0)
-    due.reset({("transactions", 0): 5})
+    due.reset({("transactions", 0): 5}, {("transactions", 0): 0})
     due.advance(message("transactions", b"{}")._replace(offset=offset) for offset in (5, 6, 8, 9))
     assert due.gaps == []
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from psycopg2 import Error
 from rest_framework_api_key.models import APIKey
@@ -73,6 +74,39 @@ def test_messages_out_of_order_are_put_in_order(serve: Serve, publish: Publish) 
         ws.wait_for(3, timeout=5)
         assert ws.seqs("liquidations") == [1, 2, 3]
         assert ws.silent_for(0.5)
+
+
+def test_message_of_another_epoch_is_discarded(serve: Serve, publish: Publish) -> None:
+    web = serve(STREAM_SYNC_INTERVAL_SECONDS="10")
+    with client(web.ws_url) as ws:
+        ws.subscribe("liquidations")
+        check_live(ws, publish, 1)
+        second = one(2)
+        publish([rows._replace(epoch="another installation's") for rows in second])
+        assert ws.silent_for(0.5)
+        assert metric(web, "hyperwatch_hub_discarded_messages_total") == 1
+        publish(second)
+        ws.wait_for(2, timeout=5)
+
+
+def test_undecodable_message_leaves_the_hub_subscribed(
+    serve: Serve, publish: Publish, redis_server: RedisServer
+) -> None:
+    web = serve(STREAM_SYNC_INTERVAL_SECONDS="10")
+    with client(web.ws_url) as ws:
+        ws.subscribe("liquidations")
+        check_live(ws, publish, 1)
+        redis = redis_server.client()
+        (channel,) = [name for name in redis.pubsub_channels() if b"stream.liquidations" in name]
+        redis.publish(channel, b"\xc1 no msgpack")
+        redis.publish(channel, msgspec.msgpack.encode([1, 2]))
+        redis.publish(channel, msgspec.msgpack.encode({"type": "stream.events", "stream": "liquidations"}))
+        epoch = Epoch.objects.get().value
+        message = {"type": "stream.events", "stream": "liquidations", "epoch": epoch, "events": b"\xc1", "sent_ms": 0}
+        redis.publish(channel, msgspec.msgpack.encode(message))
+        check_live(ws, publish, 2)
+        assert ws.seqs("liquidations") == [1, 2]
+        assert metric(web, "hyperwatch_hub_discarded_messages_total") == 4
 
 
 def test_unsubscribed_hub_backfills_and_resubscribes(serve: Serve, publish: Publish, redis_server: RedisServer) -> None:

@@ -21,18 +21,16 @@ def messages(places: Iterable[tuple[int, int]]) -> list[KafkaMessage]:
 
 
 def test_loss_noticed_twice_is_reported_once() -> None:
-    lowest = 2_000
-    due = OffsetTracker(lambda _partition: lowest)
-    due.reset({A: 500})
-    lowest = 2_500
-    due.reset({A: 500})
+    due = OffsetTracker(lambda _partition: 2_500)
+    due.reset({A: 500}, {A: 2_000})
+    due.reset({A: 500}, {A: 2_500})
     assert due.gaps == [OffsetGap(*A, 500, 2_499)]
 
 
 def test_unanswered_query_leaves_only_its_gap_open() -> None:
     answers: dict[tuple[str, int], int | None] = {A: None, B: 0}
     due = OffsetTracker(answers.get)
-    due.reset({A: 5, B: 5})
+    due.reset({A: 5, B: 5}, {A: 0, B: 0})
     due.advance(messages([(1, 5), (0, 9), (1, 6)]))
     answers |= {A: 9, B: 7}
     due.advance(messages([(0, 10), (1, 7)]))
