@@ -79,8 +79,8 @@ class EmbeddedPostgres:
 
     def log_tail(self) -> str:
         """The last lines of its log, also after `stop`."""
-        log = Path(self._log.name) if self._log else None
-        return "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log and log.exists() else ""
+        log = self.home / "log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else ""
 
     def stop(self) -> None:
         process, self._process = self._process, None

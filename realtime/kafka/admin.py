@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -66,7 +66,8 @@ def _admin() -> Iterator[AdminClient]:
     """An admin client whose errors become KafkaUnavailable."""
     errors, admin = BrokerErrors(), None
     try:
-        admin = AdminClient({**connection_config(), "error_cb": errors.add})
+        config: dict[str, Any] = {**connection_config(), "error_cb": errors.add}
+        admin = AdminClient(config)
         yield admin
     except confluent_kafka.KafkaException as error:
         if admin is not None:

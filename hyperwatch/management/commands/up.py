@@ -23,8 +23,6 @@ from realtime.ingest.runner import run_consumer
 from realtime.kafka.admin import topics
 from realtime.sources.simulator import run_simulator
 
-POSTGRES = "PostgreSQL"
-
 
 class Command(BaseCommand):
     """DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS each replace an embedded service; REDIS_URL adds Redis."""
@@ -110,7 +108,7 @@ class Command(BaseCommand):
 
     def start(self) -> None:
         if self.postgres:
-            self.workers.start(POSTGRES, self.postgres.watch)
+            self.workers.start("PostgreSQL", self.postgres.watch)
         self.workers.start("The consumer", lambda stop: run_consumer(stop, daphne.loop()))
         if self.is_demo:
             self.workers.start("The demo market", demo_market)
@@ -120,8 +118,8 @@ class Command(BaseCommand):
     def report_failure(self, worker: str) -> None:
         """The cause is often a full disk, or in PostgreSQL's log; other workers log here."""
         self.stderr.write(self.style.ERROR(f"{worker} failed, so all services were stopped"))
-        if worker == POSTGRES:
-            self.stderr.write(f"Its log ends:\n{self.postgres.log_tail()}")
+        if self.postgres:
+            self.stderr.write(f"PostgreSQL's log ends:\n{self.postgres.log_tail()}")
         self.stderr.write(disk_state(self.postgres.home if self.postgres else settings.DATA_DIR.resolve()))
 
     def report_ready(self, name: str, started_at: float) -> None:

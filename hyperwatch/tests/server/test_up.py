@@ -141,13 +141,15 @@ def test_up_starts_with_data_stops_and_resumes(up: AppProcess, var: Path) -> Non
 
 
 def test_failed_postgres_shows_its_log_and_disk(up: AppProcess, var: Path) -> None:
-    up.start()
+    up.launch()
+    up.wait_until_ready(120)
+    wait_until(lambda: head(up) > 0, "the demo market's first facts", 60)
     pid = int((var / "postgres/data/postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGQUIT)
     assert up.wait() == 1
     output = up.output()
     failure = output[output.index("PostgreSQL failed, so all services were stopped") :]
-    assert "Its log ends:\n" in failure
+    assert "PostgreSQL's log ends:\n" in failure
     assert "received immediate shutdown request" in failure
     assert re.search(rf"Disk of {var}/postgres: [\d,.]+ of [\d,.]+ GB free", failure)
     assert "Traceback" not in output

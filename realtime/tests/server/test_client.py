@@ -305,13 +305,13 @@ def test_local_connection_ignores_proxy_of_environment(monkeypatch: pytest.Monke
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
 
     async def speaks(line: Line) -> None:
-        await line.agree()
+        await line.agree(head=0)
         await line.report(1)
         await line.stay()
 
     async def check() -> None:
         async with scripted(speaks) as url, Client(url, pauses=quick()) as client:
-            await client.subscribe("transactions")
+            await client.subscribe("liquidations")
             assert seqs(await take(client, 1)) == [1]
 
     run(check())
