@@ -19,18 +19,19 @@ def main() -> None:
 def _execute() -> None:
     try:
         from django.core.management import execute_from_command_line
-        from django.db import OperationalError
+        from django.db import DatabaseError, InterfaceError
     except ImportError as error:
         raise SystemExit(f"{error}. Run `make setup`, then .venv/bin/python manage.py") from error
     try:
         execute_from_command_line(sys.argv)
-    except OperationalError as error:
-        # Django's own commands (migrate, createsuperuser, shell) do not handle it.
-        if "--traceback" in sys.argv:
-            raise
-        from hyperwatch.management.base import database_hint
+    except (DatabaseError, InterfaceError, OSError) as error:
+        # Django's own commands (migrate, createsuperuser, shell) do not handle them.
+        from hyperwatch.management.base import data_folder_hint, database_hint
 
-        raise SystemExit(f"CommandError: {database_hint(error)}") from error
+        hint = data_folder_hint(error) if isinstance(error, OSError) else database_hint(error)
+        if not hint or "--traceback" in sys.argv:
+            raise
+        raise SystemExit(f"CommandError: {hint}") from error
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ An error shows the value, except for settings that may contain a secret.
 """
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -104,7 +105,8 @@ class Settings:
 
     def choice(self, name: str, default: str, choices: Iterable[str]) -> str:
         values = list(choices)
-        return self._read(self._env.str, name, default, f"one of {', '.join(values)}", OneOf(values))
+        accepted = f"one of {', '.join(filter(None, values))}"
+        return self._read(self._env.str, name, default, accepted, OneOf(values))
 
     def matching(self, name: str, default: str, pattern: str, accepted: str) -> str:
         return self._read(self._env.str, name, default, accepted, Regexp(pattern))
@@ -146,6 +148,13 @@ class Settings:
         if place not in ("", "local", "wheel") and not Path(place, "initdb").exists():
             self.reject(name, f"must be local, wheel, or a folder that contains postgres and initdb, not {place!r}")
         return place
+
+    def existing_path(self, name: str) -> str:
+        """A readable file or folder; an empty text counts as unset."""
+        path = self.text(name)
+        if path and not os.access(path, os.R_OK):
+            self.reject(name, f"must be a readable file or folder, not {path!r}")
+        return path
 
     def names(self, name: str, default: Iterable[str] = ()) -> list[str]:
         """Values separated by commas; an empty text is an empty list."""

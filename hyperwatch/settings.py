@@ -8,11 +8,11 @@ import os
 from decimal import Decimal
 from pathlib import Path
 
-import dj_database_url
-
 from hyperwatch.embedded import runtime_files
 from hyperwatch.env import Settings
 from hyperwatch.log_config import configure_logging
+from hyperwatch.service_urls import parse_database_url
+from realtime.kafka.client_settings import client_options
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Installed from a wheel, BASE_DIR is site-packages: `.env` and data belong to the folder of the command.
@@ -125,6 +125,8 @@ else:
 KAFKA_BOOTSTRAP_SERVERS: str = env.servers("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_IS_GIVEN: bool = bool(KAFKA_BOOTSTRAP_SERVERS)
 KAFKA_BOOTSTRAP_SERVERS = KAFKA_BOOTSTRAP_SERVERS or runtime_files.kafka(DATA_DIR)
+# TLS, SASL and further options of librdkafka for every Kafka client
+KAFKA_CLIENT_OPTIONS: dict[str, str] = client_options(env)
 KAFKA_TOPIC_TRANSACTIONS: str = env.topic("KAFKA_TOPIC_TRANSACTIONS", "hyperliquid.transactions")
 KAFKA_TOPIC_COMPUTED_DATA: str = env.topic("KAFKA_TOPIC_COMPUTED_DATA", "hyperliquid.computed_data")
 if KAFKA_TOPIC_COMPUTED_DATA == KAFKA_TOPIC_TRANSACTIONS:
@@ -182,7 +184,7 @@ configure_logging(LOG_LEVEL, LOG_FORMAT)
 for warning in warnings:
     logging.getLogger(__name__).warning(warning)
 
-DATABASES = {"default": dj_database_url.parse(DATABASE_URL or runtime_files.database_url(DATA_DIR))}
+DATABASES = {"default": parse_database_url(DATABASE_URL or runtime_files.database_url(DATA_DIR))}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = None
 # Time limits for a host that drops packets; options in DATABASE_URL have priority.
@@ -227,7 +229,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "hyperwatch.middleware.host_check.HostCheckMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -8,6 +8,8 @@ class RealtimeConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("stream")
+        from realtime.settings_check import check_settings
         from realtime.storage.sequences import ensure_streams
 
         post_migrate.connect(ensure_streams, sender=self)
+        check_settings()

@@ -37,7 +37,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +190,7 @@ class Client:
     def __init__(self, url: str, *, token: str = "", alive: float = 20.0, pauses: Pauses | None = None) -> None:
         self._url = url
         self._token = token
+        self._proxy = _proxy(url)
         self._alive = alive
         self._pauses = pauses or Pauses()
         self._subscriptions: dict[str, _Subscription] = {}
@@ -267,6 +270,7 @@ class Client:
             ping_interval=None,
             open_timeout=OPEN_TIMEOUT_SECONDS,
             close_timeout=CLOSE_TIMEOUT_SECONDS,
+            proxy=self._proxy,
         )
         if self._closed.is_set():
             await socket.close()
@@ -329,7 +333,7 @@ class Client:
         socket, self._socket = self._socket, None
         code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else None
         if code in FINAL_CODES or _is_final(error):
-            raise Refused(f"{self._url}: {_reason(error)}") from error
+            raise Refused(f"{self._place}: {_reason(error)}") from error
         now = asyncio.get_running_loop().time()
         if socket is not None:
             if now - self._connected_at > HEALTHY_SECONDS:
@@ -337,9 +341,14 @@ class Client:
             await socket.close()
         # One warning for each outage; further attempts are logged at DEBUG.
         level = logging.DEBUG if self._is_reconnecting else logging.WARNING
-        log.log(level, "%s: %s; reconnecting", self._url, _reason(error))
+        log.log(level, "%s: %s; reconnecting", self._place, _reason(error))
         self._is_reconnecting = True
         self._connect_at = now + self._pauses.next(is_invited=code in RECONNECT_CODES)
+
+    @property
+    def _place(self) -> str:
+        """The URL and the proxy in front of it, without its password."""
+        return self._url if self._proxy is None else f"{self._url} through proxy {self._proxy.rpartition('@')[2]}"
 
     async def _wait_before_connect(self) -> None:
         # A deadline, not a duration: a caller may cancel the wait and call again.
@@ -420,6 +429,17 @@ def _gap(frame: dict[str, Any], epoch: str) -> tuple[int, Event]:
 
 
 _EVENT_BUILDERS: dict[str, Callable[[dict[str, Any], str], tuple[int, Event]]] = {"snapshot": _snapshot, "gap": _gap}
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy of the environment (`http_proxy` and others), which connections to this machine ignore."""
+    try:
+        uri = parse_uri(url)
+    except InvalidURI:
+        # `connect` raises it.
+        return None
+    is_local = uri.host == "localhost" or uri.host.startswith("127.") or uri.host == "::1"
+    return None if is_local else get_proxy(uri)
 
 
 def _is_final(error: Exception) -> bool:

@@ -15,11 +15,12 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
 from hyperwatch.api.envelope import Details, error_response
-from hyperwatch.db.errors import is_unavailable
+from hyperwatch.db.errors import close_if_read_only, is_unavailable
 
 log = logging.getLogger(__name__)
 
 DATABASE_UNAVAILABLE_TEXT = "the database is unavailable; try again in a few seconds"
+UNAVAILABLE_PAGE = f"<!doctype html><title>Service unavailable</title><h1>503</h1><p>{DATABASE_UNAVAILABLE_TEXT}</p>"
 INTERNAL_ERROR_TEXT = "internal server error; the cause is in the server's log"
 NON_FIELD_ERRORS = "non_field_errors"
 
@@ -51,6 +52,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
 
 def _as_api_exception(error: Exception) -> Exception:
     if is_unavailable(error):
+        close_if_read_only(error)
         log.warning("database unavailable: %s", str(error).strip())
         return ServiceUnavailable()
     if isinstance(error, RequestDataTooBig):
@@ -109,9 +111,13 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's `handler500`: exceptions outside of the API views, such as in middleware."""
-    is_database_error = is_unavailable(sys.exc_info()[1])
+    error = sys.exc_info()[1]
+    is_database_error = is_unavailable(error)
+    close_if_read_only(error)
     if _is_api(request):
         if is_database_error:
             return error_response(503, DATABASE_UNAVAILABLE_TEXT)
         return error_response(500, INTERNAL_ERROR_TEXT)
+    if is_database_error:
+        return HttpResponse(UNAVAILABLE_PAGE, status=503)
     return defaults.server_error(request)

@@ -4,7 +4,6 @@ Cached responses are compared with static bytes of the same size, filtered lists
 The server has a core of its own; clients, PostgreSQL, Kafka and `consume` share the others.
 """
 
-import urllib.request
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import cycle, repeat
@@ -22,6 +21,7 @@ from hyperwatch.bench.sql.cancellable_sql import CancellableSession
 from hyperwatch.bench.sql.explain_plans import NO_THROTTLE
 from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.harness.host import server_cores
+from hyperwatch.harness.local_http import open_local
 
 CACHED_URLS = {
     "recent": "/api/v1/liquidations/recent?limit=50",
@@ -102,7 +102,7 @@ def _measure_filtered(environment: BenchEnvironment, servers: dict[str, AppProce
 
 
 def _load_server(environment: BenchEnvironment, server: AppProcess, answer: str, urls: Iterator[str]) -> CachedResult:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{next(urls)}", timeout=60) as response:
+    with open_local(f"http://127.0.0.1:{server.port}{next(urls)}", timeout=60) as response:
         size = len(response.read())
     load = HttpLoad(server.port, CLIENTS, urls)
     seconds = QUICK_SECONDS if environment.is_quick else SECONDS

@@ -77,6 +77,11 @@ class EmbeddedPostgres:
         while self.is_alive and not stop.wait(0.5):
             pass
 
+    def log_tail(self) -> str:
+        """The last lines of its log, also after `stop`."""
+        log = self.home / "log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else ""
+
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
@@ -128,11 +133,8 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + timeout
         while not _create_database(self.var):
             if not self.is_alive or time.monotonic() > deadline:
-                raise CannotStartError(f"The embedded PostgreSQL did not start. Its log ends:\n{self._log_tail()}")
+                raise CannotStartError(f"The embedded PostgreSQL did not start. Its log ends:\n{self.log_tail()}")
             time.sleep(0.02)
-
-    def _log_tail(self) -> str:
-        return "\n".join(Path(self._log.name).read_text(errors="replace").splitlines()[-8:]) if self._log else ""
 
 
 def _lock_log(home: Path) -> IO[bytes]:

@@ -51,8 +51,15 @@ def command(folder: Path) -> list[str]:
     return ["java", *FLAGS, "-cp", f"{jars()}/*", "kafka.Kafka", str(properties(folder))]
 
 
-def format_storage(folder: Path, port: int, controller: int) -> None:
-    """Creates an empty broker in `folder` for these two loopback ports."""
-    properties(folder).write_text(PROPERTIES.format(port=port, controller=controller, folder=folder))
+def format_storage(
+    folder: Path, port: int, controller: int, extra: str = "", *options: str, **extra_ports: int
+) -> None:
+    """Creates an empty broker in `folder` for these two loopback ports.
+
+    `extra` has further properties, of which the last of a name counts, and `options` are those of StorageTool.
+    """
+    ports = {"port": port, "controller": controller, **extra_ports}
+    properties(folder).write_text((PROPERTIES + extra).format(folder=folder, **ports))
     tool = ["java", "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]
-    subprocess.run([*tool, "-c", str(properties(folder))], check=True, capture_output=True, timeout=60)  # noqa: S603
+    command = [*tool, "-c", str(properties(folder)), *options]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)  # noqa: S603

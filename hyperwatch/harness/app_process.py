@@ -3,10 +3,10 @@
 import http.client
 import sys
 import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hyperwatch.harness.local_http import open_local
 from hyperwatch.harness.process import Process, free_port
 
 TRACEBACK = "Traceback (most recent call last)"
@@ -46,7 +46,7 @@ class AppProcess(Process):
     def health_status(self) -> int | None:
         """The HTTP status of `/health`; None if there is no response."""
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as response:  # noqa: S310 (http, own port)
+            with open_local(f"{self.url}/health", timeout=2) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             return error.code

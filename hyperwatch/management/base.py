@@ -1,11 +1,16 @@
 """Base of the commands of manage.py: bounded integer arguments, and hints for database errors."""
 
+import os
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
+
+from hyperwatch.db.errors import is_read_only, is_unavailable, sqlstate
 
 # SQLSTATE
 UNDEFINED_TABLE = "42P01"
@@ -36,14 +41,31 @@ class DatabaseCommand(BaseCommand):
 
 
 def database_hint(error: Exception) -> str:
-    """A hint for the user; empty if the error is neither a lost connection nor a missing table or column."""
-    if isinstance(error, OperationalError | InterfaceError):
-        reason = " ".join(str(error).split())
+    """A hint for the user; empty if the database is available and has all tables and columns."""
+    if is_read_only(error):
+        return (
+            "The database is read-only, a standby or a server after a failover: set DATABASE_URL to the primary, or to "
+            f"several hosts with target_session_attrs=read-write ({_one_line(error)})"
+        )
+    if is_unavailable(error):
         return (
             "The database cannot be reached: set DATABASE_URL, or start `make run`, "
-            f"which includes a database ({reason})"
+            f"which includes a database ({_one_line(error)})"
         )
-    if getattr(error.__cause__, "pgcode", None) in (UNDEFINED_TABLE, UNDEFINED_COLUMN):
+    if sqlstate(error) in (UNDEFINED_TABLE, UNDEFINED_COLUMN):
         reason = str(error).partition("\n")[0]
         return f"The database lacks tables or columns of this version: run `manage.py init_db` ({reason})"
     return ""
+
+
+def data_folder_hint(error: OSError) -> str:
+    """A hint for the user; empty if the error is not about DATA_DIR or a path within it."""
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    folder = settings.DATA_DIR
+    if path is None or not (path.is_relative_to(folder) or folder.is_relative_to(path)):
+        return ""
+    return f"DATA_DIR must be a writable folder, not {str(folder)!r}: {path}: {error.strerror}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

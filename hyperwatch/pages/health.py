@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from hyperwatch.db.statement_timeout import statement_timeout
 from hyperwatch.formats import isoformat
 from hyperwatch.metrics import DATABASE_REGISTRY
+from hyperwatch.server.liveness import LIVENESS_BODY
 from realtime.ingest.data_loss import recent_gaps
 from realtime.kafka.admin import KafkaUnavailable, existing_topics, topics
 from realtime.storage import database_metrics  # noqa: F401 (registers its collector)
@@ -32,8 +33,9 @@ REFRESH_WAIT_SECONDS = 5.0
 Check = dict[str, Any]
 
 
-def health(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"status": "healthy"})
+def health(request: HttpRequest) -> HttpResponse:
+    """For `runserver`: the web server answers it before the views (server/liveness.py)."""
+    return HttpResponse(LIVENESS_BODY, content_type="application/json")
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -121,8 +123,8 @@ def _channel_layer() -> Check:
 def _kafka() -> Check:
     try:
         missing = {topic.name for topic in topics()} - existing_topics(CHECK_TIMEOUT_SECONDS)
-    except KafkaUnavailable:
-        return {"status": "down", "error": "Kafka is unavailable; no new facts arrive"}
+    except KafkaUnavailable as error:
+        return {"status": "down", "error": f"no new facts arrive, Kafka is unavailable: {error}"}
     if missing:
         return {"status": "down", "error": f"no topic {', '.join(sorted(missing))}; `manage.py init_db` creates it"}
     return _kafka_gaps()

@@ -24,6 +24,7 @@ from hyperwatch.cache.cache_middleware import CacheMiddleware, HttpReply, ReadVe
 from hyperwatch.concurrency.after_response import response_scope
 from hyperwatch.db.statement_timeout import set_statement_timeout
 from hyperwatch.middleware.request_log import route_label
+from hyperwatch.server.liveness import is_liveness_check, liveness_reply
 
 # A database connection used within this time is not checked again before a request.
 HEALTH_CHECK_FRESH_SECONDS = 1.0
@@ -49,6 +50,9 @@ class ThreadedHandler(ASGIHandler):
         await self.handle(scope, receive, send)
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        if is_liveness_check(scope):
+            await self._send_reply(liveness_reply(scope), send)
+            return
         try:
             response_or_reply = await self._cache.handle(scope, partial(self._run_in_thread, scope, receive))
         except RequestAborted:

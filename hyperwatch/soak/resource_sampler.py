@@ -3,7 +3,6 @@
 import json
 import threading
 import time
-import urllib.request
 from contextlib import closing
 from http.client import HTTPException
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from prometheus_client.parser import text_string_to_metric_families
 
+from hyperwatch.harness.local_http import open_local
 from hyperwatch.soak.processes import SoakProcess
 
 SAMPLE_INTERVAL_SECONDS = 1.0
@@ -112,5 +112,5 @@ def _metrics(url: str) -> dict[str, int]:
 
 
 def _read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 (http, own port)
+    with open_local(url, timeout=2) as response:
         return str(response.read(), "utf-8")

@@ -8,13 +8,14 @@ import http.client
 import json
 import time
 import urllib.error
-import urllib.request
 from collections import Counter
 from random import Random
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from hyperwatch.harness.local_http import open_local
 
 # Error codes that are valid while a service is unavailable.
 TRANSIENT_ERROR_CODES = {"INTERNAL_ERROR", "RATE_LIMITED"}
@@ -128,7 +129,7 @@ class TransientClients:
             else SubscriptionPlan("transactions")
         )
         socket = await connect(
-            self._ws_url, max_size=None, ping_interval=None, open_timeout=TIMEOUT_SECONDS, close_timeout=1
+            self._ws_url, max_size=None, ping_interval=None, open_timeout=TIMEOUT_SECONDS, close_timeout=1, proxy=None
         )
         try:
             await self._subscribe(socket, plan)
@@ -160,7 +161,7 @@ class TransientClients:
     def _get(self, path: str) -> dict[str, Any] | None:
         """The body of a REST response; None for a 503, which is valid. Records any other error as a violation."""
         try:
-            with urllib.request.urlopen(self._url + path, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 (http, own)
+            with open_local(self._url + path, timeout=TIMEOUT_SECONDS) as response:
                 self.statuses[response.status] += 1
                 body: dict[str, Any] = json.load(response)
                 return body

@@ -27,8 +27,7 @@ def resend(letters: Iterable[DeadLetter]) -> int:
     producer.flush()
     DeadLetter.objects.filter(pk__in=sent).update(resent_at=Now())
     if len(sent) < attempted:
-        reason = producer.failures[0] if producer.failures else "no answer in time"
-        raise ResendFailed(f"Kafka did not accept {attempted - len(sent)} of {attempted} letters: {reason}")
+        raise ResendFailed(f"Kafka did not accept {attempted - len(sent)} of {attempted} letters: {producer.problem}")
     return attempted
 
 

@@ -18,10 +18,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import DatabaseError, InterfaceError, connection, connections
 
 from hyperwatch import metrics
 from hyperwatch.concurrency.backoff import Backoff
+from hyperwatch.db.errors import is_unavailable
 from realtime.ingest.data_loss import record_gaps
 from realtime.ingest.decoder import DecodedBatch, RejectedMessage, decode_batch
 from realtime.ingest.failpoints import failpoint
@@ -190,7 +191,9 @@ class Pipeline:
                 stored = self._writer.write(batch, texts, next_offsets(messages))
                 self._observe_latency(batch)
                 return BatchResult(stored, batch.rejected)
-            except (OperationalError, InterfaceError) as error:
+            except (DatabaseError, InterfaceError) as error:
+                if not is_unavailable(error):
+                    raise
                 pause = backoff.next()
                 metrics.INGEST_DATABASE_RETRIES_TOTAL.inc()
                 log.warning("the database is unavailable (%s); next attempt in %s s", str(error).strip(), pause)

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 import psycopg2
-from django.db import DatabaseError, OperationalError, connection
+from django.db import connection
 from psycopg2.extras import execute_values
 
 from hyperwatch import metrics
-from hyperwatch.db.errors import normalize_db_errors
+from hyperwatch.db.errors import normalize_db_errors, sqlstate
 from realtime.ingest import writer_sql as sql
 from realtime.ingest.decoder import DecodedBatch, PendingRow, RejectedMessage, Rows, derive
 from realtime.ingest.failpoints import failpoint
@@ -50,9 +50,6 @@ EMPTY_RESULT = WriteResult({}, [])
 # SQLSTATE prefixes of errors that the data causes: class 22 (invalid number or text, out of range), not-null and check
 # violations, class 54 (too large or nested too deeply).
 DATA_ERRORS = ("22", "23502", "23514", "54")
-
-# SQLSTATEs to retry: a standby before its promotion, a transaction that reached its idle timeout.
-TRANSIENT_ERRORS = ("25006", "25P03")
 
 
 class BatchRejected(Exception):
@@ -114,10 +111,8 @@ class BatchWriter:
                 yield cursor
             except BaseException as error:
                 _roll_back()
-                if _sqlstate(error).startswith(DATA_ERRORS):
+                if sqlstate(error).startswith(DATA_ERRORS):
                     raise BatchRejected(str(error).strip()) from error
-                if _sqlstate(error).startswith(TRANSIENT_ERRORS):
-                    raise OperationalError(str(error).strip()) from error
                 raise
 
     def _check_history(self, rows: Sequence[tuple[str, str | None, int, int]]) -> None:
@@ -140,12 +135,6 @@ def _prepare(cursor: Any) -> None:
     cursor.execute(sql.CREATE_STORED)
     for stream in all_streams():
         cursor.execute(sql.create_incoming(stream))
-
-
-def _sqlstate(error: BaseException) -> str:
-    # Django's cursor wraps psycopg2's exceptions, except those of `copy_expert`.
-    cause = error.__cause__ if isinstance(error, DatabaseError) else error
-    return (cause.pgcode or "") if isinstance(cause, psycopg2.Error) else ""
 
 
 def _roll_back() -> None:

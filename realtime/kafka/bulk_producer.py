@@ -114,13 +114,13 @@ class BoundedProducer:
     def check(self) -> None:
         """Raises NotAcknowledgedError with the first known reason."""
         if self.unacknowledged:
-            reason = self.failures[0] if self.failures else "Kafka did not answer in time"
-            raise NotAcknowledgedError(f"{self.unacknowledged:,} of {self.sent:,} messages not acknowledged: {reason}")
+            counts = f"{self.unacknowledged:,} of {self.sent:,} messages not acknowledged"
+            raise NotAcknowledgedError(f"{counts}: {self._producer.problem}")
 
     def _wait(self) -> None:
         waited = 0.0
         while self._producer.flush(0.2) and not self._stop.is_set():
             waited += 0.2
             if waited - 0.2 < DELIVERY_TIMEOUT_SECONDS <= waited:
-                log.warning("Kafka acknowledges no messages; waiting for it")
+                log.warning("Kafka acknowledges no messages (%s); waiting for it", self._producer.problem)
         self._messages = self._bytes = 0

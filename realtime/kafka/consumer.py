@@ -11,6 +11,7 @@ from django.conf import settings
 
 from hyperwatch.metrics import KAFKA_CONSUMER_LAG_MESSAGES
 from realtime.kafka.admin import connection_config, topics
+from realtime.kafka.broker_errors import describe
 from realtime.kafka.offset_tracker import (
     GroupOffsets,
     MessagePosition,
@@ -62,7 +63,6 @@ class KafkaConsumer:
         self._start: OffsetSource = start or GroupOffsets()
         self._consumer = confluent_kafka.Consumer(
             {
-                **connection_config(),
                 "group.id": settings.KAFKA_GROUP_ID,
                 "session.timeout.ms": settings.KAFKA_SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": min(HEARTBEAT_INTERVAL_MS, settings.KAFKA_SESSION_TIMEOUT_MS // 4),
@@ -73,6 +73,8 @@ class KafkaConsumer:
                 "topic.metadata.refresh.interval.ms": 5_000,
                 "fetch.wait.max.ms": 100,
                 "queued.max.messages.kbytes": 64 * 1024,
+                # Last: KAFKA_OPTIONS have priority over the tuning above, and contain no fixed option.
+                **connection_config(),
                 "error_cb": self._on_error,
                 "on_commit": self._on_commit,
             }
@@ -244,7 +246,7 @@ class KafkaConsumer:
         # librdkafka reports an error for each broker and attempt: log one line in five seconds.
         if time.monotonic() - self._last_error_at > 5:
             self._last_error_at = time.monotonic()
-            log.warning("Kafka: %s; waiting for it", error)
+            log.warning("Kafka: %s; waiting for it", describe(error))
 
     def _on_commit(self, error: confluent_kafka.KafkaError | None, _positions: object) -> None:
         if error is None:

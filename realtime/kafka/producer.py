@@ -6,17 +6,31 @@ from functools import partial
 import confluent_kafka
 
 from realtime.kafka.admin import connection_config
+from realtime.kafka.broker_errors import BrokerErrors
 
 
 class KafkaProducer:
     """Idempotent producer; each message is acknowledged by all replicas or added to `failures`."""
 
     def __init__(self) -> None:
+        self._broker_errors = BrokerErrors()
         self._producer = confluent_kafka.Producer(
-            {**connection_config(), "enable.idempotence": True, "linger.ms": 5, "compression.type": "gzip"}
+            {
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "compression.type": "gzip",
+                **connection_config(),
+                "error_cb": self._broker_errors.add,
+            }
         )
         self.acknowledged = 0
         self.failures: list[str] = []
+
+    @property
+    def problem(self) -> str:
+        """Why messages are not acknowledged: the first failure and the brokers' errors."""
+        reasons = [*self.failures[:1], str(self._broker_errors)]
+        return "; ".join(filter(None, reasons)) or "Kafka did not answer in time"
 
     def send(
         self,
@@ -55,7 +69,7 @@ class KafkaProducer:
         if error is None:
             self.acknowledged += 1
         else:
-            self.failures.append(str(error))
+            self.failures.append(error.str())
 
     def _delivered_with_callback(
         self, on_acknowledged: Callable[[], None], error: confluent_kafka.KafkaError | None, message: object

@@ -2,13 +2,13 @@
 
 import json
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from hyperwatch.bench import CannotMeasureError
 from hyperwatch.bench.environment import BenchEnvironment
 from hyperwatch.harness.app_process import AppProcess, manage
+from hyperwatch.harness.local_http import open_local
 from realtime.kafka.admin import topics
 
 ASSIGNMENT_TIMEOUT_SECONDS = 60.0
@@ -91,7 +91,7 @@ def _wait_until_assigned(group: ConsumerGroup) -> None:
 
 def _assigned(process: AppProcess) -> set[str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/health", timeout=2) as response:
+        with open_local(f"http://127.0.0.1:{process.port}/health", timeout=2) as response:
             return set(json.load(response)["assigned"])
     except OSError:
         return set()

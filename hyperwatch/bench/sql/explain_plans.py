@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import dj_database_url
 import msgspec
 from django.conf import settings
 from django.db import connection, reset_queries
@@ -17,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from hyperwatch.bench import CannotMeasureError
 from hyperwatch.cache.response_cache import response_cache
+from hyperwatch.service_urls import parse_database_url
 from realtime.storage.sequences import BEGIN
 
 # Per-node timing can cost more than the node.
@@ -54,7 +54,7 @@ def client_for_database(url: str) -> Iterator[Client]:
     """A test client whose views use the database at `url`, in this process."""
     before, throttle = dict(connection.settings_dict), settings.THROTTLE_READS
     connection.close()
-    parsed = dj_database_url.parse(url)
+    parsed = parse_database_url(url)
     options = {**before["OPTIONS"], **parsed.get("OPTIONS", {})}
     connection.settings_dict.update({**parsed, "OPTIONS": options})
     settings.THROTTLE_READS = NO_THROTTLE

@@ -1,9 +1,11 @@
 """`manage.py up` (`make run`): web server, consumer, demo market and services without any configuration."""
 
+import shutil
 import signal
 import threading
 import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -32,6 +34,8 @@ class Command(BaseCommand):
         "unset. Runs `init_db` first, then prints all addresses. Data stays in DATA_DIR; Ctrl-C stops it."
     )
 
+    postgres: EmbeddedPostgres | None = None
+
     def handle(self, *args: Any, **options: Any) -> None:
         self.is_demo = settings.SIMULATED_DATA = settings.DEMO_MARKET
         self.workers = WorkerThreads(on_failure=daphne.stop)
@@ -44,7 +48,7 @@ class Command(BaseCommand):
         except (CannotStartError, daphne.CannotListenError) as error:
             raise CommandError(str(error)) from error
         if self.workers.failed_worker:
-            self.stderr.write(self.style.ERROR(f"{self.workers.failed_worker} failed, so all services were stopped"))
+            self.report_failure(self.workers.failed_worker)
         daphne.exit_process(1 if self.workers.failed_worker else 0)
 
     def run(self, stack: ExitStack) -> None:
@@ -71,6 +75,10 @@ class Command(BaseCommand):
 
     def start_kafka(self, stack: ExitStack) -> None:
         started_at = time.monotonic()
+        if "security.protocol" in settings.KAFKA_CLIENT_OPTIONS:
+            raise CannotStartError(
+                "KAFKA_SECURITY_PROTOCOL needs KAFKA_BOOTSTRAP_SERVERS: the embedded Kafka has no TLS and no SASL"
+            )
         kafka = EmbeddedKafka(settings.DATA_DIR, [(topic.name, topic.partitions) for topic in topics()])
         stack.callback(kafka.stop)
         # The port is known only now; Kafka clients read the setting when they are created.
@@ -103,13 +111,20 @@ class Command(BaseCommand):
         self.report_ready("Database", started_at)
 
     def start(self) -> None:
-        if not settings.DATABASE_URL:
+        if self.postgres:
             self.workers.start("PostgreSQL", self.postgres.watch)
         self.workers.start("The consumer", lambda stop: run_consumer(stop, daphne.loop()))
         if self.is_demo:
             self.workers.start("The demo market", demo_market)
         self.stdout.write(self.banner_text)
         self.stdout.flush()
+
+    def report_failure(self, worker: str) -> None:
+        """The cause is often a full disk, or in PostgreSQL's log; other workers log here."""
+        self.stderr.write(self.style.ERROR(f"{worker} failed, so all services were stopped"))
+        if self.postgres:
+            self.stderr.write(f"PostgreSQL's log ends:\n{self.postgres.log_tail()}")
+        self.stderr.write(disk_state(self.postgres.home if self.postgres else settings.DATA_DIR.resolve()))
 
     def report_ready(self, name: str, started_at: float) -> None:
         self.stdout.write(f"{name} ready in {time.monotonic() - started_at:.1f} s")
@@ -119,3 +134,9 @@ class Command(BaseCommand):
 def demo_market(stop: threading.Event) -> None:
     """A small market with activity on every page; it writes at most 1 GB per day."""
     run_simulator(stop, rate=10.0, seed=1, coins=8, wallets=200)
+
+
+def disk_state(folder: Path) -> str:
+    # The folder itself may have been deleted.
+    disk = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists()))
+    return f"Disk of {folder}: {disk.free / 1e9:,.1f} of {disk.total / 1e9:,.1f} GB free"

@@ -1,6 +1,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -137,6 +138,32 @@ def test_up_starts_with_data_stops_and_resumes(up: AppProcess, var: Path) -> Non
     assert up.wait() == 0
     assert processes_of(var) == []
     assert "SIMULATED" in up.output()
+
+
+def test_failed_postgres_shows_its_log_and_disk(up: AppProcess, var: Path) -> None:
+    up.launch()
+    up.wait_until_ready(120)
+    wait_until(lambda: head(up) > 0, "the demo market's first facts", 60)
+    pid = int((var / "postgres/data/postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGQUIT)
+    assert up.wait() == 1
+    output = up.output()
+    failure = output[output.index("PostgreSQL failed, so all services were stopped") :]
+    assert "PostgreSQL's log ends:\n" in failure
+    assert "received immediate shutdown request" in failure
+    assert re.search(rf"Disk of {var}/postgres: [\d,.]+ of [\d,.]+ GB free", failure)
+    assert "Traceback" not in output
+
+
+def test_unwritable_data_folder_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for command in ("up", "serve"):
+        ended = in_a_second_shell(file / "var", command, PORT=str(free_port()))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        (line,) = [text for text in ended.stderr.splitlines() if "The database cannot be reached" not in text]
+        assert line.startswith(f"CommandError: DATA_DIR must be a writable folder, not '{file}/var'")
+        assert "Not a directory" in line
 
 
 def in_a_second_shell(var: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

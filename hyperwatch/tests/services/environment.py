@@ -38,6 +38,9 @@ def isolate() -> None:
     for name in setting_names():
         if value := os.environ.pop(name, ""):
             given[name] = value
+    # Tests that use a proxy set it for their processes.
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]
     os.environ.update(SETTINGS)
     os.environ.update({name: given[name] for name in TAKEN_OVER if name in given})
 

@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "realtime.kafka": (*LIBRARIES, *STREAMS),
     "realtime.models": FRAME,
     "realtime.protocol": (*FRAME, *STREAMS),
+    "realtime.settings_check": (*FRAME, "hyperwatch.env", "realtime"),
     "realtime.rest": (*FRAME, *STREAMS, *STORAGE),
     "realtime.sources": (*LIBRARIES, "hyperwatch.env", "realtime.kafka", *STREAMS),
     "realtime.storage": (*FRAME, *STREAMS, *STORAGE),

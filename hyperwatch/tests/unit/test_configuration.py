@@ -60,6 +60,8 @@ def test_process_with_invalid_settings_reports_only_them(command: tuple[str, ...
         ("DATABASE_URL", "postgresql://user:pa#ss@host/hyperwatch", "%23"),
         ("DATABASE_URL", "postgresql://host", "no database"),
         ("DATABASE_URL", "postgresql://host/name?sslmodus=require", 'option "sslmodus"'),
+        ("DATABASE_URL", "postgresql://user:p@one:5432,two:99999/name", "port"),
+        ("DATABASE_URL", "postgresql://one,two/name?target_session_attrs=master", "read-write, read-only, primary"),
         ("DATABASE_URL", "postgresql://hyperwatch:change-me@host/hyperwatch", "POSTGRES_PASSWORD"),
         ("REDIS_URL", "localhost:6379", "another scheme"),
         ("REDIS_URL", "redis://", "no host"),
@@ -70,6 +72,14 @@ def test_process_with_invalid_settings_reports_only_them(command: tuple[str, ...
         ("REDIS_PREFIX", "", "1 to 100"),
         ("KAFKA_BOOTSTRAP_SERVERS", "host:9092,other:port", "'other:port'"),
         ("KAFKA_BOOTSTRAP_SERVERS", "host:99999", "host:9092"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS", "one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL, not 'TLS'"),
+        ("KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM", "http", "https, none"),
+        ("KAFKA_SASL_USERNAME", "hw", "needs KAFKA_SECURITY_PROTOCOL=SASL_SSL or SASL_PLAINTEXT, not PLAINTEXT"),
+        ("KAFKA_SSL_CA_LOCATION", "/nowhere/ca.pem", "'/nowhere/ca.pem'"),
+        ("KAFKA_SSL_KEY_PASSWORD", "hunter2", "needs KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL"),
+        ("KAFKA_OPTIONS", "client.id", "key=value"),
+        ("KAFKA_OPTIONS", "client.id=hw,group.id=other", "its own setting: KAFKA_GROUP_ID"),
+        ("KAFKA_OPTIONS", "enable.auto.commit=true", "fixed"),
         ("KAFKA_TOPIC_TRANSACTIONS", " ", "topic name"),
         ("KAFKA_TOPIC_COMPUTED_DATA", "a/b", "'a/b'"),
         ("KAFKA_TOPIC_COMPUTED_DATA", "hyperliquid.transactions", "must differ"),
@@ -112,6 +122,7 @@ def test_what_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name
         ("DATABASE_URL", "postgresql://user:p%23ss@db.example.com/hyperwatch?sslmode=require"),
         ("DATABASE_URL", "postgres://hyperwatch@%2Frun%2Fpostgresql:5432/hyperwatch"),
         ("DATABASE_URL", "postgresql:///hyperwatch"),
+        ("DATABASE_URL", "postgres://user:p%40ss@one:5432,two/name?target_session_attrs=read-write"),
         ("REDIS_URL", "rediss://:secret@redis.example.com:6380/2"),
         ("REDIS_URL", "unix:///run/redis.sock?db=1"),
         ("KAFKA_BOOTSTRAP_SERVERS", "one:9092, two:9092,[::1]:9092,PLAINTEXT://four"),
@@ -123,6 +134,64 @@ def test_what_cannot_be_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name
 )
 def test_what_can_be_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     settings_with(monkeypatch, {name: value})
+
+
+def test_several_database_hosts_become_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgres://user:p%40ss@one:5433,%2Frun%2Fpostgresql,[::1]:5434/name?target_session_attrs=read-write"
+    database = settings_with(monkeypatch, {"DATABASE_URL": url})["DATABASES"]["default"]
+    assert (database["HOST"], database["PORT"]) == ("one,/run/postgresql,::1", "5433,5432,5434")
+    assert (database["USER"], database["PASSWORD"], database["NAME"]) == ("user", "p@ss", "name")
+    assert database["OPTIONS"]["target_session_attrs"] == "read-write"
+
+
+@pytest.mark.parametrize(
+    ("given", "errors"),
+    [
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, {"KAFKA_SASL_MECHANISM": "is required by"}),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "hw"},
+            {"KAFKA_SASL_PASSWORD": "is required by KAFKA_SASL_MECHANISM=PLAIN"},
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CERTIFICATE_LOCATION": __file__},
+            {"KAFKA_SSL_KEY_LOCATION": "is required by KAFKA_SSL_CERTIFICATE_LOCATION"},
+        ),
+    ],
+)
+def test_incomplete_kafka_security_names_missing_setting(
+    given: dict[str, str], errors: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidSettings) as rejected:
+        settings_with(monkeypatch, given)
+    assert set(rejected.value.errors) == set(errors)
+    assert [text for name, text in errors.items() if text not in rejected.value.errors[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            {"STREAM_RETENTION_DAYS": "liq=3,transactions=30"},
+            "STREAM_RETENTION_DAYS must name streams (liquidation_map, liquidations, long_short_ratios, "
+            "position_summaries, transactions, whale_activities), not 'liq'",
+        ),
+        (
+            {"KAFKA_OPTIONS": "no.such.option=1"},
+            'KAFKA_OPTIONS is rejected by librdkafka: No such configuration property: "no.such.option"',
+        ),
+        (
+            {"KAFKA_OPTIONS": "ssl.key.pem=hunter2", "KAFKA_SECURITY_PROTOCOL": "SSL"},
+            "KAFKA_OPTIONS is rejected by librdkafka: ssl.key.pem failed: not in PEM format?",
+        ),
+    ],
+)
+def test_settings_that_parts_reject_stop_every_command(given: dict[str, str], line: str) -> None:
+    done = run_python("manage.py", "check", env=given)
+    assert (done.returncode, done.stdout) == (1, "")
+    first, second = done.stderr.splitlines()
+    assert first == "Invalid settings. Fix them in the environment or in .env:"
+    assert second.strip().startswith(line)
+    assert "hunter2" not in done.stderr
 
 
 def test_copied_example_is_rejected_for_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +238,7 @@ def test_misspelt_name_is_listed_with_other_errors(tmp_path: Path) -> None:
 
 
 def test_other_unknown_names_in_file_are_warnings(tmp_path: Path) -> None:
-    hints = {"KAFKA_HEAP_OPTS": "", "PROT": "; did you mean PORT?", "EDITOR": ""}
+    hints = {"KAFKA_HEAP_OPTS": "; did you mean KAFKA_OPTIONS?", "PROT": "; did you mean PORT?", "EDITOR": ""}
     done = check_with_file(tmp_path, "".join(f"{name}=hunter2\n" for name in hints))
     assert done.returncode == 0
     for name, hint in hints.items():

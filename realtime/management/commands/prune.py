@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from realtime.management.progress import ProgressMeter
-from realtime.storage.retention import PRUNE_MARGIN, count_prunable, cutoffs, prune, unknown_streams
-from realtime.streams import Stream, all_streams, get_stream
+from realtime.storage.retention import PRUNE_MARGIN, count_prunable, cutoffs, prune
+from realtime.streams import Stream, get_stream
 
 
 class Command(BaseCommand):
@@ -42,11 +42,6 @@ class Command(BaseCommand):
                 return
 
     def _select(self, names: list[str]) -> list[Stream]:
-        if unknown := unknown_streams():
-            known = ", ".join(stream.name for stream in all_streams())
-            raise CommandError(
-                f"STREAM_RETENTION_DAYS: unknown stream {', '.join(sorted(unknown))}; streams are {known}"
-            )
         retention = cutoffs(datetime.now(UTC))
         if not retention:
             raise CommandError("nothing is pruned: set STREAM_RETENTION_DAYS, like transactions=30,liquidations=365")

@@ -164,9 +164,6 @@ def store_one() -> None:
 def test_what_cannot_be_pruned_is_named(settings: Settings) -> None:
     with pytest.raises(CommandError, match="set STREAM_RETENTION_DAYS"):
         run()
-    settings.STREAM_RETENTION_DAYS = {"trades": 1}
-    with pytest.raises(CommandError, match="unknown stream trades; streams are liquidation_map, liquidations"):
-        run()
     settings.STREAM_RETENTION_DAYS = {"liquidations": 1}
     with pytest.raises(CommandError, match="transactions: no retention"):
         run("transactions")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hyperwatch.harness.process import free_port
 from realtime import client as module
 from realtime.client import Client, Fact, Gap, InvalidChannel, InvalidParams, Pauses, Refused, ServerError, Snapshot
 from realtime.tests.fake_server import Line, Script, fact, scripted, take
@@ -298,6 +299,38 @@ def test_a_server_whose_database_is_away_is_asked_again() -> None:
             assert seqs(await take(client, 1)) == [1]
 
     run(check())
+
+
+def test_local_connection_ignores_proxy_of_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+
+    async def speaks(line: Line) -> None:
+        await line.agree(head=0)
+        await line.report(1)
+        await line.stay()
+
+    async def check() -> None:
+        async with scripted(speaks) as url, Client(url, pauses=quick()) as client:
+            await client.subscribe("liquidations")
+            assert seqs(await take(client, 1)) == [1]
+
+    run(check())
+
+
+def test_failed_proxy_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("http_proxy", f"http://user:hunter2@{proxy}")
+
+    async def check() -> None:
+        async with Client("ws://stream.example.com:8080/ws", pauses=quick()) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.subscribe("transactions"), 0.5)
+
+    run(check())
+    assert f"ws://stream.example.com:8080/ws through proxy {proxy}: " in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 async def _is_unauthorised(line: Line) -> None:
