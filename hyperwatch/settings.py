@@ -77,6 +77,8 @@ if not (env.text("PORT") or env.text("SERVER_PORT")):
 CONSUMER_STATUS_PORT: int = env.integer("CONSUMER_STATUS_PORT", 8081, 0, 65535)
 HTTP_WORKER_THREADS: int = env.integer("HTTP_WORKER_THREADS", 16, 1, 1_000)
 DATABASE_STATEMENT_TIMEOUT_SECONDS: float = env.number("DATABASE_STATEMENT_TIMEOUT_SECONDS", 30.0, 0.1, 3_600)
+# Time for the queries of a filtered list, which may have to search the whole stream
+SEARCH_TIMEOUT_SECONDS: float = env.number("SEARCH_TIMEOUT_SECONDS", 2.0, 0.05, 3_600)
 # Limits of a request; DATA_UPLOAD_MAX_MEMORY_SIZE is Django's own limit of the body
 HTTP_MAX_BODY_BYTES: int = env.integer("HTTP_MAX_BODY_BYTES", 1024 * 1024, 1_024, 1024 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = HTTP_MAX_BODY_BYTES
