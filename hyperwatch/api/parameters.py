@@ -183,3 +183,4 @@ PRICE_RANGE = Parameter(
 )
 FLAG = Parameter(read_flag, "true or false", {"type": "boolean"})
 ID = whole_number(1, BIGINT)
+PAGE_SIZES = whole_number(1, 100)
