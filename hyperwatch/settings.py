@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import dj_database_url
+from corsheaders.defaults import default_headers
 
 from hyperwatch.embedded import runtime_files
 from hyperwatch.env import Settings
@@ -33,7 +34,10 @@ CORS_ALLOW_ALL_ORIGINS: bool = "*" in CORS_ALLOWED_ORIGINS or not CORS_ALLOWED_O
 if CORS_ALLOW_ALL_ORIGINS:
     CORS_ALLOWED_ORIGINS = []
 CORS_URLS_REGEX = r"^/(api|health)"
+CORS_ALLOW_HEADERS = [*default_headers, "if-none-match"]
 CORS_EXPOSE_HEADERS = [
+    "ETag",
+    "Content-Disposition",
     "X-Request-ID",
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
@@ -230,6 +234,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "hyperwatch.middleware.slash_redirect.SlashRedirectMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
