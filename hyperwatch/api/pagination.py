@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from django.db.models import Q, QuerySet
@@ -15,6 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hyperwatch.api.parameters import BIGINT, ID, PAGE_SIZES, Parameter, invalid_parameter
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 PAGE_SIZE = 20
 # Limit of counted rows and of numbered pages.
@@ -79,7 +81,7 @@ def reject_pages(query: QueryDict) -> None:
         )
 
 
-def numbered_page(rows: QuerySet[Any], params: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, Any]]:
+def numbered_page(rows: Rows, params: Mapping[str, Any]) -> tuple[Rows, dict[str, Any]]:
     """The page of `rows` with the parameters `page` and `page_size`, and its `pagination`; for lists without cursor."""
     page, size = params.get("page") or 1, params.get("page_size") or PAGE_SIZE
     offset = (page - 1) * size
@@ -88,7 +90,7 @@ def numbered_page(rows: QuerySet[Any], params: Mapping[str, Any]) -> tuple[Query
     counted = rows.order_by().values("pk")[: MAX_OFFSET + 1].count()
     total = min(counted, MAX_OFFSET)
     _reject_past_end(page, offset, total)
-    return rows[offset : offset + size], _links(page, size, total, total_exact=counted <= MAX_OFFSET)
+    return cast(Rows, rows[offset : offset + size]), _links(page, size, total, total_exact=counted <= MAX_OFFSET)
 
 
 def _reject_past_end(page: int, offset: int, total: int) -> None:

@@ -90,7 +90,9 @@ def test_invalid_body_is_rejected_naming_the_field(body: Any, field: str) -> Non
 def test_misspelt_field_is_rejected_with_valid_names() -> None:
     path = f"/whales/{a_whale()['id']}"
     returned = write("PATCH", path, {"is_activ": False}, 400)
-    assert returned["error"] == "is_activ is unknown; accepted: wallet_address, alias, description and is_active"
+    assert returned["error"] == (
+        "is_activ is unknown (did you mean is_active?); accepted: wallet_address, alias, description and is_active"
+    )
     assert get(path)["is_active"] is True
 
 
