@@ -51,7 +51,8 @@ class MatchCount:
             return min(limit, self.total)
         earlier = count(self._stream, TimeRange(self._start, cursor.time), self._coins, self._side)
         of_this_time = queryset.filter(**{time_field(queryset): cursor.time}, id__lt=cursor.seq)
-        return min(limit, earlier + of_this_time.order_by().count())
+        same_time: int = of_this_time.order_by().count()
+        return min(limit, earlier + same_time)
 
 
 @contextmanager

@@ -88,6 +88,11 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
             self._budget = self._read_snapshot.enter_context(search_budget())
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        is_read = response.status_code == 200 and request.method in SAFE_METHODS
+        if is_read and request.headers.get("If-None-Match", "").strip() == "*" and _is_versioned(request):
+            # RFC 9110, 13.1.2: any representation matches, so the response must exist.
+            headers = {"ETag": etag(request, self.version), **REVALIDATION_HEADERS}
+            response = HttpResponseNotModified(headers=headers)
         with self._read_snapshot:
             final: Any = super().finalize_response(request, response, *args, **kwargs)
             if final.status_code == 200 and request.method in SAFE_METHODS:
