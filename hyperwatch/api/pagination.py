@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from django.db.models import Q, QuerySet
@@ -90,7 +90,7 @@ def numbered_page(rows: Rows, params: Mapping[str, Any]) -> tuple[Rows, dict[str
     counted = rows.order_by().values("pk")[: MAX_OFFSET + 1].count()
     total = min(counted, MAX_OFFSET)
     _reject_past_end(page, offset, total)
-    return cast(Rows, rows[offset : offset + size]), _links(page, size, total, total_exact=counted <= MAX_OFFSET)
+    return rows[offset : offset + size], _links(page, size, total, total_exact=counted <= MAX_OFFSET)
 
 
 def _reject_past_end(page: int, offset: int, total: int) -> None:

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 from hyperwatch.api.envelope import error_response
 from hyperwatch.api.errors import DATABASE_UNAVAILABLE_TEXT
 from hyperwatch.api.keys import AnonymousReadOrApiKey, ApiKeyAuthentication, can_read_page
-from hyperwatch.db.errors import DATABASE_UNAVAILABLE
+from hyperwatch.db.errors import DATABASE_UNAVAILABLE, normalize_db_errors
 
 View = Callable[[HttpRequest], HttpResponseBase]
 
@@ -19,10 +19,12 @@ def needs_read_permission(view: View) -> View:
     @wraps(view)
     def checked(request: HttpRequest) -> HttpResponseBase:
         try:
-            if can_read_page(request):
-                return view(request)
+            with normalize_db_errors():
+                is_allowed = can_read_page(request)
         except DATABASE_UNAVAILABLE:
             return error_response(503, DATABASE_UNAVAILABLE_TEXT)
+        if is_allowed:
+            return view(request)
         response = error_response(401, AnonymousReadOrApiKey.message)
         response["WWW-Authenticate"] = ApiKeyAuthentication.keyword
         return response
