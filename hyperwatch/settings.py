@@ -8,6 +8,8 @@ import os
 from decimal import Decimal
 from pathlib import Path
 
+from corsheaders.defaults import default_headers
+
 from hyperwatch.embedded import runtime_files
 from hyperwatch.env import Settings
 from hyperwatch.log_config import configure_logging
@@ -33,7 +35,10 @@ CORS_ALLOW_ALL_ORIGINS: bool = "*" in CORS_ALLOWED_ORIGINS or not CORS_ALLOWED_O
 if CORS_ALLOW_ALL_ORIGINS:
     CORS_ALLOWED_ORIGINS = []
 CORS_URLS_REGEX = r"^/(api|health)"
+CORS_ALLOW_HEADERS = [*default_headers, "if-none-match"]
 CORS_EXPOSE_HEADERS = [
+    "ETag",
+    "Content-Disposition",
     "X-Request-ID",
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
@@ -77,6 +82,8 @@ if not (env.text("PORT") or env.text("SERVER_PORT")):
 CONSUMER_STATUS_PORT: int = env.integer("CONSUMER_STATUS_PORT", 8081, 0, 65535)
 HTTP_WORKER_THREADS: int = env.integer("HTTP_WORKER_THREADS", 16, 1, 1_000)
 DATABASE_STATEMENT_TIMEOUT_SECONDS: float = env.number("DATABASE_STATEMENT_TIMEOUT_SECONDS", 30.0, 0.1, 3_600)
+# Time for the queries of a filtered list, which may have to search the whole stream
+SEARCH_TIMEOUT_SECONDS: float = env.number("SEARCH_TIMEOUT_SECONDS", 2.0, 0.05, 3_600)
 # Limits of a request; DATA_UPLOAD_MAX_MEMORY_SIZE is Django's own limit of the body
 HTTP_MAX_BODY_BYTES: int = env.integer("HTTP_MAX_BODY_BYTES", 1024 * 1024, 1_024, 1024 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = HTTP_MAX_BODY_BYTES
@@ -230,6 +237,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "hyperwatch.middleware.host_check.HostCheckMiddleware",
+    "hyperwatch.middleware.slash_redirect.SlashRedirectMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

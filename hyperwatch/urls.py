@@ -6,9 +6,11 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
+from hyperwatch.api.keys import AnonymousReadOrApiKey
 from hyperwatch.api.views import NotFoundView
 from hyperwatch.pages import health, start, websocket_docs
 from hyperwatch.pages.login import LoginForm
+from hyperwatch.pages.read_permission import needs_read_permission
 
 # The sidebar takes width from the lists' columns; its links are on the admin's index page.
 admin.site.enable_nav_sidebar = False
@@ -18,11 +20,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", start.start, name="start"),
     path("favicon.ico", RedirectView.as_view(url="/static/hyperwatch/icon.svg")),
     path("health", health.health, name="health"),
-    path("health/ready", health.ready, name="ready"),
-    path("metrics", health.metrics, name="metrics"),
+    path("health/ready", needs_read_permission(health.ready), name="ready"),
+    path("metrics", needs_read_permission(health.metrics), name="metrics"),
     path("admin/", admin.site.urls),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/asyncapi", websocket_docs.asyncapi, name="asyncapi"),
+    path("api/schema", SpectacularAPIView.as_view(permission_classes=[AnonymousReadOrApiKey]), name="schema"),
+    path("api/asyncapi", needs_read_permission(websocket_docs.asyncapi), name="asyncapi"),
     path("docs/ws", websocket_docs.page, name="socket"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),

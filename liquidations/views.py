@@ -9,8 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hyperwatch.api.envelope import AgePlaceholder
+from hyperwatch.api.parameters import did_you_mean
 from liquidations import events, filters, serializers
 from realtime.rest.stream_viewset import StreamViewSet
+from realtime.storage import sequences
 
 
 @extend_schema(tags=["Liquidations"])
@@ -86,6 +88,12 @@ class LiquidationMapViewSet(StreamViewSet):
     def list(self, request: Request) -> Response:
         rows: list[Any] = self.fetch_rows()
         if not rows:
-            raise NotFound("no liquidation map of this coin at or before this time")
+            raise NotFound(self._not_found_text())
         row = events.restrict_to(rows[0], self.parameters["price_range"])
         return self.respond(**msgspec.structs.asdict(row), age_seconds=AgePlaceholder(row.timestamp))
+
+    def _not_found_text(self) -> str:
+        if self.parameters["coin"]:
+            return "no liquidation map of this coin at or before this time"
+        name = self.request.query_params["coin"]
+        return f"no liquidation map of {name}: a coin without data{did_you_mean(name, sequences.latest_by_coin())}"

@@ -1,4 +1,12 @@
-from hyperwatch.api.filters import ParameterFilter, StrictFilterSet, ViewParameter, end_time, start_time
+from hyperwatch.api.filters import (
+    ParameterFilter,
+    StrictFilterSet,
+    ViewParameter,
+    end_time,
+    page_number,
+    page_size,
+    start_time,
+)
 from hyperwatch.api.parameters import ADDRESS, HASH, one_of
 from hyperwatch.formats import TransactionSide
 from realtime.rest.stream_viewset import CoinsFilter
@@ -20,3 +28,5 @@ class PositionFilter(StrictFilterSet):
 
     user_address = ViewParameter(ADDRESS)
     coin = CoinsFilter()
+    page = page_number()
+    page_size = page_size()

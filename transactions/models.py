@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from django.db import models
+from django.db.models.expressions import RawSQL
 
 from hyperwatch.db.fields import (
     AddressField,
@@ -120,16 +121,21 @@ POSITION_FIELDS = [
 ]
 
 
+# The ORM has no comparison of column pairs with arrays.
+IN_SUMMARIES = "(coin, timestamp) IN (SELECT * FROM unnest(%s::text[], %s::timestamptz[]))"
+
+
 class PositionQuerySet(models.QuerySet["Position"]):
-    def in_summaries(self, as_of: Mapping[str, datetime], user_address: str | None) -> list[dict[str, Any]]:
-        """Positions (P of rest.md) of the summaries at `as_of`, {coin: time}, ordered by coin; None means all users."""
+    def in_summaries(self, as_of: Mapping[str, datetime], user_address: str | None) -> Self:
+        """Positions of the summaries at `as_of`, {coin: time}, ordered by coin; None means all users."""
         selected = self.filter(user_address=user_address) if user_address else self
-        positions = selected.filter(coin__in=as_of, timestamp__in=set(as_of.values()))
+        pairs = RawSQL(IN_SUMMARIES, [list(as_of), list(as_of.values())], models.BooleanField())  # noqa: S611 (constant)
+        return selected.filter(pairs).order_by("coin", "user_address", "side")
+
+    def to_items(self) -> list[dict[str, Any]]:
+        """P of rest.md."""
         columns = [wire(Position, name)[0] for name in POSITION_FIELDS]
-        rows = positions.order_by("coin", "user_address", "side").values_list(*columns)
-        items = [dict(zip(POSITION_FIELDS, row, strict=True)) for row in rows]
-        # The query matches coins and times separately: one coin's latest time may be an older one of another.
-        return [position for position in items if position["timestamp"] == as_of[position["coin"]]]
+        return [dict(zip(POSITION_FIELDS, row, strict=True)) for row in self.values_list(*columns)]
 
 
 class Position(models.Model):

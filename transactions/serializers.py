@@ -3,7 +3,7 @@
 from rest_framework import serializers
 
 from hyperwatch.api.openapi_texts import EXAMPLE_FACT_TIME, EXAMPLE_HASH, EXAMPLE_STREAM, EXAMPLE_WALLET
-from hyperwatch.api.serializers import FactSerializer, HeadSerializer
+from hyperwatch.api.serializers import FactSerializer, HeadSerializer, PageSerializer
 from transactions.models import POSITION_FIELDS, Position, Transaction
 
 
@@ -85,6 +85,11 @@ class PositionSerializer(serializers.ModelSerializer[Position]):
 
 
 class PositionsSerializer(serializers.Serializer[object]):
-    example = {"positions": [PositionSerializer.example], "as_of": {"BTC": EXAMPLE_FACT_TIME}}
+    example = {
+        "positions": [PositionSerializer.example],
+        "as_of": {"BTC": EXAMPLE_FACT_TIME},
+        "pagination": PageSerializer.example,
+    }
     positions = PositionSerializer(many=True)
     as_of = serializers.DictField(child=serializers.DateTimeField(), help_text="time of the latest positions by coin")
+    pagination = PageSerializer()

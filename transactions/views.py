@@ -5,6 +5,8 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hyperwatch.api.csv_table import is_csv
+from hyperwatch.api.pagination import numbered_page
 from hyperwatch.api.parameters import HASH, invalid_parameter
 from hyperwatch.formats import ZERO_HASH
 from realtime.rest.stream_viewset import StreamViewSet
@@ -67,10 +69,14 @@ class PositionViewSet(StreamViewSet):
     @extend_schema(
         operation_id="listPositions",
         summary="List open positions",
-        description="Returns all open positions of each coin at the time in `as_of`, ordered by coin, wallet and side.",
+        description="Returns the open positions of each coin at the time in `as_of`, ordered by coin, wallet and side, "
+        "at most 100 a page. CSV returns all.",
         tags=["Transactions"],
     )
     def list(self, request: Request) -> Response:
         as_of = self.filtered().latest_times(self.parameters["coin"])
         positions = Position.objects.in_summaries(as_of, self.parameters["user_address"])
-        return Response({"positions": positions, "as_of": as_of})
+        if is_csv(request):
+            return Response({"positions": positions.to_items()})
+        page, pagination = numbered_page(positions, self.parameters)
+        return Response({"positions": page.to_items(), "as_of": as_of, "pagination": pagination})

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from hyperwatch.api.errors import Conflict
 from hyperwatch.api.openapi_texts import EXAMPLE_FACT_TIME, EXAMPLE_HASH, EXAMPLE_WALLET
-from hyperwatch.api.serializers import AddressInputField, BodySerializer, FactSerializer
+from hyperwatch.api.serializers import AddressInputField, BodySerializer, FactSerializer, PageSerializer
 from whales.models import WhaleActivity, WhaleWatch
 
 
@@ -46,8 +46,9 @@ class WhaleSerializer(BodySerializer[WhaleWatch]):
 
 
 class WhalesSerializer(serializers.Serializer[object]):
-    example = {"whales": [WhaleSerializer.example]}
+    example = {"whales": [WhaleSerializer.example], "pagination": PageSerializer.example}
     whales = WhaleSerializer(many=True)
+    pagination = PageSerializer()
 
 
 class WhaleActivitySerializer(FactSerializer):

@@ -10,8 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from hyperwatch.api.csv_table import is_csv
 from hyperwatch.api.filters import Query
 from hyperwatch.api.openapi_texts import EXAMPLE_WALLET
+from hyperwatch.api.pagination import numbered_page
 from hyperwatch.api.parameters import ID
 from hyperwatch.api.views import ApiViewMixin
 from realtime.rest.stream_viewset import StreamViewSet
@@ -49,11 +51,14 @@ class WhaleViewSet(ApiViewMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMi
     @extend_schema(
         operation_id="listWhales",
         summary="List watched wallets",
-        description="Returns all watched wallets, ordered by id.",
+        description="Returns watched wallets, ordered by id, at most 100 a page. CSV returns all.",
     )
     def list(self, request: Request) -> Response:
         whales = self.filter_queryset(self.get_queryset())
-        return Response(self.get_serializer({"whales": whales}).data)
+        if is_csv(request):
+            return Response({"whales": serializers.WhaleSerializer(whales, many=True).data})
+        page, pagination = numbered_page(whales, self.parameters)
+        return Response(self.get_serializer({"whales": page, "pagination": pagination}).data)
 
     @extend_schema(
         operation_id="createWhale",

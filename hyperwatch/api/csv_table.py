@@ -1,8 +1,7 @@
 """Lists as CSV (RFC 4180, UTF-8): a header line with the contract's field names, then a line for each row.
 
-A cell is the JSON text of the value without quotes: empty for null, JSON for nested values. Spreadsheets take some
-cells for formulas (`-1.25000000`, `@107`, an alias that begins with `=`). They are not escaped: a leading quote would
-change amounts and coins for programs that read the export. Import the columns as text.
+A cell is the JSON text of the value without quotes: empty for null, JSON for nested values. Spreadsheets run cells
+that begin with `=`, `+`, `-` or `@` as formulas. Such a cell gets a leading apostrophe, unless it is a number.
 """
 
 import csv
@@ -16,7 +15,9 @@ from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer, ListSerializer
 
 from hyperwatch.api import clock, envelope
+from hyperwatch.formats import NUMBER
 
+FORMULA_STARTS = ("=", "+", "-", "@")
 FORMAT = "csv"
 MEDIA_TYPE = "text/csv"
 CONTENT_TYPE = f"{MEDIA_TYPE}; charset=utf-8; header=present"
@@ -98,7 +99,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return f"'{value}" if value.startswith(FORMULA_STARTS) and not NUMBER.fullmatch(value) else value
     if isinstance(value, envelope.AgePlaceholder):
         value = clock.age_seconds(value.time, clock.now())
     # Removes the quotes of a time; JSON numbers, objects and lists neither begin nor end with one.

@@ -13,7 +13,7 @@ from django_filters.filters import Filter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from rest_framework.exceptions import ValidationError
 
-from hyperwatch.api.parameters import TIME_PARAMETER, Parameter
+from hyperwatch.api.parameters import ID, PAGE_SIZES, TIME_PARAMETER, Parameter
 
 # A QuerySet of any model, with that model's own methods.
 Query = Any
@@ -130,6 +130,15 @@ class StrictFilterSet(FilterSet):
 
     def filter_queryset(self, queryset: Query) -> Query:
         return self.apply(queryset, self.form.cleaned_data)
+
+
+def page_number() -> ViewParameter:
+    """With `page_size`, for `pagination.numbered_page`."""
+    return ViewParameter(ID)
+
+
+def page_size() -> ViewParameter:
+    return ViewParameter(PAGE_SIZES)
 
 
 def start_time(field_name: str) -> ParameterFilter:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission, DjangoModelPermissions
@@ -30,6 +31,8 @@ PLAIN_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Api-Key KEY`. An unknown, revoked or expired key is rejected, for reads too."""
 
+    keyword = KeyParser.keyword
+
     def authenticate(self, request: Request) -> tuple[AnonymousUser, AbstractAPIKey] | None:
         key = KeyParser().get(request)
         if key is None:
@@ -43,7 +46,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return AnonymousUser(), api_key
 
     def authenticate_header(self, request: Request) -> str:
-        return KeyParser.keyword
+        return self.keyword
 
 
 def _printable(key: str) -> str:
@@ -60,6 +63,14 @@ class AnonymousReadOrApiKey(BasePermission):
         if request.method in SAFE_METHODS and settings.ALLOW_ANONYMOUS_READS:
             return True
         return isinstance(request.auth, APIKey) or _has_model_permission(request, view)
+
+
+def can_read_page(request: HttpRequest) -> bool:
+    """The rule of AnonymousReadOrApiKey for a view without DRF. Raises the database's errors."""
+    if settings.ALLOW_ANONYMOUS_READS:
+        return True
+    key = KeyParser().get(request)
+    return _are_valid([key])[0] if key else bool(request.user.is_staff)
 
 
 def _has_model_permission(request: Request, view: Any) -> bool:

@@ -10,8 +10,9 @@ from rest_framework.request import Request
 
 from hyperwatch.api.parameters import invalid_parameter
 
-# The usual Accept headers of programs: JSON without a comparison of weights.
-JSON_ACCEPT_HEADERS = ("*/*", "application/json")
+JSON = "application/json"
+# The usual Accept headers of programs: answered without a comparison of weights.
+USUAL_ACCEPT_HEADERS = ("*/*", JSON)
 
 
 class JsonUnlessBrowser(DefaultContentNegotiation):
@@ -24,13 +25,14 @@ class JsonUnlessBrowser(DefaultContentNegotiation):
         formats = [renderer.format for renderer in renderers]
         if format_param and format_param not in formats:
             raise invalid_parameter("format", f"takes {', '.join(formats[:-1])} or {formats[-1]}")
-        if not format_param and request.headers.get("Accept", "*/*") in JSON_ACCEPT_HEADERS:
-            return _first(renderers)
+        accept = request.headers.get("Accept", "*/*")
+        if not format_param and accept in USUAL_ACCEPT_HEADERS:
+            return _first([one for one in renderers if one.media_type == accept] or renderers)
         try:
             selected: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
             return selected
         except NotAcceptable:
-            return _first(renderers)
+            return _first([one for one in renderers if one.format == format_param] or renderers)
 
 
 def _first(renderers: Sequence[BaseRenderer]) -> tuple[BaseRenderer, str]:

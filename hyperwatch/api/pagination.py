@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from django.db.models import Q, QuerySet
@@ -14,10 +14,11 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hyperwatch.api.parameters import BIGINT, ID, Parameter, invalid_parameter, whole_number
+from hyperwatch.api.parameters import BIGINT, ID, PAGE_SIZES, Parameter, invalid_parameter
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 PAGE_SIZE = 20
-PAGE_SIZES = whole_number(1, 100)
 # Limit of counted rows and of numbered pages.
 MAX_OFFSET = 10_000
 
@@ -80,11 +81,33 @@ def reject_pages(query: QueryDict) -> None:
         )
 
 
+def numbered_page(rows: Rows, params: Mapping[str, Any]) -> tuple[Rows, dict[str, Any]]:
+    """The page of `rows` with the parameters `page` and `page_size`, and its `pagination`; for lists without cursor."""
+    page, size = params.get("page") or 1, params.get("page_size") or PAGE_SIZE
+    offset = (page - 1) * size
+    if offset >= MAX_OFFSET:
+        raise invalid_parameter("page", f"begins beyond row {MAX_OFFSET}; use filters, or format=csv for all rows")
+    counted = rows.order_by().values("pk")[: MAX_OFFSET + 1].count()
+    total = min(counted, MAX_OFFSET)
+    _reject_past_end(page, offset, total)
+    return rows[offset : offset + size], _links(page, size, total, total_exact=counted <= MAX_OFFSET)
+
+
+def _reject_past_end(page: int, offset: int, total: int) -> None:
+    if offset and offset >= total:
+        raise NotFound(f"page {page} is past the end of {total} rows")
+
+
+def _links(page: int, size: int, total: int, *, total_exact: bool) -> dict[str, Any]:
+    pages = -(-total // size)
+    return {"page": page, "page_size": size, "total": total, "total_pages": pages, "total_exact": total_exact}
+
+
 class HybridPagination(BasePagination):
     """`page` and `page_size`, or `cursor`.
 
-    The view has a read point (`snapshot`), `total()` (None if unknown), `bounded_count()` and `fetch_page()`, which
-    returns row structs with `seq` and their time.
+    The view has a read point (`snapshot`), `total()` (None if unknown), `bounded_count()`, `limit_after()`, the limit
+    of the page after a cursor, and `fetch_page()`, which returns row structs with `seq` and their time.
     """
 
     cursor: Cursor | None = None
@@ -107,7 +130,8 @@ class HybridPagination(BasePagination):
         return self._by_cursor(queryset) if self.is_by_cursor else self._by_number(queryset, request, view)
 
     def _by_cursor(self, queryset: QuerySet[Any]) -> list[Any]:
-        rows = list(self.view.fetch_page(self._after(queryset), self.size + 1))
+        limit = self.view.limit_after(queryset, self.cursor, self.size + 1)
+        rows = list(self.view.fetch_page(self._after(queryset), limit)) if limit else []
         self.has_next = len(rows) > self.size
         return rows[: self.size]
 
@@ -120,30 +144,23 @@ class HybridPagination(BasePagination):
         if offset >= MAX_OFFSET:
             raise invalid_parameter("page", f"begins beyond row {MAX_OFFSET}; use cursor= for later rows")
         self.total, self.total_exact = _count(queryset, view)
-        if offset and offset >= self.total:
-            raise NotFound(f"page {self.page} is past the end of {self.total} rows")
+        _reject_past_end(self.page, offset, self.total)
         # A LIMIT above the number of remaining rows would scan the index to its end.
         limit = min(self.size, self.total - offset) if self.total_exact else self.size
         return list(view.fetch_page(queryset, limit, offset)) if limit else []
 
     def get_paginated_response(self, data: Sequence[Any]) -> Response:
-        links = self._cursor_links(data) if self.is_by_cursor else self._page_links()
-        return Response({"items": data, "pagination": {**links, "page_size": self.size}})
+        if self.is_by_cursor:
+            links = {"next_cursor": self._next_cursor(data), "page_size": self.size}
+        else:
+            links = _links(self.page, self.size, self.total, total_exact=self.total_exact)
+        return Response({"items": data, "pagination": links})
 
-    def _page_links(self) -> dict[str, Any]:
-        return {
-            "page": self.page,
-            "total": self.total,
-            "total_pages": -(-self.total // self.size),
-            "total_exact": self.total_exact,
-        }
-
-    def _cursor_links(self, data: Sequence[Any]) -> dict[str, Any]:
+    def _next_cursor(self, data: Sequence[Any]) -> str | None:
         if not self.has_next:
-            return {"next_cursor": None}
+            return None
         last = data[-1]
-        cursor = Cursor(self.snapshot.epoch, self.snapshot.head, getattr(last, self.time), last.seq)
-        return {"next_cursor": cursor.encode()}
+        return Cursor(self.snapshot.epoch, self.snapshot.head, getattr(last, self.time), last.seq).encode()
 
     def get_results(self, data: Mapping[str, Any]) -> Any:
         return data["items"]

@@ -1,9 +1,10 @@
 """Validation of query and path parameters. Errors name the parameter and the accepted values.
 
-An empty value counts as absent, since HTML forms send every field. A repeated parameter is rejected: either choice
-would silently drop a value.
+An empty value counts as absent, since HTML forms send every field. A repeated parameter is the same as a comma where
+it takes several values, else it is rejected: either choice would silently drop a value.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ BIGINT = 2**63 - 1
 # Limits of the client's own names in an error response.
 MAX_REPORTED_NAMES = 10
 MAX_REPORTED_NAME_LENGTH = 64
+FLAGS = {"true": True, "1": True, "false": False, "0": False}
 DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 # `+` in a query string arrives as a space.
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|z|[-+ ]\d\d:?\d\d)?)?", re.ASCII)
@@ -43,7 +45,16 @@ def reject_unknown(names: Iterable[str], known: Sequence[str], ignored: Containe
     if unknown:
         listed = " and ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
         reported = [name[:MAX_REPORTED_NAME_LENGTH].encode(errors="replace").decode() for name in unknown]
-        raise ValidationError({name: [f"{name} is unknown; accepted: {listed}"] for name in reported})
+        raise ValidationError(
+            {name: [f"{name} is unknown{did_you_mean(name, known)}; accepted: {listed}"] for name in reported}
+        )
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """The known name nearest to `text` as a question in brackets; empty if none is similar."""
+    by_lower = {name.lower(): name for name in known}
+    nearest = difflib.get_close_matches(text.lower(), by_lower, 1)
+    return f" (did you mean {by_lower[nearest[0]]}?)" if nearest else ""
 
 
 @dataclass(frozen=True)
@@ -53,14 +64,18 @@ class Parameter(Generic[T]):
     read    parses a text; raises ValueError or OverflowError if it is invalid
     takes   the accepted values in words: "a whole number from 1 to 100"
     schema  the accepted values as an OpenAPI schema
+    is_list whether it takes several values, separated by commas
     """
 
     read: Callable[[str], T]
     takes: str
     schema: Mapping[str, Any]
+    is_list: bool = False
 
     def parse(self, texts: Sequence[str]) -> T | None:
         """Returns the value, None if absent; raises ValueError with the reason."""
+        if len(texts) > 1 and self.is_list:
+            texts = [",".join(filter(None, texts))]
         if len(texts) > 1:
             raise ValueError("is given more than once")
         if not texts or not texts[0]:
@@ -137,9 +152,9 @@ def read_price_range(text: str) -> tuple[Decimal, Decimal]:
 
 
 def read_flag(text: str) -> bool:
-    if text not in ("true", "false"):
+    if text.lower() not in FLAGS:
         raise ValueError
-    return text == "true"
+    return FLAGS[text.lower()]
 
 
 ADDRESS = Parameter(
@@ -165,6 +180,7 @@ COINS = Parameter(
         "pattern": "^[A-Za-z0-9@/:._-]{1,32}(,[A-Za-z0-9@/:._-]{1,32})*$",
         "example": "BTC,ETH",
     },
+    is_list=True,
 )
 TIME_PARAMETER = Parameter(
     read_time,
@@ -183,3 +199,4 @@ PRICE_RANGE = Parameter(
 )
 FLAG = Parameter(read_flag, "true or false", {"type": "boolean"})
 ID = whole_number(1, BIGINT)
+PAGE_SIZES = whole_number(1, 100)

@@ -57,6 +57,18 @@ class BodySerializer(serializers.ModelSerializer[M]):
         return super().to_internal_value(data)
 
 
+class PageSerializer(serializers.Serializer[object]):
+    """`pagination` of a list by page number."""
+
+    example = {"page": 1, "page_size": 20, "total": 1, "total_pages": 1, "total_exact": True}
+
+    page = serializers.IntegerField()
+    page_size = serializers.IntegerField()
+    total = serializers.IntegerField()
+    total_pages = serializers.IntegerField()
+    total_exact = serializers.BooleanField(help_text="false: there are more rows than counted")
+
+
 class FactSerializer(serializers.ModelSerializer[Any]):
     """A stored fact: describes the fields for OpenAPI and renders single objects. Lists are row structs."""
 

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
-from cachetools import LRUCache
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpResponseBase
 
 from hyperwatch.api import clock
 from hyperwatch.api.envelope import ResponseTemplate
+from hyperwatch.cache.byte_cache import ByteCache
 from hyperwatch.cache.response_cache import CachedResponse, CacheKey, Version, response_cache
 from hyperwatch.concurrency.batching import BatchLoader
 from hyperwatch.db.statement_timeout import set_statement_timeout
@@ -40,8 +40,10 @@ Headers = Sequence[tuple[bytes, bytes]]
 ReadVersions = Callable[[], Mapping[str, Version]]
 
 API_PREFIX = "/api/v1/"
-# Distinct requests with stored response headers; the least recently used are evicted.
-MAX_HEADER_TEMPLATES = 4_096
+# Size of the stored response headers of distinct requests; their keys have the client's own texts.
+MAX_HEADER_TEMPLATE_BYTES = 16 * 1024 * 1024
+# A header's tuple and two byte objects, besides their texts.
+HEADER_BYTES = 128
 # A request with one of these is authenticated or has a body.
 UNCACHEABLE_HEADERS = {b"authorization", b"cookie", b"transfer-encoding", b"expect"}
 GZIP_MAGIC = b"\x1f\x8b"
@@ -77,6 +79,11 @@ class HeaderKey(NamedTuple):
     forwarded_proto: bytes
     accepts_gzip: bool
 
+    @property
+    def size(self) -> int:
+        texts = (self.path, self.query, self.host, self.accept, self.origin, self.forwarded_proto)
+        return sum(map(len, texts))
+
 
 class HeaderTemplate(NamedTuple):
     """Headers of a view's last response to an equal request, with empty values for PER_RESPONSE_HEADERS."""
@@ -86,6 +93,11 @@ class HeaderTemplate(NamedTuple):
     path: str
     headers: Headers
     is_compressed: bool
+
+    @property
+    def size(self) -> int:
+        texts = len(self.cache_key.query) + len(self.path)
+        return texts + sum(len(name) + len(value) + HEADER_BYTES for name, value in self.headers)
 
 
 class CacheableRequest:
@@ -130,7 +142,7 @@ class CacheMiddleware:
         )
         self._count_executor = ThreadPoolExecutor(1, "cache-counts")
         self._contexts = BatchLoader(self._load_contexts)
-        self._templates: LRUCache[HeaderKey, dict[int, HeaderTemplate]] = LRUCache(MAX_HEADER_TEMPLATES)
+        self._templates: ByteCache[HeaderKey, dict[int, HeaderTemplate]] = ByteCache(MAX_HEADER_TEMPLATE_BYTES)
         self._in_flight: dict[CacheKey, asyncio.Future[None]] = {}
         self._bodies: dict[tuple[ResponseTemplate, bool], bytes] = {}
 
@@ -139,7 +151,7 @@ class CacheMiddleware:
         request = _cacheable_request(scope)
         if request is None:
             return await call_views()
-        request.templates = self._templates.get(request.key, {})
+        request.templates = self._templates.get(request.key) or {}
         context = await self._contexts.load(request)
         scope[REQUEST_COUNTS_KEY] = {request.counter: context.used}
         cache_key = next((template.cache_key for template in request.templates.values()), None)
@@ -201,12 +213,14 @@ class CacheMiddleware:
             ]
             is_compressed = (b"Content-Encoding", b"gzip") in headers
             template = HeaderTemplate(reply.cache_key, reply.route, reply.path, headers, is_compressed)
-            self._templates[request.key] = {**self._templates.get(request.key, {}), reply.status: template}
+            templates = {**(self._templates.get(request.key) or {}), reply.status: template}
+            self._templates.put(request.key, templates, request.key.size + sum(one.size for one in templates.values()))
         return reply
 
     def _replay(self, request: CacheableRequest, cached: CachedResponse, context: RequestContext) -> HttpReply | None:
         """Returns None if no view has responded to an equal request with this status yet."""
-        status = 304 if cached.tag in request.header(b"if-none-match") else 200
+        known = request.header(b"if-none-match")
+        status = 304 if cached.tag in known or known.strip() == "*" else 200
         template = request.templates.get(status)
         if template is None:
             return None

@@ -3,10 +3,10 @@
 import threading
 from typing import NamedTuple, Protocol, Self
 
-from cachetools import LRUCache
 from django.conf import settings
 
 from hyperwatch.api.envelope import ResponseTemplate
+from hyperwatch.cache.byte_cache import ByteCache
 
 
 class Version(Protocol):
@@ -35,9 +35,7 @@ class ResponseCache:
     """The newest response of each key, bounded in bytes. Evicts the least recently used. Thread-safe."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._responses: LRUCache[CacheKey, CachedResponse] = LRUCache(
-            max_bytes, lambda response: response.template.size
-        )
+        self._responses: ByteCache[CacheKey, CachedResponse] = ByteCache(max_bytes)
         self._lock = threading.Lock()
 
     def find(self, key: CacheKey, version: Version) -> CachedResponse | None:
@@ -48,8 +46,7 @@ class ResponseCache:
 
     def store(self, key: CacheKey, response: CachedResponse) -> None:
         with self._lock:
-            if response.template.size <= self._responses.maxsize:
-                self._responses[key] = response
+            self._responses.put(key, response, len(key.query) + response.template.size)
 
     def clear(self) -> None:
         with self._lock:

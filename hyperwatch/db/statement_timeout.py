@@ -5,13 +5,17 @@ with an error. The consumer sets no timeout.
 """
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
+
+# PostgreSQL rounds to milliseconds, and its timer starts after that of this process.
+TIMER_TOLERANCE_SECONDS = 0.1
 
 _this_thread = threading.local()
 
@@ -36,6 +40,29 @@ def statement_timeout(seconds: float) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = %s", [milliseconds(seconds)])
         yield
+
+
+class SearchBudget:
+    """Time for all statements of one read, which must be in a transaction; `execute` is a wrapper of Django's cursors.
+
+    Each statement gets the remaining time as its `statement_timeout`. A wait for a lock ends earlier, by
+    `lock_timeout`: it says nothing about the search.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+
+    @property
+    def is_spent(self) -> bool:
+        return time.monotonic() >= self._deadline - TIMER_TOLERANCE_SECONDS
+
+    def execute(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        left = self._deadline - time.monotonic()
+        limits = (
+            f"SET LOCAL statement_timeout = {milliseconds(left)}; SET LOCAL lock_timeout = {milliseconds(left / 2)}"
+        )
+        # In one message: PostgreSQL applies the timeouts to each of its statements separately.
+        return execute(f"{limits}; {sql}", params, many, context)
 
 
 def milliseconds(seconds: float) -> int:

@@ -49,7 +49,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     is_down = checks["database"]["status"] != "ok"
     is_ok = all(check["status"] == "ok" for check in checks.values())
     status = "down" if is_down else "ok" if is_ok else "degraded"
-    is_bad = is_down or (request.GET.get("strict") == "1" and not is_ok)
+    is_bad = is_down or (request.GET.get("strict", "").lower() in ("1", "true") and not is_ok)
     return JsonResponse({"status": status, "checks": checks}, status=503 if is_bad else 200)
 
 

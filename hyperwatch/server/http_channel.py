@@ -22,6 +22,8 @@ from hyperwatch.middleware.security_headers import error_headers
 # Partly typed, so that mypy rejects subclasses.
 http: Any = half_typed_http
 
+# First byte of a TLS record with a ClientHello (RFC 8446, 5.1); no HTTP request begins with it.
+TLS_HANDSHAKE = b"\x16"
 # Time for a client that is still sending to read the error response.
 LINGER_SECONDS = 2.0
 
@@ -32,6 +34,7 @@ class HttpChannel(http.HTTPChannel):  # type: ignore[misc]
     """Sequential requests (keep-alive), each received completely and in time, or rejected."""
 
     _is_rejected = False
+    _is_new = True
     # State of the request that is being received.
     _is_receiving = False
     _head_bytes = 0
@@ -63,6 +66,11 @@ class HttpChannel(http.HTTPChannel):  # type: ignore[misc]
             self._counted_address = ""
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        if self._is_new and data.startswith(TLS_HANDSHAKE):
+            # Without an end of line it would wait for HTTP_REQUEST_TIMEOUT_SECONDS.
+            self.transport.loseConnection()
+            return
+        self._is_new = False
         if not self._is_rejected:
             super().dataReceived(data)
 
@@ -95,8 +103,12 @@ class HttpChannel(http.HTTPChannel):  # type: ignore[misc]
 
     def allHeadersReceived(self) -> None:  # noqa: N802
         # Before Twisted sends `100 Continue` (RFC 9110, 10.1.1).
+        hosts = self.requests[-1].requestHeaders.getRawHeaders(b"Host", [])
         if (self.length or 0) > settings.HTTP_MAX_BODY_BYTES:
             self.reject_body()
+        elif len(hosts) > 1 or (not hosts and self._version == b"HTTP/1.1"):
+            # RFC 9112, 3.2
+            self.reject(400, "the request must have one Host header")
         else:
             super().allHeadersReceived()
 

@@ -1,6 +1,7 @@
 """HTTP requests for daphne, with response backpressure and visibly incomplete failed responses."""
 
 import asyncio
+import re
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -9,6 +10,9 @@ from django.conf import settings
 from hyperwatch.api.envelope import error_body
 from hyperwatch.middleware.security_headers import error_headers
 from hyperwatch.server.http_channel import HttpChannel
+
+# `http://host:port/path?query`: what clients send to a proxy.
+ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 
 
 class Request(WebRequest):  # type: ignore[misc]
@@ -23,6 +27,13 @@ class Request(WebRequest):  # type: ignore[misc]
         self._writable = asyncio.Event()
         self._writable.set()
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802 (Twisted's names)
+        # RFC 9112, 3.2.2: the host of an absolute-form target replaces the Host header.
+        if absolute := ABSOLUTE_FORM.fullmatch(path):
+            self.requestHeaders.setRawHeaders(b"Host", [absolute[1]])
+            path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+        super().requestReceived(command, path, version)
+
     def process(self) -> Any:
         # Only HTTP/1.1 can be upgraded (RFC 6455, 4.2.1), and daphne treats every request as HTTP/1.1.
         if self.clientproto == b"HTTP/1.0":
@@ -36,7 +47,7 @@ class Request(WebRequest):  # type: ignore[misc]
             self.channel.requests.remove(self)
         return deferred
 
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's names)
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
         # A chunked body has no Content-Length.
         if self.content.tell() + len(data) > settings.HTTP_MAX_BODY_BYTES:
             self.channel.reject_body()

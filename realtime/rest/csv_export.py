@@ -28,13 +28,17 @@ class Export:
     """The rows of an ordered queryset as CSV.
 
     The constructor reads the first chunk, in the same snapshot as the head. `to_structs` converts rows to structs.
+    At most `max_rows` rows match, if known: a higher LIMIT would scan all rows after the last match.
     """
 
-    def __init__(self, queryset: Query, to_structs: Callable[[Iterable[Any]], list[Any]]) -> None:
+    def __init__(
+        self, queryset: Query, to_structs: Callable[[Iterable[Any]], list[Any]], max_rows: int | None = None
+    ) -> None:
         self._queryset = queryset
         self._to_structs = to_structs
         self._time_field = time_field(queryset)
-        self.first_chunk = to_structs(queryset[:CHUNK_ROWS])
+        self._rows_left = max_rows
+        self.first_chunk = self._read(queryset)
 
     def response(self, request: Request, columns: Sequence[str], snapshot: ReadPoint) -> StreamingHttpResponse:
         chunks = self._chunks(columns) if request.method == "GET" else iter(())
@@ -54,7 +58,14 @@ class Export:
             rows = self._rows_after(last) if last else []
 
     def _rows_after(self, last: Any) -> list[Any]:
-        return self._to_structs(rows_after(self._queryset, getattr(last, self._time_field), last.seq)[:CHUNK_ROWS])
+        return self._read(rows_after(self._queryset, getattr(last, self._time_field), last.seq))
+
+    def _read(self, queryset: Query) -> list[Any]:
+        if self._rows_left is None:
+            return self._to_structs(queryset[:CHUNK_ROWS])
+        rows = self._to_structs(queryset[: min(CHUNK_ROWS, self._rows_left)]) if self._rows_left else []
+        self._rows_left -= len(rows)
+        return rows
 
 
 async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

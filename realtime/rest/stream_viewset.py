@@ -19,19 +19,22 @@ from rest_framework.viewsets import GenericViewSet
 
 from hyperwatch.api import clock, csv_table
 from hyperwatch.api.filters import ParameterFilter, Query
-from hyperwatch.api.pagination import MAX_OFFSET, HybridPagination, ReadPoint
+from hyperwatch.api.pagination import MAX_OFFSET, Cursor, HybridPagination, ReadPoint
 from hyperwatch.api.parameters import COINS, ONE_COIN, Parameter
 from hyperwatch.api.renderers import BrowsableEnvelopeRenderer, EnvelopeRenderer
 from hyperwatch.api.views import ApiViewMixin
 from hyperwatch.cache.response_cache import CachedResponse, CacheKey, response_cache
 from hyperwatch.concurrency.after_response import after_response
+from hyperwatch.db.errors import is_cancelled
+from hyperwatch.db.statement_timeout import SearchBudget
 from hyperwatch.metrics import RESPONSE_CACHE_HITS, RESPONSE_CACHE_MISSES
 from realtime.models import StreamHead
 from realtime.rest.csv_export import Export
 from realtime.rest.queries import fetch, fetch_among_latest, fetch_by_coin, to_structs
+from realtime.rest.search_limits import MatchCount, search_budget, too_slow
 from realtime.storage import sequences
 from realtime.storage.copy_format import row_reader
-from realtime.storage.rollups import TimeRange, Totals, count, totals
+from realtime.storage.rollups import TimeRange, Totals, totals
 from realtime.streams import get_stream
 
 # Above this number of rows, pages for several coins are not merged from the latest of each coin. (No index has the
@@ -39,8 +42,6 @@ from realtime.streams import get_stream
 MAX_MERGED_ROWS = 50_000
 # Latest rows to search if a selective parameter matches many rows.
 MAX_SCANNED_ROWS = 20_000
-# Parameters for which the roll-ups have the exact total.
-ROLLUP_PARAMS = {"coin", "side", "start_time", "end_time"}
 
 
 class ResponseReady(Exception):
@@ -69,6 +70,7 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     is_shared = True
     selective_params: ClassVar[frozenset[str]] = frozenset()
     _bounded_count: int | None = None
+    _budget: SearchBudget | None = None
     export: Export | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -82,8 +84,15 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
             self._cached_response(request)
         if coins is not None:
             self.parameters = {**self.parameters, "coin": known_coins}
+        if any(value is not None for value in self.parameters.values()):
+            self._budget = self._read_snapshot.enter_context(search_budget())
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        is_read = response.status_code == 200 and request.method in SAFE_METHODS
+        if is_read and request.headers.get("If-None-Match", "").strip() == "*" and _is_versioned(request):
+            # RFC 9110, 13.1.2: any representation matches, so the response must exist.
+            headers = {"ETag": etag(request, self.version), **REVALIDATION_HEADERS}
+            response = HttpResponseNotModified(headers=headers)
         with self._read_snapshot:
             final: Any = super().finalize_response(request, response, *args, **kwargs)
             if final.status_code == 200 and request.method in SAFE_METHODS:
@@ -99,6 +108,8 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         if isinstance(exc, ResponseReady):
             return exc.response
         self._read_snapshot.__exit__(type(exc), exc, exc.__traceback__)
+        if self._budget and self._budget.is_spent and is_cancelled(exc):
+            exc = too_slow(self.filterset_class.base_filters if self.filterset_class else {}, self.parameters)
         return super().handle_exception(exc)
 
     @cached_property
@@ -148,6 +159,14 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
     def get_queryset(self) -> Query:
         return get_stream(self.stream).model._default_manager.filter(id__lte=self.snapshot.head)
 
+    def filter_queryset(self, queryset: Query) -> Query:
+        rows = super().filter_queryset(queryset)
+        return rows.none() if self.matches.has_side and not self.matches.total else rows
+
+    @cached_property
+    def matches(self) -> MatchCount:
+        return MatchCount(self.stream, self.parameters)
+
     def filtered(self) -> Query:
         """The rows that match the request."""
         return self.filter_queryset(self.get_queryset())
@@ -158,7 +177,9 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def paginate_queryset(self, queryset: Any) -> list[Any]:
         if csv_table.is_csv(self.request):
-            self.export = Export(row_reader(self.stream).select(queryset), partial(to_structs, stream=self.stream))
+            total = self.matches.total if self.matches.has_side else None
+            rows = row_reader(self.stream).select(queryset)
+            self.export = Export(rows, partial(to_structs, stream=self.stream), total)
             return self.export.first_chunk
         return super().paginate_queryset(queryset) or []
 
@@ -173,11 +194,14 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
         if self._bounded_count is None:
             # With an order PostgreSQL counts in the index of the list; selective columns have indexes of their own.
             rows = queryset.order_by() if self._selective_columns else queryset
-            self._bounded_count = rows.values("id")[: MAX_OFFSET + 1].count()
+            self._bounded_count = rows.values("id")[: self.matches.limit_after(queryset, None, MAX_OFFSET + 1)].count()
         return self._bounded_count
 
     def fetch_page(self, queryset: Query, limit: int, offset: int = 0) -> list[Any]:
         """Output structs of one page, read with as few rows and index entries as possible."""
+        if queryset.query.is_empty():
+            return []
+        limit = min(limit, self.matches.total - offset) if self.matches.has_side else limit
         coins = self.parameters.get("coin") or ()
         if self._selective_columns:
             if self.bounded_count(queryset) <= MAX_OFFSET:
@@ -210,11 +234,10 @@ class StreamViewSet(ApiViewMixin, GenericViewSet[Any]):
 
     def total(self) -> int | None:
         """Number of matching rows from the roll-ups; None if they do not have the parameters of the request."""
-        params = {name for name, value in self.parameters.items() if value is not None}
-        stream = get_stream(self.stream)
-        if stream.rollup is None or not params <= ROLLUP_PARAMS:
-            return None
-        return count(stream, *self._range_and_coins, self.parameters.get("side"))
+        return self.matches.total if self.matches.is_exact else None
+
+    def limit_after(self, queryset: Query, cursor: Cursor | None, limit: int) -> int:
+        return self.matches.limit_after(queryset, cursor, limit)
 
     @property
     def _range_and_coins(self) -> tuple[TimeRange, Sequence[str] | None]:

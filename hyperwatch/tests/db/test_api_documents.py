@@ -112,7 +112,9 @@ def test_undocumented_parameter_is_rejected_with_documented_names(document: Any)
         ]
         place = path.removeprefix("/api/v1").format(tx_hash="0x" + "e9" * 32, whale_id=1)
         answer = ask(f"{place}?cion=BTC", 400)
-        known = re.split(", | and ", answer["error"].removeprefix("cion is unknown; accepted: "))
+        start, _, accepted = answer["error"].partition("; accepted: ")
+        known = re.split(", | and ", accepted)
+        assert start == "cion is unknown" + (" (did you mean coin?)" if "coin" in known else ""), path
         assert sorted(known) == sorted({*returned, "format"}), path
         assert answer["details"] == {"cion": [answer["error"]]}
 
@@ -165,3 +167,14 @@ def test_browsable_page_with_key_shows_whale_form() -> None:
     for path in ("/api/v1/whales", f"/api/v1/whales/{whale.pk}"):
         page = Client().get(path, HTTP_ACCEPT="text/html", **authorization())  # type: ignore[arg-type]
         assert b"wallet_address" in page.content
+
+
+def test_schema_is_json_where_requested() -> None:
+    for path, headers in (
+        ("/api/schema", {"Accept": "application/json"}),
+        ("/api/schema?format=json", {}),
+        ("/api/schema?format=json", {"Accept": "text/html"}),
+    ):
+        response = Client().get(path, headers=headers)
+        assert response.json()["openapi"].startswith("3."), (path, headers)
+    assert Client().get("/api/schema").content.startswith(b"openapi: 3.")

@@ -116,3 +116,10 @@ def test_reads_can_be_closed(settings: Settings) -> None:
     for path in ("/liquidations", "/whales", "/coins"):
         ask(path, 401)
         ask(path, 200, **authorization())
+    key = authorization()["HTTP_AUTHORIZATION"]
+    for path in ("/metrics", "/health/ready", "/api/schema", "/api/asyncapi"):
+        refused = Client().get(path)
+        assert (refused.status_code, refused["WWW-Authenticate"]) == (401, "Api-Key"), path
+        assert Client().get(path, HTTP_AUTHORIZATION="Api-Key a.b").status_code == 401
+        assert Client().get(path, headers={"Authorization": key}).status_code == 200
+    assert Client().get("/health").status_code == 200

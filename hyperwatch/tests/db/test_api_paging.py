@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 
 from hyperwatch.api import pagination
-from hyperwatch.tests.api_client import ask, get, walk
+from hyperwatch.tests.api_client import ask, content, download, get, walk
 from realtime.models import Epoch
-from realtime.rest import stream_viewset
+from realtime.rest import csv_export, stream_viewset
 from realtime.tests.builders import liquidation, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,3 +175,23 @@ def test_a_cursor_that_was_tampered_with_is_refused(place: int, value: Any) -> N
     parts[place] = value
     cursor = base64.urlsafe_b64encode(msgspec.msgpack.encode(parts)).rstrip(b"=").decode()
     assert list(ask(f"{PATH}?cursor={cursor}", 400)["details"]) == ["cursor"]
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_walk_by_side_returns_every_match_once(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_export, "CHUNK_ROWS", 3)
+    for number in range(1, 16):
+        # Five times of three rows each: pages end within a time.
+        side, time = ("SHORT", "LONG")[number % 2], f"2026-01-10T10:3{number // 3}:00Z"
+        store_many(number, number, side=side, block_timestamp=time)
+    if form == "json":
+        found = []
+        data = get(f"{PATH}?page_size=3&side=SHORT&cursor=")
+        while data["items"]:
+            found += seqs(data)
+            cursor = data["pagination"]["next_cursor"]
+            data = get(f"{PATH}?page_size=3&side=SHORT&cursor={cursor}") if cursor else {"items": []}
+    else:
+        lines = content(download(f"{PATH}?side=SHORT")).splitlines()[1:]
+        found = [int(line.split(",")[0]) for line in lines]
+    assert found == [14, 12, 10, 8, 6, 4, 2]

@@ -31,9 +31,9 @@ QUERIES = {
     "/liquidation-map?coin=COIN1": 2,
     "/long-short-ratios/current": 2,
     "/long-short-ratios/history?coin=COIN1": 3,
-    "/whales": 1,
+    "/whales": 2,
     "/whales/{whale}/activities": 4,
-    "/positions": 3,
+    "/positions": 4,
     "/coins": 1,
 }
 

@@ -17,7 +17,9 @@ from django.db.backends.utils import CursorWrapper
 from pytest_django.fixtures import Settings
 
 from hyperwatch.api import clock
+from hyperwatch.cache.byte_cache import ByteCache
 from hyperwatch.cache.cache_middleware import HttpReply
+from hyperwatch.cache.response_cache import CachedResponse, CacheKey, response_cache
 from hyperwatch.harness.redis import RedisServer
 from hyperwatch.limits import throttling
 from hyperwatch.server.asgi_handler import ThreadedHandler
@@ -342,3 +344,19 @@ def _store_short_and_leave() -> None:
         stored(liquidation(side="SHORT"))
     finally:
         connection.close()
+
+
+def test_caches_count_the_bytes_of_their_keys(handler: HandlerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(1)
+    handler._cache._templates, bodies = ByteCache(100_000), ByteCache[CacheKey, CachedResponse](100_000)
+    monkeypatch.setattr(response_cache, "_responses", bodies)
+
+    async def fill() -> None:
+        for limit in range(1, 31):
+            answer = await handler.enter(f"{RECENT}?limit={limit}&coin={','.join(['BTC'] * 2_000)}")
+            assert answer.status == 200
+
+    asyncio.run(fill())
+    # 8 KB of query, twice in a template: in the key and in that of its body.
+    assert 1 <= len(handler._cache._templates) <= 5
+    assert 5 <= len(bodies) <= 11

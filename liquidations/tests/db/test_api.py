@@ -111,5 +111,7 @@ def test_map_from_a_fast_clock_is_fresh() -> None:
 
 def test_unknown_coin_or_early_time_has_no_map() -> None:
     stored(liquidation_map(coin="BTC"))
-    assert ask("/liquidation-map?coin=NEVER", 404)["error"] == "no liquidation map of this coin at or before this time"
+    never, misspelt = (ask(f"/liquidation-map?coin={coin}", 404)["error"] for coin in ("NEVER", "btcc"))
+    assert never == "no liquidation map of NEVER: a coin without data"
+    assert misspelt == "no liquidation map of btcc: a coin without data (did you mean BTC?)"
     ask("/liquidation-map?coin=BTC&timestamp=2026-01-10T10:29:59Z", 404)

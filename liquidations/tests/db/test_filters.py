@@ -118,7 +118,8 @@ def test_a_map_without_a_coin_is_refused() -> None:
 
 @pytest.mark.django_db
 def test_repeated_parameter_is_rejected_and_empty_ignored() -> None:
-    assert ask("/liquidations?coin=BTC&coin=ETH", 400)["error"] == "coin is given more than once"
+    assert ask("/liquidations?side=LONG&side=SHORT", 400)["error"] == "side is given more than once"
+    assert get("/liquidations?coin=BTC&coin=&coin=ETH")["items"] == get("/liquidations?coin=BTC,ETH")["items"]
     assert get("/liquidations?side=")["items"] == []
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hyperwatch.tests.api_client import ask, get
+from hyperwatch.tests.api_client import ask, content, download, get
 from realtime.tests.builders import (
     HASH,
     OTHER_WALLET,
@@ -93,6 +93,21 @@ def test_positions_come_from_latest_summary_per_coin() -> None:
         "unrealized_pnl": "-0.00000001",
         "timestamp": TIME,
     }
+
+
+def test_positions_are_paged_by_coin_and_wallet() -> None:
+    wallets = [f"0x{number:040x}" for number in range(25)]
+    stored(position_summary("BTC", TIME, [position(user_address=wallet) for wallet in wallets]))
+    first, second = get("/positions"), get("/positions?page=2")
+    assert [row["user_address"] for row in first["positions"]] == wallets[:20]
+    assert [row["user_address"] for row in second["positions"]] == wallets[20:]
+    pagination = {"page": 2, "page_size": 20, "total": 25, "total_pages": 2, "total_exact": True}
+    assert (second["pagination"], second["as_of"]) == (pagination, {"BTC": TIME})
+    assert len(get("/positions?page_size=100")["positions"]) == 25
+    assert content(download("/positions")).count("0x") == 25
+    assert "past the end" in ask("/positions?page=3", 404)["error"]
+    assert ask("/positions?page_size=101", 400)["error"] == "page_size takes a whole number from 1 to 100"
+    assert "filters" in ask("/positions?page=501", 400)["error"]
 
 
 def test_a_summary_without_positions_ends_those_before_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
-from hyperwatch.tests.api_client import ask, authorization, get, write
+from hyperwatch.tests.api_client import ask, authorization, content, download, get, write
 from realtime.tests import builders
 from realtime.tests.builders import HASH, TIME, WALLET, stored
 from whales.models import WhaleWatch
@@ -31,7 +31,7 @@ def test_a_wallet_is_watched_changed_and_watched_no_more() -> None:
     assert set(whale) == {"id", "wallet_address", "alias", "description", "is_active", "created_at"}
     path = f"/whales/{whale['id']}"
     assert get(path) == whale
-    assert get("/whales") == {"whales": [whale]}
+    assert get("/whales")["whales"] == [whale]
     changed = write("PATCH", path, {"alias": "", "is_active": False})["data"]
     assert changed == {**whale, "alias": "", "is_active": False}
     assert write("DELETE", path)["data"] == changed
@@ -90,7 +90,9 @@ def test_invalid_body_is_rejected_naming_the_field(body: Any, field: str) -> Non
 def test_misspelt_field_is_rejected_with_valid_names() -> None:
     path = f"/whales/{a_whale()['id']}"
     returned = write("PATCH", path, {"is_activ": False}, 400)
-    assert returned["error"] == "is_activ is unknown; accepted: wallet_address, alias, description and is_active"
+    assert returned["error"] == (
+        "is_activ is unknown (did you mean is_active?); accepted: wallet_address, alias, description and is_active"
+    )
     assert get(path)["is_active"] is True
 
 
@@ -185,3 +187,16 @@ def wait_until_one_waits() -> None:
 def test_browsable_form_is_prefilled_with_whale() -> None:
     page = Client().get("/api/v1/whales", HTTP_ACCEPT="text/html", **authorization())  # type: ignore[arg-type]
     assert "&quot;is_active&quot;: true" in page.content.decode()
+
+
+def test_whales_are_paged_by_id() -> None:
+    WhaleWatch.objects.bulk_create(WhaleWatch(wallet_address=f"0x{number:040x}") for number in range(25))
+    first, second = get("/whales"), get("/whales?page=2&is_active=true")
+    assert [len(data["whales"]) for data in (first, second)] == [20, 5]
+    ids = [whale["id"] for data in (first, second) for whale in data["whales"]]
+    assert ids == sorted(ids)
+    pagination = {"page": 2, "page_size": 20, "total": 25, "total_pages": 2, "total_exact": True}
+    assert second["pagination"] == pagination
+    assert content(download("/whales")).count("0x") == 25
+    assert "past the end" in ask("/whales?page=3", 404)["error"]
+    assert "CSV" in ask("/whales?page=1&format=csv", 400)["error"]
