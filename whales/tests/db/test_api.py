@@ -1,5 +1,6 @@
 """The whales and their activities as rest.md documents them."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -73,7 +74,6 @@ def test_concurrent_watches_of_one_wallet_succeed_once() -> None:
         ({"wallet_address": WALLET, "alias": "a" * 101}, "alias"),
         ({"wallet_address": WALLET, "alias": "a\0b"}, "alias"),
         ({"wallet_address": WALLET, "alias": "\ud800"}, "alias"),
-        ({"wallet_address": WALLET, "alias": None}, "alias"),
         ({"wallet_address": WALLET, "description": {}}, "description"),
         ({"wallet_address": WALLET, "is_active": "perhaps"}, "is_active"),
         ({"wallet_address": WALLET, "aliass": "Fund"}, "aliass"),
@@ -185,3 +185,11 @@ def wait_until_one_waits() -> None:
 def test_browsable_form_is_prefilled_with_whale() -> None:
     page = Client().get("/api/v1/whales", HTTP_ACCEPT="text/html", **authorization())  # type: ignore[arg-type]
     assert "&quot;is_active&quot;: true" in page.content.decode()
+
+
+def test_null_in_a_body_is_the_same_as_missing() -> None:
+    whale = a_whale(alias=None, description=None, is_active=None)
+    assert (whale["alias"], whale["description"], whale["is_active"]) == ("", "", True)
+    changed = write("PATCH", f"/whales/{whale['id']}", {"alias": "Fund", "is_active": None})["data"]
+    assert changed == {**whale, "alias": "Fund"}
+    assert re.fullmatch(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", whale["created_at"])
