@@ -17,7 +17,7 @@ from hyperwatch.db.fields import (
     not_nan,
     wire,
 )
-from hyperwatch.formats import Side, TransactionSide
+from hyperwatch.formats import Side, TransactionSide, output_time
 from realtime.models import StoredFact
 from realtime.storage.sequences import latest_ids
 from transactions.events import TransactionType
@@ -128,6 +128,8 @@ class PositionQuerySet(models.QuerySet["Position"]):
         columns = [wire(Position, name)[0] for name in POSITION_FIELDS]
         rows = positions.order_by("coin", "user_address", "side").values_list(*columns)
         items = [dict(zip(POSITION_FIELDS, row, strict=True)) for row in rows]
+        for position in items:
+            position["timestamp"] = output_time(position["timestamp"])
         # The query matches coins and times separately: one coin's latest time may be an older one of another.
         return [position for position in items if position["timestamp"] == as_of[position["coin"]]]
 

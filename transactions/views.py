@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hyperwatch.api.parameters import HASH, invalid_parameter
-from hyperwatch.formats import ZERO_HASH
+from hyperwatch.formats import ZERO_HASH, output_time
 from realtime.rest.stream_viewset import StreamViewSet
 from transactions import filters, serializers
 from transactions.models import Position
@@ -73,4 +73,4 @@ class PositionViewSet(StreamViewSet):
     def list(self, request: Request) -> Response:
         as_of = self.filtered().latest_times(self.parameters["coin"])
         positions = Position.objects.in_summaries(as_of, self.parameters["user_address"])
-        return Response({"positions": positions, "as_of": as_of})
+        return Response({"positions": positions, "as_of": {coin: output_time(time) for coin, time in as_of.items()}})
