@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from hyperwatch.terminal import replace_unencodable
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyperwatch.settings")
@@ -22,6 +24,7 @@ def _execute() -> None:
         from django.db import DatabaseError, InterfaceError
     except ImportError as error:
         raise SystemExit(f"{error}. Run `make setup`, then .venv/bin/python manage.py") from error
+    replace_unencodable()
     try:
         execute_from_command_line(sys.argv)
     except (DatabaseError, InterfaceError, OSError) as error:

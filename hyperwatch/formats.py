@@ -13,7 +13,14 @@ import msgspec
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
-COIN = re.compile(r"[A-Za-z0-9@/:._-]{1,32}", re.ASCII)
+# Printable ASCII without the comma, which separates coins in a query.
+COIN = re.compile(r"[!-+.-~-]{1,32}", re.ASCII)
+# The form of almost all messages, which needs no conversion.
+USUAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?Z", re.ASCII)
+TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,40}))?)?([Zz]|[-+]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
+LEAP_SECOND = "60"
 ZERO_HASH = "0x" + "0" * 64
 
 PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
@@ -129,22 +136,32 @@ def product(size: str, price: str) -> Decimal:
 def address(value: object) -> str:
     """`0x` and 40 hex digits, in lower case; raises ValueError."""
     if not isinstance(value, str) or not ADDRESS.fullmatch(value):
-        raise ValueError("an address is 0x and 40 hex digits")
+        raise ValueError(f"an address is 0x and 40 hex digits, not {value!r:.80}")
     return value.lower()
 
 
 def tx_hash(value: object) -> str:
     """`0x` and 64 hex digits, in lower case; raises ValueError."""
     if not isinstance(value, str) or not HASH.fullmatch(value):
-        raise ValueError("a hash is 0x and 64 hex digits")
+        raise ValueError(f"a hash is 0x and 64 hex digits, not {value!r:.80}")
     return value.lower()
 
 
 def coin(value: object) -> str:
     """The venue's name of a coin, with its case; raises ValueError."""
     if not isinstance(value, str) or not COIN.fullmatch(value):
-        raise ValueError("a coin is 1 to 32 letters, digits or @ / : . _ -")
+        raise ValueError(f"a coin is 1 to 32 characters of ASCII without blank and comma, not {value!r:.80}")
     return value
+
+
+class UtcTime(datetime):
+    """An aware time in UTC with one form in all output.
+
+    msgspec omits the fraction of a plain datetime when it is zero. It passes a subclass to the encoder's `enc_hook`,
+    which is `encode_time`.
+    """
+
+    __slots__ = ()
 
 
 def utc(time: datetime) -> datetime:
@@ -154,7 +171,53 @@ def utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
+def output_time(time: datetime) -> UtcTime:
+    if type(time) is UtcTime and time.tzinfo is UTC:
+        return time
+    aware = utc(time)
+    return UtcTime.combine(aware.date(), aware.timetz())
+
+
 def isoformat(time: datetime) -> str:
-    """ISO 8601 with `Z`; has a fraction only if the time has one."""
-    text: str = msgspec.to_builtins(utc(time))
+    """ISO 8601 with six digits and `Z`."""
+    return utc(time).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def compact_isoformat(time: datetime) -> str:
+    """ISO 8601 with `Z`, without a fraction of zero: four times as fast as `isoformat`, for keys and COPY."""
+    text: str = msgspec.to_builtins(utc(time), enc_hook=encode_time)
     return text
+
+
+def encode_time(value: object) -> str:
+    """The `enc_hook` of msgspec encoders."""
+    if isinstance(value, UtcTime):
+        return isoformat(value)
+    raise TypeError(f"{type(value).__name__} cannot be encoded")
+
+
+def parse_time(value: object) -> datetime:
+    """ISO 8601; without an offset it means UTC. Raises ValueError.
+
+    Digits beyond microseconds are cut: rounding could move a time to the next day. A leap second is the second before.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"expected a time as a string, got {value!r:.80}")
+    try:
+        return datetime.fromisoformat(value if USUAL_TIME.fullmatch(value) else _usual_time(value))
+    except (ValueError, OverflowError):
+        raise ValueError(f"a time is ISO 8601, like 2026-01-10T10:30:00.123456Z, not {value!r:.80}") from None
+
+
+def _usual_time(text: str) -> str:
+    match = TIME.fullmatch(text)
+    if match is None:
+        raise ValueError
+    day, minute, second, fraction, offset = match.groups()
+    is_leap = second == LEAP_SECOND
+    shown = "59" if is_leap else second or "00"
+    time = datetime.fromisoformat(f"{day}T{minute or '00:00'}:{shown}.{(fraction or '0')[:6]}{(offset or 'Z').upper()}")
+    usual = isoformat(time)
+    if is_leap and usual[11:19] != "23:59:59":
+        raise ValueError
+    return usual

@@ -10,6 +10,8 @@ from typing import Any
 
 import structlog
 
+from hyperwatch.terminal import escape_controls
+
 SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -17,6 +19,15 @@ SHARED_PROCESSORS: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
+
+
+def _escape_event(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """One line an event: texts from outside may contain line ends and terminal sequences."""
+    # Tracebacks have lines of their own.
+    return {
+        name: escape_controls(value) if isinstance(value, str) and name not in ("exception", "stack") else value
+        for name, value in event.items()
+    }
 
 
 def configure_logging(level: str, style: str) -> None:
@@ -27,7 +38,7 @@ def configure_logging(level: str, style: str) -> None:
     )
     renderers: dict[str, list[Any]] = {
         "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-        "console": [console],
+        "console": [_escape_event, console],
     }
     structlog.configure(
         processors=[

@@ -1,8 +1,8 @@
 """Input messages (kafka.md) and output rows (L and M of rest.md) of liquidations and liquidation maps."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -15,8 +15,10 @@ from realtime.structs.input_types import (
     Amount,
     BlockNumber,
     Coin,
+    ContradictionError,
     Count,
     Hash,
+    InputTime,
     Leverage,
     SignedAmount,
     decoder,
@@ -76,14 +78,14 @@ class _LiquidationData(msgspec.Struct, kw_only=True):
     """L of rest.md without `seq`. Accepts `size` and `price` as aliases of the longer names."""
 
     tx_hash: Hash
-    block_timestamp: datetime
+    block_timestamp: InputTime
     user_address: Address
     coin: Coin
     side: Side
-    liquidated_size: Amount | UnsetType = UNSET
-    size: Amount | UnsetType = UNSET
-    liquidation_price: Amount | UnsetType = UNSET
-    price: Amount | UnsetType = UNSET
+    liquidated_size: Amount | None = None
+    size: Amount | None = None
+    liquidation_price: Amount | None = None
+    price: Amount | None = None
     block_number: BlockNumber | None = None
     liquidation_value_usd: Amount | None = None
     leverage: Leverage | None = None
@@ -94,7 +96,7 @@ class _LiquidationData(msgspec.Struct, kw_only=True):
 
 class _LiquidationMessage(msgspec.Struct):
     coin: Coin
-    timestamp: datetime
+    timestamp: InputTime
     data: _LiquidationData
 
 
@@ -104,7 +106,7 @@ class _MapData(msgspec.Struct):
 
 class _MapMessage(msgspec.Struct):
     coin: Coin
-    timestamp: datetime
+    timestamp: InputTime
     data: _MapData
 
 
@@ -123,7 +125,9 @@ def from_computed(message: bytes) -> Sequence[LiquidationRow]:
     """Decodes a LIQUIDATION message of the computed-data topic."""
     envelope = _decode_message(message)
     if envelope.coin != envelope.data.coin:
-        raise ValueError(f"coin is {envelope.coin} outside and {envelope.data.coin} inside")
+        raise ContradictionError(f"`coin` is {envelope.coin} outside of `data` and {envelope.data.coin} inside")
+    if utc(envelope.timestamp) < utc(envelope.data.block_timestamp):
+        raise ContradictionError("`timestamp` is earlier than `data.block_timestamp`; accepted: the same time or later")
     return [_liquidation(envelope.data)]
 
 
@@ -135,8 +139,8 @@ def from_transaction(message: bytes) -> Sequence[LiquidationRow]:
 
 
 def _liquidation(data: _LiquidationData) -> LiquidationRow:
-    size = _required(data.liquidated_size, data.size, "size")
-    price = _required(data.liquidation_price, data.price, "price")
+    size = _one_of(data.liquidated_size, data.size, "liquidated_size", "size")
+    price = _one_of(data.liquidation_price, data.price, "liquidation_price", "price")
     return LiquidationRow(
         tx_hash=data.tx_hash,
         block_number=known_block(data.block_number),
@@ -154,16 +158,17 @@ def _liquidation(data: _LiquidationData) -> LiquidationRow:
     )
 
 
-def _required(value: str | UnsetType, alias_value: str | UnsetType, name: str) -> str:
-    value = alias_value if value is UNSET else value
-    if value is UNSET:
-        raise ValueError(f"Object missing required field `{name}`")
-    return value
+def _one_of(value: str | None, alias_value: str | None, name: str, alias: str) -> str:
+    if value is None and alias_value is None:
+        raise ValueError(f"Object missing required field `{name}` or `{alias}`")
+    if value is not None and alias_value is not None and value != alias_value:
+        raise ContradictionError(f"`{name}` is {value} and `{alias}` is {alias_value}; accepted: one value")
+    return value or alias_value or ""
 
 
 def identity(row: LiquidationRow) -> tuple[object, ...]:
     """Deduplication key of a liquidation (kafka.md)."""
-    tid = raw_data(row.raw_data).tid
+    tid = raw_data(row.raw_data).trade_id
     position = (row.block_timestamp, row.coin, row.user_address, row.side)
     if tid is not None:
         return ("tid", *position, tid)
@@ -187,6 +192,9 @@ def from_map(message: bytes) -> Sequence[LiquidationMapRow]:
     """Decodes a LIQUIDATION_MAP message and sorts its levels by price, ascending."""
     envelope = _decode_map(message)
     levels = sorted(envelope.data.price_levels, key=lambda level: Decimal(level.price))
+    for lower, upper in pairwise(levels):
+        if lower.price == upper.price:
+            raise ContradictionError(f"`price_levels` has two levels at {lower.price}; accepted: one a price")
     return [
         LiquidationMapRow(
             coin=envelope.coin, timestamp=utc(envelope.timestamp), price_levels=Raw(msgspec.json.encode(levels))

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from hyperwatch.api.envelope import AgePlaceholder
 from hyperwatch.api.parameters import did_you_mean
+from hyperwatch.formats import output_time
 from liquidations import events, filters, serializers
 from realtime.rest.stream_viewset import StreamViewSet
 from realtime.storage import sequences
@@ -66,7 +67,7 @@ class LiquidationViewSet(ListModelMixin, StreamViewSet):
         for name, rollup in zip(("total", "long", "short"), (totals.total, *totals.by_side), strict=True):
             fields |= {f"{name}_liquidations": rollup.facts, f"{name}_liquidation_value_usd": rollup.value}
         by_coin = {coin: {"count": facts, "value_usd": value} for coin, facts, value in totals.by_coin}
-        return self.respond(**fields, by_coin=by_coin, since=totals.since)
+        return self.respond(**fields, by_coin=by_coin, since=totals.since and output_time(totals.since))
 
 
 class LiquidationMapViewSet(StreamViewSet):

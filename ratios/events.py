@@ -1,7 +1,6 @@
 """Input messages (kafka.md) and output rows (R of rest.md) of long/short ratios."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from msgspec import Raw
 
 from hyperwatch.formats import Decimals, utc
 from realtime.streams import Fact, Row
-from realtime.structs.input_types import Amount, Coin, Count, Ratio, decoder
+from realtime.structs.input_types import Amount, Coin, Count, InputTime, Ratio, decoder
 from realtime.structs.output_types import AmountText, CoinText, JsonOf, RatioNumber, Time
 
 RATIO_DECIMALS = Decimals(10, 4)
@@ -43,7 +42,7 @@ class _RatioData(msgspec.Struct):
 
 class _RatioMessage(msgspec.Struct):
     coin: Coin
-    timestamp: datetime
+    timestamp: InputTime
     data: _RatioData
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import msgspec
 
-from realtime.structs.output_types import Number
+from hyperwatch.formats import UtcTime, output_time
+from realtime.structs.output_types import Number, Time
 
 if TYPE_CHECKING:
     from django.db.models.expressions import Combinable
@@ -67,16 +68,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     hidden: ClassVar[tuple[str, ...]] = ()
     _unset: ClassVar[Mapping[str, msgspec.UnsetType]] = {}
+    _times: ClassVar[tuple[str, ...]] = ()
 
     seq: Number = 0
 
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
         cls._unset = dict.fromkeys(cls.hidden, msgspec.UNSET)
+        cls._times = tuple(name for name, hint in cls.__annotations__.items() if hint is Time)
 
     def with_seq(self, seq: int) -> Self:
         """The output row: with its number, without the hidden fields."""
-        return msgspec.structs.replace(self, seq=seq, **self._unset)
+        return msgspec.structs.replace(self, seq=seq, **self._unset, **self.output_times())
+
+    def output_times(self) -> dict[str, UtcTime]:
+        return {name: output_time(getattr(self, name)) for name in self._times}
 
 
 class RollupSpec(NamedTuple):

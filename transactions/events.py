@@ -16,6 +16,7 @@ from realtime.structs.input_types import (
     BlockNumber,
     Coin,
     Hash,
+    InputTime,
     Leverage,
     SignedAmount,
     decoder,
@@ -82,7 +83,7 @@ class PositionRow(msgspec.Struct, kw_only=True):
 
 class _TransactionMessage(msgspec.Struct, kw_only=True):
     tx_hash: Hash
-    block_timestamp: datetime
+    block_timestamp: InputTime
     user_address: Address
     coin: Coin
     side: TransactionSide
@@ -102,7 +103,7 @@ class _SummaryData(msgspec.Struct):
 
 class _SummaryMessage(msgspec.Struct):
     coin: Coin
-    timestamp: datetime
+    timestamp: InputTime
     data: _SummaryData
 
 
@@ -134,11 +135,18 @@ def from_transaction(message: bytes) -> Sequence[TransactionRow]:
 
 def identity(row: TransactionRow) -> tuple[object, ...]:
     """Deduplication key of a transaction (kafka.md)."""
-    tid = raw_data(row.raw_data).tid
-    if tid is not None:
-        return ("tid", row.block_timestamp, row.coin, row.user_address, row.side, tid)
+    raw = raw_data(row.raw_data)
+    if raw.trade_id is not None:
+        return ("tid", row.block_timestamp, row.coin, row.user_address, raw.venue_side or row.side, raw.trade_id)
     content = (row.coin, row.user_address, row.side, row.size, row.price, row.tx_type)
     return (row.block_timestamp, row.tx_hash, *content)
+
+
+def _exact_value(row: TransactionRow) -> str:
+    """size × price, not rounded: filters compare it as PostgreSQL does. Raises ValueError if it overflows."""
+    value = product(row.size, row.price)
+    AMOUNT.rounded(value)
+    return f"{value:f}"
 
 
 def fact(row: TransactionRow) -> Fact:
@@ -148,11 +156,11 @@ def fact(row: TransactionRow) -> Fact:
         address=row.user_address,
         side=row.side,
         kind=row.tx_type,
-        value=AMOUNT.rounded(product(row.size, row.price)),
+        value=_exact_value(row),
         size=row.size,
         price=row.price,
         hash=row.tx_hash,
-        direction=raw_data(row.raw_data).dir,
+        direction=raw_data(row.raw_data).direction,
     )
 
 

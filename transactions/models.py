@@ -18,7 +18,7 @@ from hyperwatch.db.fields import (
     not_nan,
     wire,
 )
-from hyperwatch.formats import Side, TransactionSide
+from hyperwatch.formats import Side, TransactionSide, output_time
 from realtime.models import StoredFact
 from realtime.storage.sequences import latest_ids
 from transactions.events import TransactionType
@@ -135,7 +135,10 @@ class PositionQuerySet(models.QuerySet["Position"]):
     def to_items(self) -> list[dict[str, Any]]:
         """P of rest.md."""
         columns = [wire(Position, name)[0] for name in POSITION_FIELDS]
-        return [dict(zip(POSITION_FIELDS, row, strict=True)) for row in self.values_list(*columns)]
+        items = [dict(zip(POSITION_FIELDS, row, strict=True)) for row in self.values_list(*columns)]
+        for position in items:
+            position["timestamp"] = output_time(position["timestamp"])
+        return items
 
 
 class Position(models.Model):

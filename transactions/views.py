@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from hyperwatch.api.csv_table import is_csv
 from hyperwatch.api.pagination import numbered_page
 from hyperwatch.api.parameters import HASH, invalid_parameter
-from hyperwatch.formats import ZERO_HASH
+from hyperwatch.formats import ZERO_HASH, output_time
 from realtime.rest.stream_viewset import StreamViewSet
 from transactions import filters, serializers
 from transactions.models import Position
@@ -79,4 +79,5 @@ class PositionViewSet(StreamViewSet):
         if is_csv(request):
             return Response({"positions": positions.to_items()})
         page, pagination = numbered_page(positions, self.parameters)
-        return Response({"positions": page.to_items(), "as_of": as_of, "pagination": pagination})
+        times = {coin: output_time(time) for coin, time in as_of.items()}
+        return Response({"positions": page.to_items(), "as_of": times, "pagination": pagination})

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple, Self
 import msgspec
 from msgspec import Meta, Raw
 
+from hyperwatch.formats import AMOUNT
 from realtime.streams import Fact, Row
 from realtime.structs.output_types import AddressText, AmountText, CoinText, HashText, JsonOf, Number, Time
 
@@ -42,7 +43,7 @@ class WhaleActivityRow(Row, frozen=True, kw_only=True):
     details: Annotated[Raw, JsonOf(Details)]
 
     def with_seq(self, seq: int) -> Self:
-        return msgspec.structs.replace(self, seq=seq, id=seq)
+        return msgspec.structs.replace(self, seq=seq, id=seq, **self.output_times())
 
 
 class Whale(NamedTuple):
@@ -83,7 +84,7 @@ def _activity(kind: ActivityType, fact: Fact, whale: Whale) -> WhaleActivityRow:
         tx_hash=fact.hash or "",
         coin=fact.coin,
         size=fact.size or "0",
-        value_usd=fact.value or "0",
+        value_usd=AMOUNT.rounded(Decimal(fact.value or "0")),
         timestamp=fact.time,
         details=Raw(msgspec.json.encode(Details(fact.side, fact.price, fact.direction))),
     )

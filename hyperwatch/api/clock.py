@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime
 
+from hyperwatch.formats import UtcTime
 
-def now() -> datetime:
-    return datetime.now(UTC)
+
+def now() -> UtcTime:
+    return UtcTime.now(UTC)
 
 
 def age_seconds(time: datetime, now: datetime) -> float:

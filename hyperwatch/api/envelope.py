@@ -13,6 +13,7 @@ import msgspec
 from django.http import HttpResponse
 from django.utils.functional import Promise
 
+from hyperwatch import formats
 from hyperwatch.api import clock
 
 SUCCESS = "success"
@@ -41,14 +42,14 @@ class ResponseTemplate:
         self._times = [datetime.fromisoformat(text.decode()) if text else None for text in self._chunks[1::2]]
         self.size = len(encoded)
 
-    def render(self, now: datetime) -> bytes:
+    def render(self, now: formats.UtcTime) -> bytes:
         chunks = self._chunks.copy()
         chunks[1::2] = [_encode_plain(clock.age_seconds(time, now) if time else now) for time in self._times]
         return b"".join(chunks)
 
 
 _TIMESTAMP_PLACEHOLDER = msgspec.Raw(b"\0\0")
-_encode_plain = msgspec.json.Encoder().encode
+_encode_plain = msgspec.json.Encoder(enc_hook=formats.encode_time).encode
 
 
 def _encode_other(value: object) -> str | msgspec.Raw:
@@ -57,7 +58,7 @@ def _encode_other(value: object) -> str | msgspec.Raw:
         return str(value)
     if isinstance(value, AgePlaceholder):
         return msgspec.Raw(b"\0%b\0" % value.time.isoformat().encode())
-    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON")
+    return formats.encode_time(value)
 
 
 encode = msgspec.json.Encoder(enc_hook=_encode_other).encode

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hyperwatch.api.parameters import BIGINT, ID, PAGE_SIZES, Parameter, invalid_parameter
+from hyperwatch.formats import encode_time
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -39,7 +40,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     seq: int
 
     def encode(self) -> str:
-        return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(msgspec.msgpack.encode(self, enc_hook=encode_time)).rstrip(b"=").decode()
 
     @classmethod
     def decode(cls, text: str, current: ReadPoint) -> "Cursor":

@@ -54,6 +54,8 @@ class BodySerializer(serializers.ModelSerializer[M]):
         if isinstance(data, Mapping):
             writable = [name for name, field in self.fields.items() if not field.read_only]
             reject_unknown(data, writable, ignored=self.fields)
+            # Null is the same as a missing field.
+            data = {name: value for name, value in data.items() if value is not None}
         return super().to_internal_value(data)
 
 

@@ -48,7 +48,7 @@ def validate_address(value: object) -> None:
     try:
         formats.address(value)
     except ValueError as error:
-        raise ValidationError(f"{str(error).capitalize()}, not {value!r:.60}") from error
+        raise ValidationError(str(error)) from error
 
 
 class AddressField(models.CharField):  # type: ignore[type-arg]
@@ -119,6 +119,8 @@ def wire(model: type[models.Model], name: str) -> tuple[str | Combinable, Conver
         return Cast(name, models.TextField()), _raw
     if isinstance(column, models.DecimalField):
         return Cast(name, models.TextField()), None
+    if isinstance(column, models.DateTimeField):
+        return name, formats.output_time
     return name, None
 
 

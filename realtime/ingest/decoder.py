@@ -1,5 +1,7 @@
 """Decodes message bytes to typed rows or rejected messages; everything after it handles validated data only."""
 
+import codecs
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,14 +12,18 @@ from typing import NamedTuple
 import msgspec
 from django.conf import settings
 
-from hyperwatch.formats import isoformat
+from hyperwatch.formats import compact_isoformat, isoformat
 from realtime.kafka.consumer import KafkaMessage
 from realtime.models import Reason
 from realtime.storage import retention
 from realtime.streams import Decode, Derive, Fact, Row, Stream, TopicName, all_streams
+from realtime.structs.input_types import ContradictionError
 
 MIN_FACT_TIME = datetime(2020, 1, 1, tzinfo=UTC)
 MAX_CLOCK_SKEW = timedelta(minutes=10)
+
+
+NULL_VALUE = re.compile(r"Expected .*, got `null`")
 
 
 class InvalidKafkaMessage(Exception):
@@ -86,7 +92,7 @@ def identity_key(identity: Iterable[object]) -> bytes:
 
 
 def _key_text(part: object) -> str:
-    return isoformat(part) if isinstance(part, datetime) else str(part)
+    return compact_isoformat(part) if isinstance(part, datetime) else str(part)
 
 
 def decode_batch(messages: Sequence[KafkaMessage], now: datetime) -> DecodedBatch:
@@ -103,9 +109,18 @@ def decode_batch(messages: Sequence[KafkaMessage], now: datetime) -> DecodedBatc
     return batch
 
 
-def derive(rows: Rows) -> Rows:
-    """The rows that derive from `rows`; queries the currently watched wallets."""
-    return {stream.name: _derive(stream, stream.derive, rows) for stream in all_streams() if stream.derive}
+def derive(rows: Rows, now: datetime | None = None) -> Rows:
+    """The rows that derive from `rows`, within their own retention at `now`; queries the currently watched wallets."""
+    cutoffs = retention.cutoffs(now) if now else {}
+    return {
+        stream.name: {
+            key: pending
+            for key, pending in _derive(stream, stream.derive, rows).items()
+            if pending.fact.time >= cutoffs.get(stream.name, MIN_FACT_TIME)
+        }
+        for stream in all_streams()
+        if stream.derive
+    }
 
 
 def _derive(stream: Stream, derive: Derive, rows: Rows) -> dict[bytes, PendingRow]:
@@ -171,7 +186,7 @@ def _checked_bytes(message: KafkaMessage) -> bytes:
         raise InvalidKafkaMessage(
             Reason.TOO_LARGE, f"{len(message.value)} bytes, at most {settings.KAFKA_MAX_MESSAGE_BYTES} are accepted"
         )
-    return message.value
+    return message.value.removeprefix(codecs.BOM_UTF8)
 
 
 def _readers(topic: str, value: bytes, routes: Routes) -> list[tuple[Stream, Decode]]:
@@ -204,7 +219,7 @@ def _check_time(time: datetime, now: datetime) -> None:
 def _reason_of(value: bytes, error: Exception) -> InvalidKafkaMessage:
     """Maps a decoder's error to a reason; decodes the whole again, because a decoder stops at the first error."""
     try:
-        document = _decode_any_json(value)
+        document = _decode_any_json(value.removeprefix(codecs.BOM_UTF8))
     except RecursionError:
         return InvalidKafkaMessage(Reason.BAD_VALUE, "nested too deeply")
     except msgspec.ValidationError as invalid:
@@ -214,6 +229,9 @@ def _reason_of(value: bytes, error: Exception) -> InvalidKafkaMessage:
         return InvalidKafkaMessage(Reason.NOT_JSON, str(syntax_error))
     if not isinstance(document, dict):
         return InvalidKafkaMessage(Reason.NOT_AN_OBJECT, f"expected an object, got {type(document).__name__}")
-    if str(error).startswith("Object missing required field"):
+    if isinstance(error, ContradictionError):
+        return InvalidKafkaMessage(Reason.CONTRADICTION, str(error))
+    # Null is the same as a missing field.
+    if str(error).startswith("Object missing required field") or NULL_VALUE.search(str(error)):
         return InvalidKafkaMessage(Reason.MISSING_FIELD, str(error))
     return InvalidKafkaMessage(Reason.BAD_VALUE, str(error))

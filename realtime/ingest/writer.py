@@ -85,7 +85,7 @@ class BatchWriter:
         """
         next_offsets = next_offsets or {}
         with self._transaction() as cursor:
-            rows_by_stream = _rows_by_stream({**batch.rows, **derive(batch.rows)})
+            rows_by_stream = _rows_by_stream({**batch.rows, **derive(batch.rows, batch.validated_at)})
             _insert_rejected(cursor, batch.rejected)
             for name, rows in rows_by_stream.items():
                 stream = get_stream(name)

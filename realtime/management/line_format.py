@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from hyperwatch.terminal import escape_controls
+
 Data = Mapping[str, Any]
 
 
 def format_fact(channel: str, seq: int, time: str, data: Data) -> str:
     """One line without the newline: time, channel, seq, coin, and the channel's fields."""
     formatter = FORMATTERS.get(channel, _other)
-    return f"{_time(time)}  {channel} #{seq}  {data.get('coin') or '-':<8} {formatter(data)}"
+    line = f"{_time(time)}  {channel} #{seq}  {data.get('coin') or '-':<8} {formatter(data)}"
+    return escape_controls(line)
 
 
 def _liquidation(data: Data) -> str:

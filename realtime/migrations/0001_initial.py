@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
                 ('offset', models.BigIntegerField()),
                 ('key', models.BinaryField(null=True)),
                 ('bytes', models.BinaryField(null=True)),
-                ('reason', models.CharField(choices=[('NOT_JSON', 'Not Json'), ('NOT_AN_OBJECT', 'Not An Object'), ('UNKNOWN_TYPE', 'Unknown Type'), ('MISSING_FIELD', 'Missing Field'), ('BAD_VALUE', 'Bad Value'), ('IN_FUTURE', 'In Future'), ('TOO_OLD', 'Too Old'), ('TOO_LARGE', 'Too Large'), ('REFUSED_BY_DATABASE', 'Refused By Database')], max_length=20)),
+                ('reason', models.CharField(choices=[('NOT_JSON', 'Not Json'), ('NOT_AN_OBJECT', 'Not An Object'), ('UNKNOWN_TYPE', 'Unknown Type'), ('MISSING_FIELD', 'Missing Field'), ('BAD_VALUE', 'Bad Value'), ('CONTRADICTION', 'Contradiction'), ('IN_FUTURE', 'In Future'), ('TOO_OLD', 'Too Old'), ('TOO_LARGE', 'Too Large'), ('REFUSED_BY_DATABASE', 'Refused By Database')], max_length=20)),
                 ('error', models.TextField()),
                 ('sent_at', models.DateTimeField(help_text='the Kafka timestamp of the message', null=True)),
                 ('failed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), db_index=True)),

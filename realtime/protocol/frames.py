@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from hyperwatch.formats import DEFLATE_WINDOW_BITS
+from hyperwatch.formats import DEFLATE_WINDOW_BITS, encode_time, output_time
 from realtime.protocol.vocabulary import ServerFrame
 from realtime.streams import Fact, Row, Stream
 from realtime.structs.output_types import Head, Number, Time
@@ -74,14 +74,16 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     frame: bytes
 
 
+_encode = msgspec.json.Encoder(enc_hook=encode_time).encode
+_pack = msgspec.msgpack.Encoder(enc_hook=encode_time).encode
 _unpack = msgspec.msgpack.Decoder(list[Event]).decode
 
 
 def make_event(stream: Stream, row: Row, fact: Fact | None = None) -> Event:
     """`fact`: that of the row, if the caller has computed it already."""
     fact = fact or stream.fact(row)
-    frame = Frame(stream.frame_type or "", stream.name, fact.time, row.seq, row)
-    return Event(row.seq, fact, msgspec.json.encode(frame))
+    frame = Frame(stream.frame_type or "", stream.name, output_time(fact.time), row.seq, row)
+    return Event(row.seq, fact, _encode(frame))
 
 
 def batch_frame(channel: str, frames: Sequence[bytes]) -> bytes:
@@ -140,12 +142,12 @@ def pack(events: Sequence[Event]) -> Iterator[bytes]:
     size = 0
     for event in events:
         if chunk and size + len(event.frame) > MAX_CHUNK_BYTES:
-            yield msgspec.msgpack.encode(chunk)
+            yield _pack(chunk)
             chunk, size = [], 0
         chunk.append(event)
         size += len(event.frame)
     if chunk:
-        yield msgspec.msgpack.encode(chunk)
+        yield _pack(chunk)
 
 
 def unpack(packed: bytes) -> list[Event]:

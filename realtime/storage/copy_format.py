@@ -12,7 +12,7 @@ import msgspec
 from django.db import models
 
 from hyperwatch.db.fields import wire
-from hyperwatch.formats import isoformat
+from hyperwatch.formats import compact_isoformat
 from realtime.streams import Row, Stream, get_stream
 
 SPECIAL = re.compile(r"[\\\t\n\r]")
@@ -21,7 +21,7 @@ ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 TEXTS: dict[type, Callable[[Any], str]] = {
     bytes: lambda value: "\\x" + value.hex(),
     msgspec.Raw: lambda value: bytes(value).decode(),
-    datetime: isoformat,
+    datetime: compact_isoformat,
 }
 NULLS = {type(None), msgspec.UnsetType}
 

@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Max, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
+from hyperwatch.formats import output_time
 from realtime.models import Epoch, NewestOfCoin, StreamHead, new_epoch
 from realtime.streams import Stream, all_streams
 
@@ -204,7 +205,7 @@ def latest_by_coin() -> dict[str, dict[str, dict[str, datetime]]]:
     coins: dict[str, dict[str, dict[str, datetime]]] = {}
     newest = NewestOfCoin.objects.order_by("coin", "stream")
     for coin, stream, time in newest.values_list("coin", "stream", "time"):
-        coins.setdefault(coin, {})[stream] = {"newest": time}
+        coins.setdefault(coin, {})[stream] = {"newest": output_time(time)}
     return coins
 
 

@@ -9,9 +9,9 @@ from hyperwatch.formats import AMOUNT, LEVERAGE, SIGNED_AMOUNT
 
 TIME_SCHEMA = {
     "format": "date-time",
-    "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$",
+    "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$",
     "description": "time in UTC",
-    "examples": ["2026-01-10T10:30:00Z"],
+    "examples": ["2026-01-10T10:30:00.000000Z"],
 }
 
 
@@ -24,7 +24,7 @@ SIGNED_TEXT = _text_schema(SIGNED_AMOUNT.pattern, "decimal with 8 places, may be
 LEVERAGE_TEXT = _text_schema(LEVERAGE.pattern, "decimal with 2 places", "10.00")
 ADDRESS_TEXT = _text_schema("^0x[0-9a-f]{40}$", "address", "0x49f3000000000000000000000000000000008d2b")
 HASH_TEXT = _text_schema("^0x[0-9a-f]{64}$", "hash", "0x" + "c3" * 32)
-COIN_TEXT = _text_schema("^[A-Za-z0-9@/:._-]{1,32}$", "coin, as the exchange spells it", "BTC")
+COIN_TEXT = _text_schema("^[!-+.-~-]{1,32}$", "coin, as the exchange spells it", "BTC")
 
 Time = Annotated[datetime, Meta(extra_json_schema={"type": "string", **TIME_SCHEMA})]
 TimeText = Annotated[str, Meta(extra_json_schema=TIME_SCHEMA)]

@@ -16,7 +16,7 @@ from realtime.kafka.consumer import KafkaMessage
 from realtime.storage.records import StoredRows
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
-TIME = "2026-01-10T10:30:00Z"
+TIME = "2026-01-10T10:30:00.000000Z"
 WALLET = "0x" + "a1" * 20
 OTHER_WALLET = "0x" + "b2" * 20
 HASH = "0x" + "c3" * 32

@@ -65,7 +65,7 @@ def test_readiness_reports_parts_and_stream_freshness(mock_kafka: MockKafka) -> 
         "database": "ok", "channel_layer": "ok", "kafka": "ok",
     }  # fmt: skip
     streams = ready["checks"]["database"]["streams"]
-    assert streams["liquidations"]["newest"] == "2026-01-10T10:30:00Z"
+    assert streams["liquidations"]["newest"] == "2026-01-10T10:30:00.000000Z"
     assert streams["transactions"] == {"newest": None, "age_seconds": None}
 
 

@@ -24,7 +24,7 @@ MAX_MODULES = 15
 # What each package may import of the project, besides itself. Longer names take precedence.
 LIBRARIES = (
     "hyperwatch.__version__", "hyperwatch.concurrency", "hyperwatch.formats", "hyperwatch.gc_tuning",
-    "hyperwatch.metrics",
+    "hyperwatch.metrics", "hyperwatch.terminal",
 )  # fmt: skip
 FRAME = (
     *LIBRARIES, "hyperwatch.admin_base", "hyperwatch.api", "hyperwatch.cache", "hyperwatch.db", "hyperwatch.limits",
@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "hyperwatch.embedded": (),
     "hyperwatch.env": ("hyperwatch.service_urls",),
     "hyperwatch.formats": (),
+    "hyperwatch.terminal": (),
     "hyperwatch.harness": ("hyperwatch.embedded", "realtime.kafka"),
     "hyperwatch.limits": LIBRARIES,
     "hyperwatch.metrics": ("hyperwatch.__version__",),
@@ -66,7 +67,7 @@ MAY_IMPORT = {
     "realtime.rest": (*FRAME, *STREAMS, *STORAGE),
     "realtime.sources": (*LIBRARIES, "hyperwatch.env", "realtime.kafka", *STREAMS),
     "realtime.storage": (*FRAME, *STREAMS, *STORAGE),
-    "realtime.streams": ("realtime.structs",),
+    "realtime.streams": ("hyperwatch.formats", "realtime.structs"),
     "realtime.structs": ("hyperwatch.formats",),
 }  # fmt: skip
 

@@ -42,7 +42,7 @@ def test_a_liquidation_goes_out_as_it_was_stored() -> None:
 
 
 def test_recent_liquidations_sort_by_time_then_seq() -> None:
-    late, early = "2026-01-10T11:00:00Z", "2026-01-10T09:00:00Z"
+    late, early = "2026-01-10T11:00:00.000000Z", "2026-01-10T09:00:00.000000Z"
     stored(liquidation(block_timestamp=late), liquidation(block_timestamp=early))
     stored(*(liquidation(raw_data={"tid": tid}) for tid in (7, 8)))
     assert [row["seq"] for row in get("/liquidations")["items"]] == [1, 4, 3, 2]

@@ -8,7 +8,7 @@ from hyperwatch.tests.api_client import Finds, ask, check, check_refused, get
 from liquidations.filters import LiquidationFilter, MapFilter, RecentFilter, StatsFilter
 from realtime.tests.builders import OTHER_WALLET, level, liquidation, liquidation_map, stored
 
-NINE, TEN, ELEVEN = (f"2026-01-10T{hour}:00:00Z" for hour in ("09", "10", "11"))
+NINE, TEN, ELEVEN = (f"2026-01-10T{hour}:00:00.000000Z" for hour in ("09", "10", "11"))
 
 LIST = [
     Finds(LiquidationFilter, "coin", "/liquidations?coin=btc", [100]),

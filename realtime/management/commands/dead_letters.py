@@ -1,5 +1,6 @@
 """`manage.py dead_letters`: lists, shows and resends rejected messages."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -7,6 +8,7 @@ from django.db.models import QuerySet
 
 from hyperwatch.formats import isoformat
 from hyperwatch.management.base import DatabaseCommand, whole_number
+from hyperwatch.terminal import escape_controls
 from realtime.ingest.dead_letters import ResendFailed, preview, resend
 from realtime.kafka.admin import KafkaUnavailable
 from realtime.models import DeadLetter, Reason
@@ -52,7 +54,8 @@ class Command(DatabaseCommand):
         letters = _select(options["reason"], is_unsent=options["waiting"])
         for letter in letters.defer("bytes")[: options["limit"]]:
             sent = f"  sent again {isoformat(letter.resent_at)}" if letter.resent_at else ""
-            self.stdout.write(f"{letter.pk:>6}  {isoformat(letter.failed_at)}  {letter}  {letter.error[:80]}{sent}")
+            line = f"{letter.pk:>6}  {isoformat(letter.failed_at)}  {letter}  {letter.error[:80]}{sent}"
+            self.stdout.write(escape_controls(line))
         self.stdout.write(f"{letters.count()} letters")
 
     def _show(self, options: dict[str, Any]) -> None:
@@ -60,9 +63,11 @@ class Command(DatabaseCommand):
         if letter is None:
             raise CommandError(f"Dead letter {options['id']} does not exist; `dead_letters list` shows the ids")
         for name in ("topic", "partition", "offset", "reason", "error", "sent_at", "failed_at", "resent_at"):
-            self.stdout.write(f"{name}: {getattr(letter, name)}")
-        self.stdout.write(f"key: {bytes(letter.key or b'').decode(errors='backslashreplace')}")
-        self.stdout.write(preview(letter))
+            value = getattr(letter, name)
+            text = isoformat(value) if isinstance(value, datetime) else str(value)
+            self.stdout.write(escape_controls(f"{name}: {text}"))
+        self.stdout.write(escape_controls(f"key: {bytes(letter.key or b'').decode(errors='backslashreplace')}"))
+        self.stdout.write(escape_controls(preview(letter)))
 
     def _send(self, options: dict[str, Any]) -> None:
         if not (options["ids"] or options["reason"] or options["all"]):

@@ -1,6 +1,7 @@
 """`manage.py replay`: sends recorded messages to Kafka."""
 
 import time
+import zlib
 from argparse import ArgumentParser
 from pathlib import Path
 from threading import Event
@@ -37,9 +38,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, files: list[str], rate: float, **_options: Any) -> None:
-        missing = [name for name in files if name != recordings.STDIN and not Path(name).is_file()]
-        if missing:
-            raise CommandError(f"no such file: {', '.join(missing)}")
+        _check_readable(files)
         try:
             create_topics(timeout=5.0)
         except KafkaUnavailable as error:
@@ -57,11 +56,20 @@ class Command(BaseCommand):
                 finally:
                     producer.close(FLUSH_TIMEOUT_SECONDS)
             producer.check()
-        except (OSError, recordings.BadLineError, NotAcknowledgedError) as error:
+        except (OSError, EOFError, zlib.error, recordings.BadLineError, NotAcknowledgedError) as error:
             raise CommandError(f"{error}; {_summary(producer, meter)}") from error
         if stop.is_set():
             raise CommandError(f"stopped; {_summary(producer, meter)}")
         self.stdout.write(_summary(producer, meter))
+
+
+def _check_readable(files: list[str]) -> None:
+    for name in files:
+        try:
+            if name != recordings.STDIN:
+                Path(name).open("rb").close()
+        except OSError as error:
+            raise CommandError(f"cannot read {name}: {error.strerror}") from error
 
 
 def _send(files: list[str], producer: BoundedProducer, rate: float, stop: Event, meter: ProgressMeter) -> None:

@@ -120,7 +120,8 @@ def _has_param(channel: str, name: Param) -> bool:
 
 
 def _json(fact: Fact) -> str:
-    return json.dumps(asdict(fact), ensure_ascii=False)
+    text = json.dumps(asdict(fact), ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(asdict(fact))
 
 
 def _facts(event: Fact | Snapshot) -> list[Fact]:

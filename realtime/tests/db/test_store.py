@@ -20,7 +20,7 @@ from realtime.models import DeadLetter, NewestOfCoin, StreamHead
 from realtime.protocol.frames import make_event
 from realtime.storage.records import StoredRows
 from realtime.storage.sequences import read_positions
-from realtime.streams import all_streams, channels
+from realtime.streams import all_streams, channels, watch_wallets
 from realtime.tests.builders import (
     NOW,
     OTHER_WALLET,
@@ -351,3 +351,13 @@ def test_stream_without_head_row_gets_one() -> None:
     connection.close()
     assert [len(new.rows) for new in stored(liquidation())] == [1]
     assert StreamHead.objects.get(name="liquidations").head == 1
+
+
+def test_activity_beyond_its_retention_is_not_stored(settings: Any) -> None:
+    watch_wallets([(WALLET, "whale")])
+    settings.STREAM_RETENTION_DAYS = {"whale_activities": 1}
+    names = {new.stream.name for new in stored(transaction(block_timestamp="2026-01-09T11:59:59Z"))}
+    assert names == {"transactions"}
+    assert "whale_activities" in {
+        new.stream.name for new in stored(transaction(raw_data={"tid": 2, "dir": "Open Long"}))
+    }

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from django.test import Client
 
+from hyperwatch.formats import encode_time
 from realtime.ingest.decoder import decode_batch
 from realtime.protocol import descriptions
 from realtime.protocol.frames import (
@@ -141,7 +142,10 @@ UNTOLD: list[tuple[dict[str, Any], str]] = [
     ({"type": "dance"}, "no 'dance'"),
     ({"type": "gap", "channel": "x", "missing_from": 1, "missing_to": 2}, "is not one of"),
     ({"type": "pong", "channels": {}, "timestamp": "2026-01-10T10:30:00+00:00"}, "does not match"),
-    ({"type": "pong", "timestamp": "2026-01-10T10:30:00Z", "channels": {}, "more": 1}, "'more' was unexpected"),
+    (
+        {"type": "pong", "timestamp": "2026-01-10T10:30:00.000000Z", "channels": {}, "more": 1},
+        "'more' was unexpected",
+    ),
     ({"type": "pong"}, "is a required property"),
 ]
 
@@ -166,7 +170,9 @@ def test_joined_frame_bytes_equal_struct_encoding() -> None:
     frames = [msgspec.Raw(event.frame) for event in events]
     joined = batch_frame("liquidations", [event.frame for event in events])
     assert joined == msgspec.json.encode(BatchFrame("liquidations", frames))  # type: ignore[arg-type]
-    assert snapshot_frame("liquidations", 7, events) == msgspec.json.encode(SnapshotFrame("liquidations", 7, rows))
+    assert snapshot_frame("liquidations", 7, events) == msgspec.json.encode(
+        SnapshotFrame("liquidations", 7, rows), enc_hook=encode_time
+    )
     for text in (joined, snapshot_frame("liquidations", 7, events), gap_frame("liquidations", 1, 6)):
         schema_validation.check_sent(json.loads(text))
 
@@ -177,7 +183,7 @@ def liquidations(count: int) -> list[Row]:
 
 
 def test_frames_without_facts_have_fields_in_order() -> None:
-    time = "2026-01-10T10:30:00Z"
+    time = "2026-01-10T10:30:00.000000Z"
     connected = Connected(
         "bot", "e", Limits(1024, "9/second", 8, 7, 6), {"transactions": StreamRange(5, 2)}, {"transactions": 4}, time
     )

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
+from hyperwatch.api.parameters import read_time
+from hyperwatch.formats import isoformat
 from realtime.ingest.decoder import MAX_CLOCK_SKEW, DecodedBatch, decode_batch
 from realtime.kafka.consumer import KafkaMessage
 from realtime.streams import Row
@@ -83,6 +85,62 @@ def test_2020_is_the_first_year() -> None:
 def test_ratio_pair_within_tolerance_is_stored_normalised(long: Any, short: Any) -> None:
     row = the_row(ratio(long_ratio=long, short_ratio=short), "long_short_ratios")
     assert Decimal(bytes(row.long_ratio).decode()) + Decimal(bytes(row.short_ratio).decode()) == 1
+
+
+@pytest.mark.parametrize("raw", [{"tid": 1.5}, {"tid": [1], "dir": 1}, {"side": {}, "dir": None}, {"tid": 0}])
+def test_raw_data_of_unexpected_type_is_ignored(raw: dict[str, Any]) -> None:
+    batch = decoded(transaction(raw_data=raw), transaction(raw_data=raw, size="2"))
+    assert batch.rejected == []
+    assert len(rows(batch)) == 2
+
+
+def test_tid_and_venue_side_identify_a_fill() -> None:
+    same = decoded(
+        transaction(raw_data={"tid": 7, "side": "B"}),
+        transaction(raw_data={"tid": "7", "side": "B"}, side="OPEN"),
+        transaction(raw_data={"tid": 7, "side": "A"}),
+    )
+    assert len(rows(same)) == 2
+
+
+@pytest.mark.parametrize("coin", ["BTC", "kPEPE", "@107", "PURR/USDC", "xyz:NVDA", "#123", "+123", "x" * 32])
+def test_coin_names_of_the_venue_are_accepted(coin: str) -> None:
+    assert the_row(transaction(coin=coin)).coin == coin
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-01T00:00Z", "2026-01-01T00:00:00.000000Z"),
+        ("2026-01-01T05:30:00.123456789+05:30", "2026-01-01T00:00:00.123456Z"),
+        ("2026-01-01T00:00:00+00", "2026-01-01T00:00:00.000000Z"),
+        ("2026-01-01 00:00:00", "2026-01-01T00:00:00.000000Z"),
+        ("2026-01-01t00:00:00,5z", "2026-01-01T00:00:00.500000Z"),
+        ("2026-01-01", "2026-01-01T00:00:00.000000Z"),
+        ("2026-01-01T23:59:59.9999999Z", "2026-01-01T23:59:59.999999Z"),
+        ("2026-01-01T23:59:59.9999994Z", "2026-01-01T23:59:59.999999Z"),
+        ("2026-01-01T23:59:60Z", "2026-01-01T23:59:59.000000Z"),
+        ("2026-01-02T05:29:60.25+05:30", "2026-01-01T23:59:59.250000Z"),
+    ],
+)
+def test_time_means_the_same_on_kafka_and_rest(text: str, expected: str) -> None:
+    assert isoformat(the_row(transaction(block_timestamp=text)).block_timestamp) == expected
+    assert isoformat(read_time(text)) == isoformat(read_time(text.replace("+", " "))) == expected
+
+
+def test_time_in_two_precisions_is_one_fact() -> None:
+    times = ("2026-01-01T23:59:59.9999999Z", "2026-01-01T23:59:59.999999Z")
+    assert len(rows(decoded(*(transaction(block_timestamp=time) for time in times)))) == 1
+
+
+def test_byte_order_mark_is_skipped() -> None:
+    plain = transaction()
+    marked = plain._replace(value=b"\xef\xbb\xbf" + (plain.value or b""))
+    assert len(rows(decoded(plain, marked))) == 1
+
+
+def test_size_and_alias_of_equal_value_agree() -> None:
+    assert the_row(liquidation(size="0.5", price=None), "liquidations").liquidated_size == "0.50000000"
 
 
 def test_unusual_raw_data_is_stored_unchanged() -> None:

@@ -16,7 +16,7 @@ from realtime.tests.builders import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LATER = "2026-01-10T11:00:00Z"
+LATER = "2026-01-10T11:00:00.000000Z"
 
 
 def test_a_transaction_goes_out_as_it_was_stored() -> None:

@@ -72,7 +72,7 @@ def test_whale_page_shows_its_latest_rows(browser: Client) -> None:
     for shown in ("OPEN", "LIQUIDATION", "ORDER ETH LONG", "SOL LONG 22500.25000000 USD"):
         assert shown in text
     assert "DOGE" not in text
-    assert "2026-01-10T10:30:00Z" in page(browser, LIST)
+    assert "2026-01-10T10:30:00.000000Z" in page(browser, LIST)
 
 
 def test_smallest_amounts_show_all_decimal_places(browser: Client) -> None:

@@ -1,5 +1,6 @@
 """The whales and their activities as rest.md documents them."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -73,7 +74,6 @@ def test_concurrent_watches_of_one_wallet_succeed_once() -> None:
         ({"wallet_address": WALLET, "alias": "a" * 101}, "alias"),
         ({"wallet_address": WALLET, "alias": "a\0b"}, "alias"),
         ({"wallet_address": WALLET, "alias": "\ud800"}, "alias"),
-        ({"wallet_address": WALLET, "alias": None}, "alias"),
         ({"wallet_address": WALLET, "description": {}}, "description"),
         ({"wallet_address": WALLET, "is_active": "perhaps"}, "is_active"),
         ({"wallet_address": WALLET, "aliass": "Fund"}, "aliass"),
@@ -200,3 +200,11 @@ def test_whales_are_paged_by_id() -> None:
     assert content(download("/whales")).count("0x") == 25
     assert "past the end" in ask("/whales?page=3", 404)["error"]
     assert "CSV" in ask("/whales?page=1&format=csv", 400)["error"]
+
+
+def test_null_in_a_body_is_the_same_as_missing() -> None:
+    whale = a_whale(alias=None, description=None, is_active=None)
+    assert (whale["alias"], whale["description"], whale["is_active"]) == ("", "", True)
+    changed = write("PATCH", f"/whales/{whale['id']}", {"alias": "Fund", "is_active": None})["data"]
+    assert changed == {**whale, "alias": "Fund"}
+    assert re.fullmatch(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", whale["created_at"])

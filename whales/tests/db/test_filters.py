@@ -7,7 +7,7 @@ from realtime.tests.builders import WALLET, liquidation, stored, transaction
 from whales.filters import ActivityFilter, WhaleFilter
 from whales.models import WhaleWatch
 
-NINE, TEN = "2026-01-10T09:00:00Z", "2026-01-10T10:00:00Z"
+NINE, TEN = "2026-01-10T09:00:00.000000Z", "2026-01-10T10:00:00.000000Z"
 PATH = "/whales/{whale}/activities"
 
 WHALES = [

@@ -18,7 +18,7 @@ from whales.models import WhaleWatch
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_hub_connections")]
 
-ZERO = "2026-01-10T10:30:00Z"
+ZERO = "2026-01-10T10:30:00.000000Z"
 
 
 @pytest.fixture(scope="module")
