@@ -183,7 +183,10 @@ def test_filters_apply(path: str) -> None:
 @pytest.mark.usefixtures("small_chunks")
 def test_the_history_of_ratios_gives_the_newest_thousand_intervals() -> None:
     days = [
-        f"2026-{month:02}-{day:02}T{hour:02}:00:00Z" for month in (1, 2) for day in range(1, 26) for hour in range(24)
+        f"2026-{month:02}-{day:02}T{hour:02}:00:00.000000Z"
+        for month in (1, 2)
+        for day in range(1, 26)
+        for hour in range(24)
     ]
     stored(*(ratio(timestamp=time) for time in days), now=datetime(2026, 3, 1, tzinfo=UTC))
     found = [row["timestamp"] for row in rows("/long-short-ratios/history?coin=BTC")]

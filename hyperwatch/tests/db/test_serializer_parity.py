@@ -73,6 +73,6 @@ def test_position_is_equal_in_list_and_serializer() -> None:
 
 
 def test_value_without_wire_form_raises_error() -> None:
-    with pytest.raises(TypeError, match="object cannot be encoded as JSON"):
+    with pytest.raises(TypeError, match="object cannot be encoded"):
         envelope.success_body(object())
     assert decoded({"value": Decimal("1.50")}) == {"value": "1.50"}

@@ -107,7 +107,7 @@ def test_a_file_without_line_ends_is_not_read_whole(
 
 
 def test_a_missing_file_is_told_before_anything_is_sent(mock_kafka: MockKafka, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"no such file: .*missing"):
+    with pytest.raises(CommandError, match=r"cannot read .*missing: No such file"):
         replay(file_of(tmp_path, line(b"1")), tmp_path / "missing")
     assert read(0) == []
 
