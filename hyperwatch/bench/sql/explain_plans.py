@@ -4,6 +4,7 @@ With PostgreSQL's default settings and a warm cache: the view has just read the 
 """
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ SCAN_NODES = {
     "Tid Range Scan",
 }
 LIST_FIELDS = ("items", "liquidations", "ratios", "by_coin", "coins", "positions", "fills", "whales")
+# What the application sends in one message with a query.
+PREFIXES = re.compile(rf"^(?:(?:{BEGIN}|SET LOCAL [^;]+); )+")
 NO_THROTTLE = "100000000/second"
 
 
@@ -76,7 +79,7 @@ def cost(client: Client, url: str) -> PlanCost:
         response = client.get(url)
     if response.status_code != 200:
         raise CannotMeasureError(f"{url}: status {response.status_code} in place of 200: {response.content[:500]!r}")
-    statements = [query["sql"].removeprefix(f"{BEGIN}; ") for query in captured if "SELECT" in query["sql"]]
+    statements = [PREFIXES.sub("", query["sql"]) for query in captured if "SELECT" in query["sql"]]
     plans = [(_plan(sql), sql) for sql in statements]
     slowest = max(plans, key=lambda plan: plan[0]["Execution Time"], default=({}, ""))[1]
     return PlanCost(

@@ -116,5 +116,5 @@ def test_maps_are_told_as_they_were_recorded() -> None:
     for value in sent[:: max(len(sent) // 60, 1)]:
         answer = get(f"/liquidation-map?coin={value['coin']}&timestamp={value['timestamp']}")
         levels = sorted(value["data"]["price_levels"], key=lambda level: Decimal(level["price"]))
-        assert answer["timestamp"] == value["timestamp"]
+        assert datetime.fromisoformat(answer["timestamp"]) == datetime.fromisoformat(value["timestamp"])
         assert alike(answer["price_levels"], levels)

@@ -66,7 +66,8 @@ def test_history_query_reads_only_the_coins_index() -> None:
         cursor.execute("VACUUM ANALYZE long_short_ratios")
         with CaptureQueriesContext(connection) as params:
             data = get(f"{HISTORY}&interval=1m&page=2&page_size=80")
-        (statement,) = [query["sql"] for query in params if "RECURSIVE" in query["sql"]]
+        (statements,) = [query["sql"] for query in params if "RECURSIVE" in query["sql"]]
+        statement = statements.rpartition("; ")[2]
         with transaction.atomic():
             # As where a coin has more ratios than would be read for it.
             cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")

@@ -1,7 +1,6 @@
 """Rows older than the retention are pruned, the lowest `seq` first, and the floor rises."""
 
 import threading
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -114,11 +113,9 @@ def test_fact_pruned_while_batch_waited_is_not_stored(
     liquidate(29.95)
     clock, store = [BEGAN], BatchWriter.write
 
-    def away_for_hours(
-        self: BatchWriter, batch: DecodedBatch, texts: Mapping[str, str] | None = None
-    ) -> list[StoredRows]:
+    def away_for_hours(self: BatchWriter, batch: DecodedBatch, *rest: Any) -> list[StoredRows]:
         if clock[0] > BEGAN:
-            return store(self, batch, texts)
+            return store(self, batch, *rest)
         clock[0] += timedelta(hours=3)
         assert [pruned.rows for pruned in prune(stream, cutoffs(clock[0] - PRUNE_MARGIN)[stream.name])] == [1]
         raise OperationalError("away")
