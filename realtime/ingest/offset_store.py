@@ -44,8 +44,10 @@ class OffsetStore:
                 return self._load(partitions)
         except DATABASE_UNAVAILABLE as error:
             log.warning("the database is unavailable (%s); its offsets are read again", str(error).strip())
-            connection.close()
             return None
+        finally:
+            # Assignments are rare, and the reading thread needs no connection of its own between them.
+            connection.close()
 
     def check(self, epoch: str, rows: Iterable[tuple[str | None, int, int]]) -> None:
         """Compares the database's offsets, as (topic, partition, next offset); raises DatabaseWentBack."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, ClassVar
 
 import msgspec
@@ -12,6 +13,7 @@ from hyperwatch.bench.environment import BenchEnvironment
 from hyperwatch.bench.load.framing import wallet_address
 from hyperwatch.harness.app_process import AppProcess, manage
 from hyperwatch.harness.host import server_cores
+from hyperwatch.harness.postgres import Database
 from realtime.delivery.channel_layer import group_name
 from realtime.protocol.frames import Event, pack, ws_frame
 
@@ -66,10 +68,16 @@ class HubServer(BenchServer):
     subscribe = f'{{"type": "subscribe", "channels": ["{CHANNEL}"]}}'
 
     def message(self, payloads: EventPayloads, numbers: Sequence[int]) -> PublishedMessage:
-        events = [payloads.event(seq) for seq in numbers]
+        return self._message(CHANNEL, [payloads.event(seq) for seq in numbers])
+
+    def _message(self, channel: str, events: list[Event]) -> PublishedMessage:
         (packed,) = pack(events)
         wire = b"".join(ws_frame(event.frame) for event in events)
-        return {"type": "stream.events", "stream": CHANNEL, "events": packed}, wire
+        return {"type": "stream.events", "stream": channel, "epoch": self._epoch, "events": packed}, wire
+
+    @cached_property
+    def _epoch(self) -> str:
+        return str(Database(self._environment.env["DATABASE_URL"]).value("SELECT value FROM epoch"))
 
     def _process(self) -> AppProcess:
         return AppProcess(self.name, self._environment.folder, self._env(), manage("serve"), cores=server_cores())
@@ -99,10 +107,7 @@ class WalletHubServer(HubServer):
         self.is_subscribed = False
 
     def message(self, payloads: EventPayloads, numbers: Sequence[int]) -> PublishedMessage:
-        events = [self._of_wallet(payloads.event(seq)) for seq in numbers]
-        (packed,) = pack(events)
-        wire = b"".join(ws_frame(event.frame) for event in events)
-        return {"type": "stream.events", "stream": WALLET_CHANNEL, "events": packed}, wire
+        return self._message(WALLET_CHANNEL, [self._of_wallet(payloads.event(seq)) for seq in numbers])
 
     def _env(self) -> dict[str, str]:
         # The load generator answers no pings outside a run.

@@ -2,8 +2,8 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pytest
 from django.core.management import call_command
@@ -48,10 +48,10 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[Tried]:
     transactions: list[Tried] = []
     store = BatchWriter.write
 
-    def noted(self: BatchWriter, batch: DecodedBatch, texts: Mapping[str, str] | None = None) -> list[StoredRows]:
+    def noted(self: BatchWriter, batch: DecodedBatch, *rest: Any) -> list[StoredRows]:
         size = len(batch.rejected) + sum(map(len, batch.rows.values()))
         try:
-            new = store(self, batch, texts)
+            new = store(self, batch, *rest)
         except BatchRejected:
             transactions.append(Tried(size, is_refused=True))
             raise
