@@ -14,11 +14,13 @@ from django.db import connection, transaction
 
 from hyperwatch.bench.references import plain_copy
 from realtime.ingest.decoder import DecodedBatch
+from realtime.ingest.offset_store import OffsetStore
 from realtime.ingest.pipeline import Pipeline
 from realtime.ingest.status_server import serve_status
 from realtime.ingest.writer import BatchWriter
 from realtime.kafka.consumer import KafkaConsumer
 from realtime.kafka.offset_tracker import Partition
+from realtime.storage import consumer_offsets
 from realtime.storage.records import StoredRows
 
 # Progress of the copy: one row for each batch, in the same transaction.
@@ -57,6 +59,8 @@ class PlainCopy(BatchWriter):
         with transaction.atomic(), connection.cursor() as cursor:
             plain_copy.copy(cursor, text)
             cursor.execute(f"INSERT INTO {PROGRESS_TABLE} VALUES (%s)", [len(batch.rows[plain_copy.CHANNEL])])
+            # The next measurement reads the same topics.
+            consumer_offsets.advance(next_offsets or {})
         return []
 
 
@@ -69,7 +73,7 @@ def _run(store: BatchWriter) -> None:
 def _consumer() -> Iterator[tuple[KafkaConsumer, threading.Event]]:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    consumer = KafkaConsumer()
+    consumer = KafkaConsumer(OffsetStore())
     with serve_status(
         settings.CONSUMER_STATUS_PORT, lambda: {"assigned": [f"{topic}[{part}]" for topic, part in consumer.lag()]}
     ):
