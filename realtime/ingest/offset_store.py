@@ -67,12 +67,13 @@ class OffsetStore:
         assigned = [state for state in partitions if state.key in stored]
         other_topics = [state for state in assigned if stored[state.key] > state.high]
         behind = [state.key for state in assigned if stored[state.key] < state.committed <= state.high]
+        self._epoch = read_epoch()
         if behind:
-            log.error("%s; new epoch, its messages are read again", DatabaseWentBack("", behind))
-            rotate_epoch(read_epoch())
+            log.error("%s; new epoch, its messages are read again", DatabaseWentBack(self._epoch, behind))
+            rotate_epoch(self._epoch)
+            self._epoch = read_epoch()
         if other_topics:
             stored |= _restart(other_topics)
-        self._epoch = read_epoch()
         self._stored = {state.key: stored[state.key] for state in assigned}
         return dict(self._stored)
 

@@ -71,16 +71,22 @@ def restore(database: Database, backup: Database) -> None:
     database.sibling(f"{database.name}_lost").drop()
 
 
+def stored_ten(database: Database, kafka: MockKafka | KafkaBroker, consumer_process: Start) -> Database:
+    """Stores 10 facts and ends the consumer; returns the backup of the first 5."""
+    consumer = consumer_process(**kafka.env)
+    send_tids(1, 5)
+    wait_for_rows(database, 5)
+    backup = back_up(database)
+    send_tids(6, 10)
+    wait_for_rows(database, 10)
+    consumer.stop()
+    return backup
+
+
 def test_restored_database_reads_again_what_it_lacks(
     fresh_database: Database, mock_kafka: MockKafka, consumer_process: Start
 ) -> None:
-    first = consumer_process(**mock_kafka.env)
-    send_tids(1, 5)
-    wait_for_rows(fresh_database, 5)
-    backup, old_epoch = back_up(fresh_database), epoch(fresh_database)
-    send_tids(6, 10)
-    wait_for_rows(fresh_database, 10)
-    first.stop()
+    backup, old_epoch = stored_ten(fresh_database, mock_kafka, consumer_process), epoch(fresh_database)
     restore(fresh_database, backup)
     wait_for_rows(fresh_database, 5)
     second = consumer_process(**mock_kafka.env)
@@ -139,18 +145,6 @@ def test_failover_under_running_processes_repeats_and_loses_nothing(
     assert consumer.is_running
 
 
-def stored_ten(database: Database, kafka: MockKafka, consumer_process: Start) -> Database:
-    """Stores 10 facts and ends the consumer; returns the backup of the first 5."""
-    consumer = consumer_process(**kafka.env)
-    send_tids(1, 5)
-    wait_for_rows(database, 5)
-    backup = back_up(database)
-    send_tids(6, 10)
-    wait_for_rows(database, 10)
-    consumer.stop()
-    return backup
-
-
 def test_hub_alone_notices_an_older_database(
     fresh_database: Database, mock_kafka: MockKafka, consumer_process: Start, web_server: Start
 ) -> None:
@@ -197,13 +191,7 @@ def rest(web: AppProcess) -> dict[str, Any]:
 def test_messages_that_kafka_removed_count_as_lost(
     fresh_database: Database, apache_kafka: KafkaBroker, consumer_process: Start
 ) -> None:
-    first = consumer_process(**apache_kafka.env)
-    send_tids(1, 5)
-    wait_for_rows(fresh_database, 5)
-    backup = back_up(fresh_database)
-    send_tids(6, 10)
-    wait_for_rows(fresh_database, 10)
-    first.stop()
+    backup = stored_ten(fresh_database, apache_kafka, consumer_process)
     restore(fresh_database, backup)
     forget_all()
     second = consumer_process(**apache_kafka.env)
